@@ -1,0 +1,187 @@
+//! What a run's journal says, one record a fact. The run's state is a fold over these and nothing else.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::command::{Actor, Command};
+use crate::model::fault::{OpError, Target};
+use crate::model::status::{Mode, RunStatus};
+use crate::model::{CallId, RunId, StepPath, Timestamp, Value};
+
+/// The version of the record format written by this program.
+pub const FORMAT: u32 = 1;
+
+/// One fact.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Record {
+    /// Counts from 0 without a gap.
+    pub seq: u64,
+    /// When, by the holder's clock; never earlier than the record before.
+    pub at: Timestamp,
+    /// The epoch of the lease under which it was written.
+    pub epoch: u64,
+    /// The fact.
+    pub fact: Fact,
+}
+
+/// How a call ended, as recorded.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "end", rename_all = "snake_case")]
+pub enum Outcome {
+    /// Done.
+    Done {
+        /// Its result.
+        result: Value,
+        /// The fields it set, as they were right after; `Null` for calls without an effect.
+        #[serde(default, skip_serializing_if = "Value::is_null")]
+        fingerprint: Value,
+    },
+    /// Not done, or done in part.
+    Error {
+        /// Why.
+        error: OpError,
+    },
+}
+
+/// The undo of an effect, as stored with its intent.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "undo", rename_all = "snake_case")]
+pub enum UndoPlan {
+    /// There is nothing to undo.
+    Nothing,
+    /// It cannot be undone.
+    Impossible { why: String },
+    /// By this call, whose arguments may have slots for fields of the outcome.
+    Call { op: String, args: Value },
+}
+
+/// Why a run is paused.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "why", rename_all = "snake_case")]
+pub enum Pause {
+    /// A step failed.
+    StepFailed { step: StepPath },
+    /// A step waits for approvals.
+    Approval { step: StepPath },
+    /// A step is done by hand.
+    Manual { step: StepPath },
+    /// A script asked.
+    Question { step: StepPath, question: String },
+    /// A call is in doubt and the world cannot tell.
+    InDoubt { step: StepPath, call: CallId, reason: String },
+    /// The run's targets are not what they were.
+    Target { expected: Vec<Target>, found: Vec<Target> },
+    /// Credentials are missing or have expired.
+    Credentials { step: StepPath, message: String },
+    /// An undo failed, or would undo somebody else's change.
+    Undo { call: CallId, reason: String },
+    /// A rollback would cross a point of no return.
+    PointOfNoReturn { step: StepPath },
+}
+
+/// A fact.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "fact", rename_all = "snake_case")]
+pub enum Fact {
+    /// Initial. Pins everything that decides what the run does.
+    RunStarted {
+        format: u32,
+        run: RunId,
+        playbook: String,
+        version: String,
+        bundle: String,
+        mode: Mode,
+        /// Evaluated parameters; secrets are handles.
+        params: Value,
+        by: Actor,
+        seed: u64,
+        engine: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        forked_from: Option<RunId>,
+    },
+    /// Another process, or this one again, holds the run from here on.
+    Held { holder: String },
+    /// A thing the run works on, as first met.
+    TargetMet { target: Target },
+    /// The instances of a `foreach` step: unique keys with their items, in order.
+    Expanded { step: StepPath, items: Vec<(String, Value)> },
+    /// A step begins an attempt. `inputs` are its evaluated `with`, or `Null`; `keep` is how many calls of the attempt before
+    /// are kept.
+    StepStarted { step: StepPath, attempt: u32, inputs: Value, keep: u32 },
+    /// A step is to be tried again, not before this instant, because of its `retry` or an operator.
+    StepRetried { step: StepPath, not_before: Timestamp, from_start: bool },
+    /// A call with an effect is about to be sent. Durable before it is.
+    Intent {
+        call: CallId,
+        op: String,
+        revision: u32,
+        args: Value,
+        /// The idempotency key.
+        key: String,
+        before: Value,
+        undo: UndoPlan,
+        /// The call this one undoes, for undos.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        undoes: Option<CallId>,
+    },
+    /// A wait, a timer or a question begins. Durable before it is waited for.
+    WaitBegun {
+        call: CallId,
+        op: String,
+        revision: u32,
+        args: Value,
+        /// When a timer ends.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        until: Option<Timestamp>,
+    },
+    /// A call without an intent (a read, a value, a log line) and its outcome.
+    Called { call: CallId, op: String, revision: u32, args: Value, outcome: Outcome },
+    /// The outcome of an [`Fact::Intent`] or a [`Fact::WaitBegun`].
+    Ended { call: CallId, outcome: Outcome },
+    /// What a probe said of a call in doubt, when that alone does not end it.
+    Probed { call: CallId, found: String },
+    /// A call that is known not to have been done is sent again.
+    Resent { call: CallId },
+    /// The first effect of a step with `point_of_no_return` is about to be sent.
+    NoReturn { step: StepPath },
+    /// The body of a step ended well; its `verify` begins.
+    Verifying { step: StepPath, output: Value, until: Timestamp },
+    /// Terminal for the step.
+    StepSucceeded { step: StepPath, output: Value },
+    /// The step failed: its choices are open, unless `handled` (`on_failure: continue`).
+    StepFailed { step: StepPath, error: OpError, handled: bool },
+    /// Terminal for the step: left out by its `when`, by an operator, or because what it needs was.
+    StepSkipped { step: StepPath, reason: String, by: Option<Actor>, result: Option<Value> },
+    /// Terminal for the step: done by hand.
+    StepDone { step: StepPath, evidence: String, by: Actor, result: Option<Value> },
+    /// A step waits for this many approvals by any of these.
+    ApprovalAsked { step: StepPath, by: Vec<String>, count: u32, digest: String },
+    /// One approval.
+    Approved { step: StepPath, by: Actor, reason: Option<String>, digest: String },
+    /// A step is to be done by hand.
+    ManualAsked { step: StepPath, instructions: String },
+    /// The run waits for a person.
+    Paused { pause: Pause },
+    /// The run goes on.
+    Resumed { by: Actor },
+    /// Somebody said something; what follows from it stands in the records after.
+    Commanded { command: Command },
+    /// Somebody wrote something down.
+    Noted { by: Actor, text: String },
+    /// Undoing begins: nothing new is started, and effects are undone back to (not including) those of `to`.
+    RollbackBegun { to: Option<StepPath>, by: Actor, reason: String, force: bool },
+    /// A call's undo is left out, and why.
+    UndoSkipped { call: CallId, reason: String, by: Option<Actor> },
+    /// No new calls are made; those in flight end.
+    Cancelling { by: Actor, no_rollback: bool },
+    /// Terminal for the run.
+    Finished {
+        status: RunStatus,
+        /// What a person should know: exceptions, effects left standing.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        remarks: Vec<String>,
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        outputs: BTreeMap<String, Value>,
+    },
+}

@@ -1,0 +1,234 @@
+//! The store's contract: durable, fenced, hash-chained appends; bundles and blobs by digest; leases; the inbox.
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::command::Command;
+use crate::model::status::RunStatus;
+use crate::model::{RunId, Timestamp};
+
+/// Why the store did not do what it was asked. After any error of [`Store::append`] the run must stop before its next effect.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// Somebody else holds the run under a later epoch: this holder may not write.
+    #[error("run {run} is held by somebody else since (this holder's epoch {epoch} is over)")]
+    Fenced { run: RunId, epoch: u64 },
+    /// No run has this id.
+    #[error("no run `{0}`")]
+    NoSuchRun(String),
+    /// The text fits several runs.
+    #[error("`{text}` could be any of {candidates:?}")]
+    Ambiguous { text: String, candidates: Vec<String> },
+    /// Nothing is stored under this digest.
+    #[error("nothing stored under digest {0}")]
+    NoSuchBlob(String),
+    /// What is stored is not what was written.
+    #[error("journal of run {run} is damaged at record {seq}: {what}")]
+    Damaged { run: RunId, seq: u64, what: String },
+    /// It was written by a later version of the program.
+    #[error("store format {found} is newer than this program reads ({known}); use muster {found}.x or later")]
+    TooNew { found: u32, known: u32 },
+    /// The disk is full.
+    #[error("no room left on the disk of the store {path}")]
+    Full { path: String },
+    /// The store cannot be written.
+    #[error("store {path} is read-only")]
+    ReadOnly { path: String },
+    /// The store's file is damaged.
+    #[error("store {path} is damaged: {what}")]
+    Corrupt { path: String, what: String },
+    /// Anything else the database said.
+    #[error("cannot {act} in store {path}: {what}")]
+    Database { act: &'static str, path: String, what: String },
+}
+
+/// What the list of runs shows without reading a journal; kept in the same transaction as the records.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Head {
+    /// The run.
+    pub run: RunId,
+    /// Its playbook.
+    pub playbook: String,
+    /// The playbook's version.
+    pub version: String,
+    /// The digest of its bundle.
+    pub bundle: String,
+    /// Where it stands.
+    pub status: RunStatus,
+    /// What it waits for, or why it is paused, in one line.
+    pub detail: String,
+    /// When it began.
+    pub started: Timestamp,
+    /// When its last record was written.
+    pub updated: Timestamp,
+    /// Records so far.
+    pub records: u64,
+    /// The current lease epoch.
+    pub epoch: u64,
+    /// Who holds it, if anybody alive does.
+    pub holder: Option<Holder>,
+}
+
+/// A process that holds runs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Holder {
+    /// Names the process, never reused.
+    pub id: String,
+    /// Its process id.
+    pub pid: u32,
+    /// When the process started, in clock ticks since boot: a reused pid has another.
+    pub pid_start: u64,
+    /// The boot it lives in.
+    pub boot_id: String,
+    /// `alice@host`.
+    pub who: String,
+}
+
+/// The answer to taking a run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Taken {
+    /// It is ours under this epoch.
+    Yes { epoch: u64 },
+    /// Somebody alive holds it.
+    HeldBy(Holder),
+    /// Its holder is alive but has not been heard of past its lease (a stopped process): the caller has to kill it, and
+    /// take again.
+    Stale(Holder),
+}
+
+/// One append: encoded records of one run, in order.
+#[derive(Clone, Debug)]
+pub struct Append {
+    /// The run.
+    pub run: RunId,
+    /// The epoch under which the writer holds it.
+    pub epoch: u64,
+    /// Sequence number of the first record; must be the number of records stored so far.
+    pub first_seq: u64,
+    /// One JSON text a record, without line ends.
+    pub lines: Vec<String>,
+    /// Hash of the last line: `sha256(previous hash, line)`, folded from the first.
+    pub hash: [u8; 32],
+    /// Inbox entries that these records answer: removed in the same transaction.
+    pub consumed: Vec<i64>,
+    /// What the list of runs shows from now on.
+    pub status: RunStatus,
+    /// See [`Head::detail`].
+    pub detail: String,
+    /// Time of the last record.
+    pub updated: Timestamp,
+}
+
+/// A journal as stored.
+#[derive(Clone, Debug, Default)]
+pub struct Lines {
+    /// One JSON text a record.
+    pub lines: Vec<String>,
+    /// The hash after the last.
+    pub hash: [u8; 32],
+}
+
+/// Where journals live.
+///
+/// # Guarantees
+/// [`Store::append`] returns `Ok` only after its records are durable, in one transaction with the inbox entries they answer,
+/// and only if the epoch is still the run's. Calls from many threads share commits.
+pub trait Store: Send + Sync {
+    /// Stores a new run without records. Epoch 0: nobody holds it.
+    ///
+    /// # Errors
+    /// When the id exists or the store cannot be written.
+    fn create(&self, head: &Head) -> Result<(), StoreError>;
+
+    /// Appends durably.
+    ///
+    /// # Errors
+    /// [`StoreError::Fenced`] when the epoch is over, [`StoreError::Damaged`] when `first_seq` does not follow.
+    fn append(&self, append: Append) -> Result<(), StoreError>;
+
+    /// The whole journal of a run, its hash chain verified.
+    ///
+    /// # Errors
+    /// [`StoreError::Damaged`] with the first record that is not what was written.
+    fn load(&self, run: &RunId) -> Result<Lines, StoreError>;
+
+    /// The records from this sequence number on, unverified: for following a run that somebody else holds.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn tail(&self, run: &RunId, from_seq: u64) -> Result<Vec<String>, StoreError>;
+
+    /// The heads of all runs, newest first.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn heads(&self) -> Result<Vec<Head>, StoreError>;
+
+    /// The head of one run.
+    ///
+    /// # Errors
+    /// [`StoreError::NoSuchRun`].
+    fn head(&self, run: &RunId) -> Result<Head, StoreError>;
+
+    /// The run meant by an id, an unambiguous prefix, or `@latest`.
+    ///
+    /// # Errors
+    /// [`StoreError::NoSuchRun`] or [`StoreError::Ambiguous`].
+    fn resolve(&self, text: &str) -> Result<RunId, StoreError>;
+
+    /// Stores bytes under their SHA-256 (hex). Idempotent.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    fn put_blob(&self, bytes: &[u8]) -> Result<String, StoreError>;
+
+    /// The bytes under a digest, verified.
+    ///
+    /// # Errors
+    /// [`StoreError::NoSuchBlob`], or damaged.
+    fn blob(&self, digest: &str) -> Result<Vec<u8>, StoreError>;
+
+    /// Remembers that this playbook had this version and bundle: the playbook's history.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    fn remember_bundle(&self, playbook: &str, version: &str, digest: &str, at: Timestamp) -> Result<(), StoreError>;
+
+    /// What bundles a playbook has had here, oldest first: version, digest, first seen.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn bundles(&self, playbook: &str) -> Result<Vec<(String, String, Timestamp)>, StoreError>;
+
+    /// Puts a command into a run's inbox, durably.
+    ///
+    /// # Errors
+    /// When the run does not exist or the store cannot be written.
+    fn post(&self, run: &RunId, command: &Command) -> Result<i64, StoreError>;
+
+    /// The commands in a run's inbox, oldest first.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn inbox(&self, run: &RunId) -> Result<Vec<(i64, Command)>, StoreError>;
+
+    /// The runs held by this process that have something in their inbox: one cheap query for all of them.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn inbox_runs(&self) -> Result<Vec<RunId>, StoreError>;
+
+    /// Takes a run for this process: a new epoch, unless somebody alive holds it.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    fn take(&self, run: &RunId) -> Result<Taken, StoreError>;
+
+    /// Gives a run up; nobody holds it then. Does nothing if this process does not hold it under that epoch.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    fn release(&self, run: &RunId, epoch: u64) -> Result<(), StoreError>;
+
+    /// Who this process is to the store.
+    fn holder(&self) -> Holder;
+}

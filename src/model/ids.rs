@@ -1,0 +1,170 @@
+//! Identifiers: runs, step instances, calls. Each parses what it prints.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+/// Crockford's base 32 in lower case: no `i`, `l`, `o`, `u`, so an id survives being read out over the phone.
+const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
+
+/// The letters of a [`RunId`]. Sixty bits: two of a million runs agree with a chance of one in two million.
+pub const RUN_ID_LEN: usize = 12;
+
+/// Names one run. Twelve letters, the first six of which are the [`RunId::short`] form.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct RunId(String);
+
+impl RunId {
+    /// Makes an id out of 60 of the given random bits.
+    #[must_use]
+    pub fn from_entropy(bits: u64) -> Self {
+        let text = (0..RUN_ID_LEN)
+            .map(|place| char::from(ALPHABET[usize::try_from((bits >> (5 * place)) & 31).unwrap_or(0)]))
+            .collect();
+        Self(text)
+    }
+
+    /// The whole id.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The first six letters: what names made by a run carry (`chatbot_db_r_7k3f9q`).
+    #[must_use]
+    pub fn short(&self) -> &str {
+        &self.0[..6]
+    }
+}
+
+impl fmt::Display for RunId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A text is not a run id.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("`{0}` is not a run id: twelve of the letters 0-9 a-z without i l o u")]
+pub struct ParseRunId(String);
+
+impl FromStr for RunId {
+    type Err = ParseRunId;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text.len() == RUN_ID_LEN && text.bytes().all(|b| ALPHABET.contains(&b)) {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(ParseRunId(text.to_owned()))
+        }
+    }
+}
+
+/// Names one instance of a step: `restore`, or `dump[chatbot_db]` for the instance of a `foreach` step with that key.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct StepPath(String);
+
+impl StepPath {
+    /// The only instance of a step without `foreach`, or the whole of one with it.
+    #[must_use]
+    pub fn of(step: &str) -> Self {
+        Self(step.to_owned())
+    }
+
+    /// The instance of a `foreach` step that has this key.
+    #[must_use]
+    pub fn keyed(step: &str, key: &str) -> Self {
+        Self(format!("{step}[{key}]"))
+    }
+
+    /// The id of the step in the playbook.
+    #[must_use]
+    pub fn step(&self) -> &str {
+        self.0.split_once('[').map_or(self.0.as_str(), |(step, _)| step)
+    }
+
+    /// The key of the `foreach` instance, if it is one.
+    #[must_use]
+    pub fn key(&self) -> Option<&str> {
+        self.0.split_once('[').and_then(|(_, rest)| rest.strip_suffix(']'))
+    }
+
+    /// As written.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for StepPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// What part of a step a call belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Phase {
+    /// The step's `uses` or `script`.
+    Body,
+    /// The step's `verify`. Never replayed.
+    Verify,
+    /// The step's own `rollback`, or the undo of one of its calls.
+    Rollback,
+}
+
+impl fmt::Display for Phase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Phase::Body => "body",
+            Phase::Verify => "verify",
+            Phase::Rollback => "rollback",
+        })
+    }
+}
+
+/// Names one call within its run: the unit of checkpointing.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct CallId {
+    /// The step instance that makes the call.
+    pub step: StepPath,
+    /// The part of the step.
+    pub phase: Phase,
+    /// Counts from 1; a retry of the step is another attempt.
+    pub attempt: u32,
+    /// Counts from 0 within the attempt.
+    pub seq: u32,
+}
+
+impl fmt::Display for CallId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}/{}/{}", self.step, self.phase, self.attempt, self.seq)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_id_parses_what_it_prints() {
+        for bits in [0, 1, u64::MAX, 0x0123_4567_89ab_cdef] {
+            let id = RunId::from_entropy(bits);
+            assert_eq!(id.to_string().parse(), Ok(id.clone()));
+            assert_eq!(id.short().len(), 6);
+        }
+        assert!("short".parse::<RunId>().is_err());
+        assert!("oooooooooooo".parse::<RunId>().is_err());
+    }
+
+    #[test]
+    fn a_keyed_path_gives_back_its_step_and_key() {
+        let path = StepPath::keyed("dump", "a[b]");
+        assert_eq!((path.step(), path.key()), ("dump", Some("a[b]")));
+        assert_eq!(StepPath::of("dump").key(), None);
+    }
+}

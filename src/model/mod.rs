@@ -1,0 +1,18 @@
+//! The vocabulary: ids, values, spans, durations, secrets, policies. No IO, no clock.
+
+pub mod amount;
+pub mod command;
+pub mod fault;
+pub mod ids;
+pub mod secret;
+pub mod span;
+pub mod status;
+
+pub use ids::{CallId, Phase, RunId, StepPath};
+
+/// The only data that crosses between YAML, Rhai, the journal and the operations. Objects are sorted by key, so that
+/// equal values have equal texts.
+pub type Value = serde_json::Value;
+
+/// An instant, in UTC.
+pub type Timestamp = jiff::Timestamp;

@@ -1,0 +1,84 @@
+//! What an operation may use while it works: the call's identity, secrets, processes and files. The reading context has no
+//! way to write; the writing one adds it.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::process::{Captured, Children, ReadCommand, WriteCommand};
+use super::secrets::Secrets;
+use crate::clock::Clock;
+use crate::model::fault::OpError;
+use crate::model::{RunId, Timestamp, Value};
+
+/// The tools an operation reads with.
+pub struct ReadContext<'c> {
+    /// The run that asks.
+    pub run: &'c RunId,
+    /// The idempotency key of the call; empty for calls without an effect.
+    pub key: &'c str,
+    /// The image taken before the intent; `Null` before that, and for calls without an effect.
+    pub before: &'c Value,
+    /// When the call must have ended.
+    pub deadline: Option<Timestamp>,
+    /// The clock.
+    pub clock: &'c dyn Clock,
+    /// Resolves secret handles, and learns them for redaction.
+    pub secrets: &'c Secrets,
+    /// Supervised children, by key: status of those started, by this process or a former one.
+    pub children: &'c Children,
+}
+
+impl ReadContext<'_> {
+    /// Runs a program that only reads, captures what it prints and waits for its end (30 s unless the command says
+    /// otherwise).
+    ///
+    /// # Errors
+    /// Refused when the binary is missing; failed when it exits non-zero and the command does not allow that; transient
+    /// when it does not end in time.
+    pub fn run_read(&self, command: &ReadCommand) -> Result<Captured, OpError> {
+        super::process::run_read(command, self.deadline, self.clock)
+    }
+}
+
+/// The tools an operation writes with.
+pub struct WriteContext<'c> {
+    /// What it reads with.
+    pub read: ReadContext<'c>,
+    pub(super) writer: &'c Writer,
+}
+
+/// The right to write. Only the live backend makes one; a plan has none, so that it cannot build a [`WriteContext`].
+pub struct Writer {
+    pub(super) children: Arc<Children>,
+}
+
+impl WriteContext<'_> {
+    /// Runs a short program that writes and waits for its end. For programs whose effect the probe can see in the world.
+    ///
+    /// # Errors
+    /// As [`ReadContext::run_read`], but a program that does not end in time leaves the call unknown.
+    pub fn run_write(&self, command: &ReadCommand) -> Result<Captured, OpError> {
+        super::process::run_write(command, self.read.deadline, self.read.clock)
+    }
+
+    /// Starts a program under a supervisor that outlives this process and leaves a durable status under the call's key.
+    ///
+    /// # Errors
+    /// Refused when nothing was started.
+    pub fn launch(&self, command: &WriteCommand) -> Result<(), OpError> {
+        self.writer.children.launch(self.read.key, command, self.read.deadline)
+    }
+
+    /// Forgets the child of this call: its status and captured output.
+    pub fn forget_child(&self) {
+        self.writer.children.forget(self.read.key);
+    }
+
+    /// Writes a file so that a crash leaves the old or the new one: temporary name, fsync, rename, fsync of the folder.
+    ///
+    /// # Errors
+    /// Failed, with the path and the system's reason.
+    pub fn write_file(&self, path: &Path, bytes: &[u8], mode: u32) -> Result<(), OpError> {
+        super::files::write_atomically(path, bytes, mode)
+    }
+}

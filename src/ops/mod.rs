@@ -1,0 +1,16 @@
+//! The operation table: everything a playbook can do to the world, one file a family.
+
+pub mod context;
+
+pub mod files;
+pub mod host;
+pub mod process;
+pub mod secrets;
+pub mod spec;
+pub mod table;
+
+pub use crate::model::fault::Target;
+pub use crate::model::fault::{ErrorClass, OpError};
+pub use host::{Polled, Probe, ReadHost, Request, Sent, WriteHost};
+pub use spec::{Effect, OpEntry};
+pub use table::{find, table};

@@ -1,0 +1,3 @@
+//! Load playbooks with spans; parameters; bundles and their digests.
+
+pub mod types;
