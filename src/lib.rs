@@ -12,3 +12,6 @@ pub mod plan;
 pub mod playbook;
 pub mod sandbox;
 pub mod script;
+
+#[global_allocator]
+static ALLOCATOR: script::memory::Counting = script::memory::Counting;

@@ -1,0 +1,134 @@
+//! The evaluation that runs on this thread: what its operations are answered by, and its limits of time and memory.
+//!
+//! A script runs on one thread from its start to its end or suspension, and Rhai calls native functions on that thread.
+//! So the run travels as a thread-local instead of as the call's tag: functions of imported modules see it too, and nothing
+//! can be called while no evaluation is on (the top level of a module, for one).
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use rhai::{Dynamic, EvalAltResult, Position};
+
+use super::{convert, memory};
+use crate::model::Value;
+use crate::model::fault::OpError;
+use crate::ops::OpEntry;
+
+/// How long a script may compute between two calls. Only pathological ones get near.
+pub const MAX_THINKING: Duration = Duration::from_secs(20);
+/// Memory a script may hold, as counted by the allocator on its thread.
+pub const MAX_MEMORY: usize = 256 << 20;
+
+/// How a call ends without a result.
+#[derive(Debug)]
+pub enum Stop {
+    /// The operation failed; the script may catch it.
+    Failed(OpError),
+    /// The evaluation is over (suspended, diverged, cancelled): whatever the script returns is discarded.
+    Sealed,
+}
+
+/// What answers a script's operations.
+pub trait Calls {
+    /// Performs, or replays, a call.
+    ///
+    /// # Errors
+    /// See [`Stop`].
+    fn call(&self, op: &'static OpEntry, args: Value) -> Result<Value, Stop>;
+
+    /// The script looked inside something that only the run will know.
+    fn met_unknown(&self, _why: &str) {}
+}
+
+struct Current {
+    calls: Option<Rc<dyn Calls>>,
+    thinking_since: Instant,
+    memory_at_start: usize,
+    exceeded: Option<Limit>,
+}
+
+/// A limit that ended an evaluation and that Rhai itself does not know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Limit {
+    /// [`MAX_THINKING`].
+    Time,
+    /// [`MAX_MEMORY`].
+    Memory,
+}
+
+thread_local! {
+    static CURRENT: RefCell<Vec<Current>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Evaluates with these calls (none: every operation is refused). Returns what `evaluate` returned and the limit that ended it.
+pub fn with<T>(calls: Option<Rc<dyn Calls>>, evaluate: impl FnOnce() -> T) -> (T, Option<Limit>) {
+    CURRENT.with_borrow_mut(|stack| {
+        stack.push(Current {
+            calls,
+            thinking_since: Instant::now(),
+            memory_at_start: memory::held_by_thread(),
+            exceeded: None,
+        });
+    });
+    let result = evaluate();
+    let limit = CURRENT.with_borrow_mut(Vec::pop).and_then(|current| current.exceeded);
+    (result, limit)
+}
+
+/// For Rhai's `on_progress`: whether the evaluation has to end.
+pub fn over_limit(operations: u64) -> Option<Dynamic> {
+    // The clock and the counter cost more than an operation does.
+    if operations % 512 != 0 {
+        return None;
+    }
+    CURRENT.with_borrow_mut(|stack| {
+        let current = stack.last_mut()?;
+        let limit = if current.thinking_since.elapsed() > MAX_THINKING {
+            Limit::Time
+        } else if memory::held_by_thread().saturating_sub(current.memory_at_start) > MAX_MEMORY {
+            Limit::Memory
+        } else {
+            return None;
+        };
+        current.exceeded = Some(limit);
+        Some(Dynamic::UNIT)
+    })
+}
+
+/// The script looked inside an unknown.
+pub fn met_unknown(why: &str) {
+    let calls = CURRENT.with_borrow(|stack| stack.last().and_then(|current| current.calls.clone()));
+    if let Some(calls) = calls {
+        calls.met_unknown(why);
+    }
+}
+
+/// What `host::family::name(args)` does.
+///
+/// # Errors
+/// A catchable error with the fields of [`OpError`], or an uncatchable one when the evaluation is over.
+pub fn call(op: &'static OpEntry, args: &Dynamic) -> Result<Dynamic, Box<EvalAltResult>> {
+    let calls = CURRENT.with_borrow(|stack| stack.last().and_then(|current| current.calls.clone()));
+    let Some(calls) = calls else {
+        return Err(
+            format!("`host::{}` cannot be called here: only steps make calls", op.name.replace('.', "::")).into()
+        );
+    };
+    let args = convert::to_value(args).map_err(|e| format!("an argument of {}: {e}", op.name))?;
+    let outcome = calls.call(op, args);
+    // Time spent in a call is not time spent thinking.
+    CURRENT.with_borrow_mut(|stack| {
+        if let Some(current) = stack.last_mut() {
+            current.thinking_since = Instant::now();
+        }
+    });
+    match outcome {
+        Ok(value) => Ok(convert::to_dynamic(&value)),
+        Err(Stop::Failed(error)) => {
+            let thrown = serde_json::to_value(&error).unwrap_or_else(|_| Value::from(error.message.clone()));
+            Err(Box::new(EvalAltResult::ErrorRuntime(convert::to_dynamic(&thrown), Position::NONE)))
+        }
+        Err(Stop::Sealed) => Err(Box::new(EvalAltResult::ErrorTerminated(Dynamic::UNIT, Position::NONE))),
+    }
+}

@@ -1,0 +1,134 @@
+//! Why a script did not give a result.
+
+use rhai::{EvalAltResult, Position};
+
+use super::convert;
+use super::current::{Limit, MAX_MEMORY, MAX_THINKING};
+use crate::model::amount::{format_duration, format_size};
+use crate::model::fault::{ErrorClass, OpError};
+
+/// Why a script did not give a result.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}{}", place(*.line, *.column, .module.as_deref()))]
+pub struct ScriptError {
+    /// What is wrong.
+    pub message: String,
+    /// Line within the script, from 1, if known.
+    pub line: Option<usize>,
+    /// Column within that line, from 1.
+    pub column: Option<usize>,
+    /// The module it happened in, when not the step's own script.
+    pub module: Option<String>,
+    /// The operation's error, if it was one that the script let through.
+    pub op: Option<OpError>,
+    /// It looked inside something that only the run will know.
+    pub unknown: bool,
+}
+
+fn place(line: Option<usize>, column: Option<usize>, module: Option<&str>) -> String {
+    match (line, column, module) {
+        (Some(line), Some(column), Some(module)) => format!(" ({module}:{line}:{column})"),
+        (Some(line), Some(column), None) => format!(" (line {line}, column {column} of the script)"),
+        _ => String::new(),
+    }
+}
+
+impl ScriptError {
+    /// An error without a place.
+    pub fn new(message: impl Into<String>) -> Self {
+        Self { message: message.into(), line: None, column: None, module: None, op: None, unknown: false }
+    }
+
+    /// From Rhai's error and the limit of ours that ended the evaluation, if one did.
+    #[must_use]
+    pub fn from_rhai(error: &EvalAltResult, limit: Option<Limit>) -> Self {
+        let (inner, position, module) = innermost(error);
+        let mut made = Self::new(match limit {
+            Some(Limit::Time) => {
+                format!("the script computed for more than {} without a call", format_duration(MAX_THINKING))
+            }
+            Some(Limit::Memory) => format!("the script held more than {} of memory", format_size(MAX_MEMORY as u64)),
+            None => describe(inner),
+        });
+        if let EvalAltResult::ErrorRuntime(value, _) = inner {
+            if let Ok(value) = convert::to_value(value) {
+                if let Ok(op) = serde_json::from_value::<OpError>(value) {
+                    made.message.clone_from(&op.message);
+                    made.op = Some(op);
+                }
+            }
+        }
+        made.unknown = made.message.contains(super::unknown::MARK) || made.message.contains("unknown");
+        made.line = position.line();
+        made.column = position.position();
+        made.module = module;
+        made
+    }
+
+    /// As the error of a step.
+    #[must_use]
+    pub fn into_op_error(self) -> OpError {
+        let place = place(self.line, self.column, self.module.as_deref());
+        match self.op {
+            Some(op) => op,
+            None => OpError::new(ErrorClass::Failed, format!("{}{place}", self.message)),
+        }
+    }
+}
+
+/// The error at the bottom of nested function calls, where it happened, and in which module.
+fn innermost(error: &EvalAltResult) -> (&EvalAltResult, Position, Option<String>) {
+    let mut inner = error;
+    let mut module = None;
+    let mut position = error.position();
+    loop {
+        inner = match inner {
+            EvalAltResult::ErrorInFunctionCall(_, source, next, at) => {
+                if !source.is_empty() {
+                    module = Some(source.clone());
+                }
+                if next.position().is_none() {
+                    position = *at;
+                    module = None;
+                } else {
+                    position = next.position();
+                }
+                next
+            }
+            EvalAltResult::ErrorInModule(path, next, _) => {
+                module = Some(path.clone());
+                position = next.position();
+                next
+            }
+            _ => break (inner, position, module),
+        };
+    }
+}
+
+fn describe(error: &EvalAltResult) -> String {
+    match error {
+        EvalAltResult::ErrorRuntime(value, _) => match convert::to_value(value) {
+            Ok(crate::model::Value::String(text)) => text,
+            Ok(crate::model::Value::Null) => "the script gave up (`throw` without a message)".to_owned(),
+            Ok(value) => value
+                .get("message")
+                .and_then(|message| message.as_str().map(str::to_owned))
+                .unwrap_or_else(|| value.to_string()),
+            Err(_) => "the script gave up".to_owned(),
+        },
+        EvalAltResult::ErrorTooManyOperations(_) => {
+            format!("the script took more than {} steps: it probably loops for ever", super::dialect::MAX_OPERATIONS)
+        }
+        EvalAltResult::ErrorStackOverflow(_) => {
+            format!("the script calls functions more than {} levels deep", super::dialect::MAX_CALL_LEVELS)
+        }
+        EvalAltResult::ErrorDataTooLarge(what, _) => format!("a value of the script is too large: {what}"),
+        EvalAltResult::ErrorPropertyNotFound(name, _) => format!("there is no field `{name}` here"),
+        EvalAltResult::ErrorVariableNotFound(name, _) => format!("there is no variable `{name}`"),
+        EvalAltResult::ErrorFunctionNotFound(signature, _) => format!("there is no function `{signature}`"),
+        other => {
+            let text = other.to_string();
+            text.split(" (line ").next().unwrap_or(&text).to_owned()
+        }
+    }
+}
