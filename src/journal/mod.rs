@@ -1,7 +1,13 @@
 //! Records, hash chain, versions, leases, and the store that keeps them.
 
+pub mod chain;
+pub mod memory;
 pub mod record;
+pub mod redact;
+pub mod run_journal;
 pub mod store;
 
+pub use memory::MemoryStore;
 pub use record::{Fact, Outcome, Pause, Record, UndoPlan};
+pub use run_journal::RunJournal;
 pub use store::{Append, Head, Holder, Lines, Store, StoreError, Taken};

@@ -25,10 +25,18 @@ pub enum StoreError {
     #[error("journal of run {run} is damaged at record {seq}: {what}")]
     Damaged { run: RunId, seq: u64, what: String },
     /// It was written by a later version of the program.
-    #[error("store format {found} is newer than this program reads ({known}); use muster {found}.x or later")]
-    TooNew { found: u32, known: u32 },
+    #[error("{what} has format {found}, and this muster reads formats up to {known}; use {needs} or later")]
+    TooNew { what: String, found: u32, known: u32, needs: String },
+    /// A record says something that this version of the program does not know.
+    #[error(
+        "record {seq} of run {run} was written by another version of muster ({what}); use the muster that last held the run"
+    )]
+    Unknown { run: RunId, seq: u64, what: String },
+    /// The run's journal stopped at an earlier error: nothing more can be written by this holder.
+    #[error("run {run} stopped writing after an earlier error ({why}); resume it to go on")]
+    Stopped { run: RunId, why: String },
     /// The disk is full.
-    #[error("no room left on the disk of the store {path}")]
+    #[error("no room left on the disk of the store {path}; free some and resume")]
     Full { path: String },
     /// The store cannot be written.
     #[error("store {path} is read-only")]
