@@ -3,6 +3,7 @@
 pub mod amount;
 pub mod command;
 pub mod fault;
+pub mod glob;
 pub mod ids;
 pub mod secret;
 pub mod span;

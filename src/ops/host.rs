@@ -114,4 +114,10 @@ pub trait WriteHost: ReadHost {
     /// Forgets what was kept to answer [`ReadHost::probe`] for a call whose outcome is durable. Must tolerate being
     /// called twice, or never.
     fn release(&self, request: &Request);
+
+    /// Forgets what was kept for the undos of a run that has reached a terminal status. Must tolerate being called twice, or
+    /// never. A host that keeps nothing has nothing to do.
+    fn finish_run(&self, run: &RunId) {
+        let _ = run;
+    }
 }

@@ -1,12 +1,13 @@
 //! The operation table: everything a playbook can do to the world, one file a family.
 
+pub mod args;
 pub mod context;
-
 pub mod files;
 pub mod host;
 pub mod process;
 pub mod secrets;
 pub mod spec;
+pub mod supervisor;
 pub mod table;
 
 pub use crate::model::fault::Target;
