@@ -1,0 +1,17 @@
+//! What people see of a run: everything here is a fold over its records and never reaches into the engine.
+
+pub mod brief;
+pub mod choices;
+pub mod line;
+pub mod live;
+pub mod look;
+pub mod settled;
+pub mod sheet;
+pub mod summary;
+pub mod table;
+pub mod tree;
+pub mod view;
+pub mod when;
+
+#[cfg(test)]
+mod tests;
