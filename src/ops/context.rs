@@ -4,6 +4,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use super::images::Images;
 use super::process::{Captured, Children, ReadCommand, WriteCommand};
 use super::secrets::Secrets;
 use crate::clock::Clock;
@@ -50,6 +51,16 @@ pub struct WriteContext<'c> {
 /// The right to write. Only the live backend makes one; a plan has none, so that it cannot build a [`WriteContext`].
 pub struct Writer {
     pub(super) children: Arc<Children>,
+    pub(super) images: Images,
+}
+
+impl Writer {
+    /// The right to write, with children and lists of before-images in the same folder.
+    #[must_use]
+    pub fn new(children: Arc<Children>) -> Self {
+        let images = Images::in_folder(children.folder.clone());
+        Self { children, images }
+    }
 }
 
 impl WriteContext<'_> {
@@ -72,6 +83,18 @@ impl WriteContext<'_> {
     /// Forgets the child of this call: its status and captured output.
     pub fn forget_child(&self) {
         self.writer.children.forget(self.read.key);
+    }
+
+    /// Notes durably that a before-image of this run is about to be at this path: it is deleted when the run has ended. Its
+    /// name has to have `.before-` in it.
+    ///
+    /// # Errors
+    /// Failed, when the list cannot be written.
+    pub fn keep_image(&self, image: &Path) -> Result<(), OpError> {
+        self.writer
+            .images
+            .note(self.read.run, image)
+            .map_err(|e| super::files::cannot("note the before-image", image, &e))
     }
 
     /// Writes a file so that a crash leaves the old or the new one: temporary name, fsync, rename, fsync of the folder.

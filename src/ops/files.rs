@@ -72,6 +72,28 @@ pub(super) fn beside(path: &Path, role: &str, key: &str) -> PathBuf {
     path.with_file_name(format!(".{name}.{role}-{key}"))
 }
 
+/// Refuses to write where something is, unless that is a file that may be replaced. Never through a link.
+pub(super) fn may_write(path: &Path, replace: bool) -> Result<(), OpError> {
+    match path.symlink_metadata() {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => {
+            let folder = path.parent().unwrap_or(Path::new("/"));
+            if folder.is_dir() {
+                return Ok(());
+            }
+            Err(OpError::refused(format!("cannot write {}: there is no folder {}", path.display(), folder.display()))
+                .with_hint("make it first, with `fs.make_dir`"))
+        }
+        Err(e) => Err(cannot("write", path, &e)),
+        Ok(meta) if replace && meta.is_file() => Ok(()),
+        Ok(meta) if replace => {
+            let kind = if meta.is_symlink() { "a symbolic link" } else { "not a file" };
+            Err(OpError::refused(format!("cannot write {}: it is {kind}", path.display())))
+        }
+        Ok(_) => Err(OpError::refused(format!("cannot write {}: it exists already", path.display()))
+            .with_hint("choose another name, or set `replace: true`")),
+    }
+}
+
 /// How much passed through, and its digest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Digested {

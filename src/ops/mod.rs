@@ -1,14 +1,22 @@
 //! The operation table: everything a playbook can do to the world, one file a family.
 
 pub mod args;
+pub mod ask;
 pub mod context;
+pub mod dotenv;
+pub mod exec;
 pub mod files;
 pub mod host;
+mod images;
+pub mod live;
+pub mod log;
 pub mod process;
+pub mod rand;
 pub mod secrets;
 pub mod spec;
 pub mod supervisor;
 pub mod table;
+pub mod time;
 
 pub use crate::model::fault::Target;
 pub use crate::model::fault::{ErrorClass, OpError};

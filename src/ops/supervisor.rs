@@ -22,7 +22,7 @@ use rustix::io::FdFlags;
 use rustix::process::{Signal, kill_process_group};
 use sha2::{Digest, Sha256};
 
-use super::files::{create_new, hex, rename_new, sync_folder, sync_folder_of};
+use super::files::{create_new, hex, may_write, rename_new, sync_folder, sync_folder_of};
 use super::process::{
     Ended, GO, GRACE, Launch, Paths, ProcessId, Reply, StartRecord, WriteCommand, boot_id, check_program, code_of,
     is_ok, session_groups, tail_text,
@@ -344,19 +344,6 @@ fn part_of(path: &Path, key: &str) -> PathBuf {
     let mut name = path.file_name().unwrap_or_default().to_os_string();
     name.push(format!(".part-{key}"));
     path.with_file_name(name)
-}
-
-fn may_write(path: &Path, replace: bool) -> Result<(), OpError> {
-    match path.symlink_metadata() {
-        Err(_) => Ok(()),
-        Ok(meta) if replace && meta.is_file() => Ok(()),
-        Ok(meta) if replace => {
-            let kind = if meta.is_symlink() { "a symbolic link" } else { "not a file" };
-            Err(OpError::refused(format!("cannot write {}: it is {kind}", path.display())))
-        }
-        Ok(_) => Err(OpError::refused(format!("cannot write {}: it exists already", path.display()))
-            .with_hint("choose another name, or set `replace: true`")),
-    }
 }
 
 fn record_start(paths: &Paths, part: Option<PathBuf>) -> std::io::Result<()> {

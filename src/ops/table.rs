@@ -10,7 +10,13 @@ use super::spec::OpEntry;
 pub fn table() -> &'static BTreeMap<&'static str, OpEntry> {
     static TABLE: OnceLock<BTreeMap<&'static str, OpEntry>> = OnceLock::new();
     TABLE.get_or_init(|| {
-        let families: [Vec<OpEntry>; 0] = [];
+        let families = [
+            super::ask::entries(),
+            super::exec::entries(),
+            super::log::entries(),
+            super::rand::entries(),
+            super::time::entries(),
+        ];
         families.into_iter().flatten().map(|entry| (entry.name, entry)).collect()
     })
 }

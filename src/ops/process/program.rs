@@ -151,7 +151,7 @@ mod tests {
 
     #[test]
     fn a_tail_starts_with_a_whole_line() {
-        assert_eq!(tail_text(b"first\nsecond\nthird", 12, false), "third");
+        assert_eq!(tail_text(b"first\nsecond\nthird", 11, false), "third");
         assert_eq!(tail_text(b"first\nsecond\n", 7, false), "second\n");
         assert_eq!(tail_text(b"short", 100, false), "short");
         assert_eq!(tail_text(b"half-a-secret", 5, false), "");
