@@ -127,7 +127,7 @@ fn failure(view: &View, step: &StepView, look: Look) -> String {
     if let Some(call) = failed {
         text.push_str(&format!("  {}  {}\n", look.paint(Tone::Live, &call.op), brief::args(&call.args)));
     }
-    text + &last_words(error, look)
+    text + last_words(error, look).as_str()
 }
 
 /// An error with what the program itself said last, and the hint.
