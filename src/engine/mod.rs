@@ -1,1 +1,28 @@
-//! engine
+//! The engine: runs programs against a host, with every step of the way in the journal.
+//!
+//! Three invariants, tested for every shipped playbook (`tests/kill_sweep.rs`):
+//!
+//! 1. No effect is sent before its intent is durable.
+//! 2. For *every* prefix of a journal, resuming ends in succeeded, rolled back or waiting for a person, never in "cannot load".
+//! 3. Replaying a complete journal makes no host call.
+//!
+//! Starting a run is recovering from an empty journal: there is no second path. State changes only in
+//! [`state::RunState::apply`]; what to do next is decided by [`decide`] from the state alone; the world is reached only
+//! through [`effect`], which writes the intent before and the outcome after.
+
+pub mod capability;
+pub mod cell;
+pub mod command;
+pub mod decide;
+pub mod driver;
+pub mod effect;
+pub mod error;
+pub mod gateway;
+pub mod schedule;
+pub mod state;
+pub mod unwind;
+
+pub use cell::{NoObserver, Observer, Rest};
+pub use driver::{Engine, Host};
+pub use error::EngineError;
+pub use state::RunState;

@@ -78,6 +78,8 @@ pub enum Pause {
     Undo { call: CallId, reason: String },
     /// A rollback would cross a point of no return.
     PointOfNoReturn { step: StepPath },
+    /// A rollback to this step has ended; the steps after it wait to be run again.
+    RolledBackTo { step: StepPath },
 }
 
 /// A fact.
@@ -141,8 +143,9 @@ pub enum Fact {
     Ended { call: CallId, outcome: Outcome },
     /// What a probe said of a call in doubt, when that alone does not end it.
     Probed { call: CallId, found: String },
-    /// A call that is known not to have been done is sent again.
-    Resent { call: CallId },
+    /// A call that is known not to have been done, or whose half has been undone, is about to be sent again: what the intent
+    /// said of these is replaced. Durable before it is sent.
+    Resent { call: CallId, key: String, before: Value, undo: UndoPlan },
     /// The first effect of a step with `point_of_no_return` is about to be sent.
     NoReturn { step: StepPath },
     /// The body of a step ended well; its `verify` begins.
@@ -158,7 +161,14 @@ pub enum Fact {
     /// A step waits for this many approvals by any of these.
     ApprovalAsked { step: StepPath, by: Vec<String>, count: u32, digest: String },
     /// One approval.
-    Approved { step: StepPath, by: Actor, reason: Option<String>, digest: String },
+    Approved {
+        step: StepPath,
+        by: Actor,
+        role: Option<String>,
+        reason: Option<String>,
+        break_glass: bool,
+        digest: String,
+    },
     /// A step is to be done by hand.
     ManualAsked { step: StepPath, instructions: String },
     /// The run waits for a person.
@@ -170,7 +180,14 @@ pub enum Fact {
     /// Somebody wrote something down.
     Noted { by: Actor, text: String },
     /// Undoing begins: nothing new is started, and effects are undone back to (not including) those of `to`.
-    RollbackBegun { to: Option<StepPath>, by: Actor, reason: String, force: bool },
+    /// With `only`, just the effects of that step are undone, which is then tried from its start.
+    RollbackBegun { to: Option<StepPath>, only: Option<StepPath>, by: Actor, reason: String, force: bool },
+    /// A step's own `rollback` failed; when it is run again, it begins anew.
+    RollbackFailed { step: StepPath, error: OpError },
+    /// A step's own `rollback` has run to its end.
+    StepRolledBack { step: StepPath },
+    /// A rollback that did not end the run is over: these steps are as if they had never begun.
+    RollbackEnded { reset: Vec<StepPath> },
     /// A call's undo is left out, and why.
     UndoSkipped { call: CallId, reason: String, by: Option<Actor> },
     /// No new calls are made; those in flight end.

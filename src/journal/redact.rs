@@ -22,6 +22,13 @@ pub fn scrub(redactor: &Redactor, record: &mut Record) -> bool {
     cleaner.changed
 }
 
+/// A value without any known secret: as it will stand in the journal.
+#[must_use]
+pub fn value(redactor: &Redactor, mut value: Value) -> Value {
+    Cleaner { redactor, changed: false }.value(&mut value);
+    value
+}
+
 struct Cleaner<'r> {
     redactor: &'r Redactor,
     changed: bool,
@@ -115,7 +122,16 @@ impl Cleaner<'_> {
             | Pause::Approval { .. }
             | Pause::Manual { .. }
             | Pause::Target { .. }
-            | Pause::PointOfNoReturn { .. } => {}
+            | Pause::PointOfNoReturn { .. }
+            | Pause::RolledBackTo { .. } => {}
+        }
+    }
+
+    fn undo(&mut self, undo: &mut UndoPlan) {
+        match undo {
+            UndoPlan::Nothing => {}
+            UndoPlan::Impossible { why } => self.text(why),
+            UndoPlan::Call { args, .. } => self.value(args),
         }
     }
 
@@ -128,11 +144,11 @@ impl Cleaner<'_> {
             Fact::Intent { args, before, undo, .. } => {
                 self.value(args);
                 self.value(before);
-                match undo {
-                    UndoPlan::Nothing => {}
-                    UndoPlan::Impossible { why } => self.text(why),
-                    UndoPlan::Call { args, .. } => self.value(args),
-                }
+                self.undo(undo);
+            }
+            Fact::Resent { before, undo, .. } => {
+                self.value(before);
+                self.undo(undo);
             }
             Fact::WaitBegun { args, .. } => self.value(args),
             Fact::Called { args, outcome, .. } => {
@@ -142,7 +158,7 @@ impl Cleaner<'_> {
             Fact::Ended { outcome, .. } => self.outcome(outcome),
             Fact::Probed { found, .. } => self.text(found),
             Fact::Verifying { output, .. } | Fact::StepSucceeded { output, .. } => self.value(output),
-            Fact::StepFailed { error, .. } => self.error(error),
+            Fact::StepFailed { error, .. } | Fact::RollbackFailed { error, .. } => self.error(error),
             Fact::StepSkipped { reason, result, .. } => {
                 self.text(reason);
                 result.iter_mut().for_each(|result| self.value(result));
@@ -164,7 +180,8 @@ impl Cleaner<'_> {
             Fact::Held { .. }
             | Fact::TargetMet { .. }
             | Fact::StepRetried { .. }
-            | Fact::Resent { .. }
+            | Fact::StepRolledBack { .. }
+            | Fact::RollbackEnded { .. }
             | Fact::NoReturn { .. }
             | Fact::ApprovalAsked { .. }
             | Fact::Resumed { .. }

@@ -30,8 +30,9 @@ pub enum Order {
     Skip { step: StepPath, reason: String, result: Option<Value> },
     /// A failed or manual step was done by hand; `evidence` says how that is known.
     Done { step: StepPath, evidence: String, result: Option<Value> },
-    /// Give one approval to a step that waits for it.
-    Approve { step: StepPath, reason: Option<String> },
+    /// Give one approval to a step that waits for it. `role` is asserted, not proven. `break_glass` lets the starter, or somebody
+    /// who is not among the approvers, approve: it needs a reason, and is recorded as what it is.
+    Approve { step: StepPath, role: Option<String>, reason: Option<String>, break_glass: bool },
     /// Refuse a step that waits for approval: the step fails.
     Reject { step: StepPath, reason: String },
     /// Answer a question a script asked.

@@ -147,7 +147,8 @@ pub struct Approval {
     pub count: u32,
 }
 
-/// A step with `foreach`: one instance an item.
+/// A step with `foreach`: one instance an item. The step's output is a map from key to the instance's output, so dependants
+/// write `steps.dump["chatbot_db"].path`, or loop over `steps.dump.values()`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Foreach {
     /// A list.

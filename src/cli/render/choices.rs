@@ -63,6 +63,9 @@ pub fn of_pause(run: &str, pause: &Pause, rolling_back: bool) -> Vec<Choice> {
             choice(whole("cancel") + " --no-rollback", "end here and leave the rest as it is"),
         ],
         Pause::PointOfNoReturn { .. } => vec![choice(whole("resume"), "go on, knowing there is no way back")],
+        Pause::RolledBackTo { .. } => {
+            vec![choice(whole("resume"), "run the steps after it again"), undo_all()]
+        }
     }
 }
 
@@ -118,5 +121,6 @@ pub fn reason(pause: &Pause) -> String {
             format!("the undo of call {call} needs a decision: {}", super::brief::one_line(reason))
         }
         Pause::PointOfNoReturn { step } => format!("step {step} is a point of no return"),
+        Pause::RolledBackTo { step } => format!("rolled back to step {step}; the steps after it wait"),
     }
 }

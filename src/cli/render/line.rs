@@ -78,7 +78,7 @@ fn words(view: &View, record: &Record, look: Look) -> Option<(String, String)> {
         Fact::Probed { call, found } => {
             of(&call.step, format!("{} asked about: {}", name(view, call), one_line(found)))
         }
-        Fact::Resent { call } => of(&call.step, format!("{} was not done: sent again", name(view, call))),
+        Fact::Resent { call, .. } => of(&call.step, format!("{} was not done: sent again", name(view, call))),
         Fact::NoReturn { step } => of(step, warn("point of no return")),
         Fact::Verifying { step, until, .. } => {
             of(step, format!("verifying, until {} at the latest", when::time(*until)))
@@ -116,6 +116,11 @@ fn words(view: &View, record: &Record, look: Look) -> Option<(String, String)> {
             let to = to.as_ref().map(|to| format!(" down to {to}")).unwrap_or_default();
             run(warn(&format!("rolling back{to}, by {}: {}", by.name, one_line(reason))))
         }
+        Fact::RollbackFailed { step, error } => {
+            of(step, bad(&format!("rollback failed: {}", one_line(&error.message))))
+        }
+        Fact::StepRolledBack { step } => of(step, "rolled back".to_owned()),
+        Fact::RollbackEnded { .. } => run("rolled back as far as asked".to_owned()),
         Fact::UndoSkipped { call, reason, .. } => {
             of(&call.step, warn(&format!("undo of {} left out: {}", name(view, call), one_line(reason))))
         }

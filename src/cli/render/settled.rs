@@ -19,11 +19,11 @@ pub fn by(fact: &Fact, pause: &Pause) -> bool {
             moves_on(fact, step) || matches!(fact, Fact::Ended { call, .. } if call.step == *step)
         }
         Pause::InDoubt { call, .. } => match fact {
-            Fact::Ended { call: settled, .. } | Fact::Resent { call: settled } => settled == call,
+            Fact::Ended { call: settled, .. } | Fact::Resent { call: settled, .. } => settled == call,
             Fact::Finished { .. } => true,
             _ => false,
         },
-        Pause::Target { .. } | Pause::PointOfNoReturn { .. } => goes_on(fact),
+        Pause::Target { .. } | Pause::PointOfNoReturn { .. } | Pause::RolledBackTo { .. } => goes_on(fact),
         Pause::Credentials { step, .. } => goes_on(fact) || moves_on(fact, step),
         Pause::Undo { call, .. } => match fact {
             Fact::UndoSkipped { call: left_out, .. } => left_out == call,

@@ -102,7 +102,10 @@ fn details(view: &View, pause: &Pause, look: Look) -> String {
         Pause::Undo { call, .. } => {
             view.call(call).map(|call| format!("  {}  {}\n", call.op, brief::args(&call.args))).unwrap_or_default()
         }
-        Pause::Question { .. } | Pause::Credentials { .. } | Pause::PointOfNoReturn { .. } => String::new(),
+        Pause::Question { .. }
+        | Pause::Credentials { .. }
+        | Pause::PointOfNoReturn { .. }
+        | Pause::RolledBackTo { .. } => String::new(),
     }
 }
 

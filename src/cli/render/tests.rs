@@ -151,7 +151,7 @@ fn rolled_back() -> Story {
     let mut story = failed_restore();
     story
         .tell(Fact::Commanded { command: Command { by: alice(), what: Order::Rollback { to: None, force: false } } })
-        .tell(Fact::RollbackBegun { to: None, by: alice(), reason: "asked for".to_owned(), force: false });
+        .tell(Fact::RollbackBegun { to: None, only: None, by: alice(), reason: "asked for".to_owned(), force: false });
     let undo = CallId { phase: Phase::Rollback, ..body("dump[chatbot_db]", 0) };
     story
         .tell(Fact::Intent {
@@ -261,7 +261,14 @@ fn waiting_for_people_names_who_may_answer() {
             digest: "ab".to_owned(),
         })
         .tell(Fact::Paused { pause: Pause::Approval { step: retire.clone() } })
-        .tell(Fact::Approved { step: retire, by: alice(), reason: None, digest: "ab".to_owned() })
+        .tell(Fact::Approved {
+            step: retire,
+            by: alice(),
+            role: None,
+            reason: None,
+            break_glass: false,
+            digest: "ab".to_owned(),
+        })
         .tell(Fact::ManualAsked { step: StepPath::of("dump"), instructions: "Unplug the\nold disk".to_owned() })
         .tell(Fact::Paused { pause: Pause::Manual { step: StepPath::of("dump") } });
     snapshot("render_waits_for_people", &summary::text(&story.view(), story.at, Look::PLAIN));

@@ -252,7 +252,7 @@ impl View {
                     call.state = CallState::Doubt(found.clone());
                 }
             }),
-            Fact::Resent { call } => self.each_call(call, |call| {
+            Fact::Resent { call, .. } => self.each_call(call, |call| {
                 call.state = CallState::Open;
                 call.resent += 1;
             }),

@@ -1,0 +1,129 @@
+//! Whether a playbook may make a call: its grants, with their scopes evaluated once for the run.
+
+use crate::model::Value;
+use crate::model::fault::OpError;
+use crate::playbook::types::Grant;
+use crate::script::{Program, Scope, ScriptError};
+
+/// A grant with its scope evaluated.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Granted {
+    pattern: String,
+    scope: Vec<(String, Value)>,
+}
+
+/// The grants of a playbook for these parameters.
+///
+/// # Errors
+/// When a scope's expression fails.
+pub fn evaluate(program: &Program, scope: &Scope) -> Result<Vec<Granted>, ScriptError> {
+    program
+        .playbook
+        .capabilities
+        .iter()
+        .map(|Grant { pattern, scope: limits }| {
+            let limits = limits
+                .iter()
+                .map(|(name, template)| Ok((name.value.clone(), program.template(template, scope)?)))
+                .collect::<Result<Vec<_>, ScriptError>>()?;
+            Ok(Granted { pattern: pattern.value.clone(), scope: limits })
+        })
+        .collect()
+}
+
+/// Whether some grant covers the call.
+///
+/// # Errors
+/// Refused, with what would have to be granted.
+pub fn check(granted: &[Granted], op: &str, args: &Value) -> Result<(), OpError> {
+    let by_name: Vec<&Granted> = granted.iter().filter(|grant| glob(&grant.pattern, op)).collect();
+    if by_name.iter().any(|grant| grant.scope.iter().all(|(name, limit)| fits(limit, args.get(name)))) {
+        return Ok(());
+    }
+    Err(match by_name.first() {
+        None => OpError::refused(format!("{op} is not among the playbook's capabilities"))
+            .with_hint(format!("add `- {op}` to `capabilities`, scoped to what it may touch")),
+        Some(grant) => {
+            let outside = grant.scope.iter().find(|(name, limit)| !fits(limit, args.get(name)));
+            let (name, limit) = outside.map_or(("", &Value::Null), |(name, limit)| (name.as_str(), limit));
+            OpError::refused(format!(
+                "{op} with {name} = {} is outside of what the playbook's capabilities grant ({limit})",
+                args.get(name).unwrap_or(&Value::Null)
+            ))
+            .with_hint("widen the scope of the grant, if the playbook is meant to do this")
+        }
+    })
+}
+
+/// Whether an argument fits a limit: a text is a glob, a list gives alternatives, a map limits the fields it names.
+fn fits(limit: &Value, argument: Option<&Value>) -> bool {
+    match (limit, argument) {
+        (Value::Array(alternatives), argument) => alternatives.iter().any(|one| fits(one, argument)),
+        (_, None) => false,
+        (Value::Object(fields), Some(argument)) => fields.iter().all(|(name, limit)| fits(limit, argument.get(name))),
+        (Value::String(pattern), Some(Value::String(text))) => glob(pattern, text),
+        // An argument vector is matched as one line.
+        (Value::String(pattern), Some(Value::Array(words))) => {
+            let line: Vec<&str> = words.iter().filter_map(Value::as_str).collect();
+            line.len() == words.len() && glob(pattern, &line.join(" "))
+        }
+        (limit, Some(argument)) => limit == argument,
+    }
+}
+
+/// `*` stands for any text, `?` for any character.
+#[must_use]
+pub fn glob(pattern: &str, text: &str) -> bool {
+    let (pattern, text): (Vec<char>, Vec<char>) = (pattern.chars().collect(), text.chars().collect());
+    let (mut p, mut t) = (0, 0);
+    let mut retry: Option<(usize, usize)> = None;
+    while t < text.len() {
+        match pattern.get(p) {
+            Some('*') => {
+                retry = Some((p, t));
+                p += 1;
+            }
+            Some(c) if *c == '?' || *c == text[t] => {
+                p += 1;
+                t += 1;
+            }
+            _ => match retry {
+                Some((star, from)) => {
+                    p = star + 1;
+                    t = from + 1;
+                    retry = Some((star, from + 1));
+                }
+                None => return false,
+            },
+        }
+    }
+    pattern[p..].iter().all(|c| *c == '*')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_scope_limits_the_arguments_it_names() {
+        let granted = [
+            Granted { pattern: "pg.*".into(), scope: vec![("server".into(), json!({"container": "web-*"}))] },
+            Granted { pattern: "exec.run".into(), scope: vec![("argv".into(), json!(["make up", "make down"]))] },
+        ];
+        assert!(check(&granted, "pg.dump", &json!({"server": {"container": "web-db", "user": "x"}})).is_ok());
+        assert!(check(&granted, "pg.dump", &json!({"server": {"container": "other"}})).is_err());
+        assert!(check(&granted, "pg.dump", &json!({"server": {"host": "elsewhere"}})).is_err());
+        assert!(check(&granted, "exec.run", &json!({"argv": ["make", "up"]})).is_ok());
+        assert!(check(&granted, "exec.run", &json!({"argv": ["make", "up", "; rm"]})).is_err());
+        assert!(check(&granted, "fs.delete", &json!({})).is_err());
+    }
+
+    #[test]
+    fn a_glob_takes_the_whole_text() {
+        assert!(glob("a*c?", "abbbcd"));
+        assert!(!glob("a*c", "abcd"));
+        assert!(glob("**", ""));
+        assert!(!glob("", "a"));
+    }
+}

@@ -1,0 +1,112 @@
+//! A run in the hands of this process: its journal, its state, and what is being done for it right now.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use parking_lot::{Condvar, Mutex};
+
+use super::capability::Granted;
+use super::error::EngineError;
+use super::state::RunState;
+use crate::journal::record::{Fact, Record};
+use crate::journal::run_journal::RunJournal;
+use crate::model::{RunId, StepPath, Timestamp};
+use crate::ops::Request;
+use crate::script::Program;
+
+/// Watches a run.
+pub trait Observer: Send + Sync {
+    /// A record was written. It may become durable a moment later.
+    fn record(&self, _run: &RunId, _record: &Record) {}
+
+    /// A word on how far a call has got; not recorded.
+    fn progress(&self, _run: &RunId, _step: &StepPath, _text: &str) {}
+}
+
+/// Watches nothing.
+pub struct NoObserver;
+
+impl Observer for NoObserver {}
+
+/// What is being done for a step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Activity {
+    /// A job for it is queued or running.
+    Busy,
+    /// It waits for an instant.
+    Until(Timestamp),
+}
+
+/// Why nothing is being done for a run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Rest {
+    /// It has ended.
+    Ended,
+    /// It waits for people.
+    Paused,
+    /// The engine cannot go on with it here; see [`Core::failure`].
+    Broken,
+}
+
+/// What changes while a run is driven.
+pub struct Core {
+    pub journal: RunJournal,
+    pub state: RunState,
+    pub activity: HashMap<StepPath, Activity>,
+    /// An unwind job is queued or running, or waits for an instant.
+    pub unwinding: Option<Activity>,
+    pub rest: Option<Rest>,
+    pub failure: Option<EngineError>,
+    /// Resources whose target has been compared since this process took the run.
+    pub checked: HashSet<String>,
+    /// Calls whose outcome is recorded but not yet durable: released after the commit.
+    pub to_release: Vec<Request>,
+    /// In a plan: resources that effects would have changed.
+    pub spoiled: Vec<String>,
+    /// How often in a row the world could not be asked about a call.
+    pub unanswered: HashMap<usize, u32>,
+    /// Park politely: start nothing new here, so that another process can go on.
+    pub parking: bool,
+    /// Instants for which a timer is set.
+    pub timer: Option<Timestamp>,
+    /// The inbox is to be read at the next drive.
+    pub mail: bool,
+}
+
+/// A run in the hands of this process.
+pub struct RunCell {
+    pub id: RunId,
+    pub program: Arc<Program>,
+    pub granted: Vec<Granted>,
+    pub core: Mutex<Core>,
+    pub rested: Condvar,
+    pub observer: Arc<dyn Observer>,
+}
+
+impl Core {
+    /// Writes a record and applies it. Durable only after [`Core::commit`].
+    ///
+    /// # Errors
+    /// When the state does not take it, which means that the engine is wrong.
+    pub fn record(&mut self, cell: &RunCell, fact: Fact, now: Timestamp) -> Result<Record, EngineError> {
+        let record = self.journal.push(fact, now);
+        self.state.apply(&record).map_err(|source| EngineError::Journal { run: cell.id.clone(), source })?;
+        cell.observer.record(&cell.id, &record);
+        Ok(record)
+    }
+
+    /// Makes everything recorded so far durable.
+    ///
+    /// # Errors
+    /// When the store does not take it: the run stops here.
+    pub fn commit(&mut self, consumed: &[i64]) -> Result<(), EngineError> {
+        if self.journal.buffered() == 0 && consumed.is_empty() {
+            return Ok(());
+        }
+        let (status, detail) = (self.state.status(), self.state.detail());
+        self.journal.commit(consumed, status, &detail).map_err(EngineError::Store)
+    }
+}
+
+/// How many reads may be recorded before they are made durable without an effect that needs them to be.
+pub const READS_A_COMMIT: usize = 256;

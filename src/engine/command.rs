@@ -1,0 +1,221 @@
+//! What follows from what a person says: a pure function from state and command to facts, or a refusal.
+
+use super::decide::{Settled, settled};
+use super::state::{CallKind, RunState, StepStatus, Undone};
+use crate::journal::record::{Fact, Outcome, Pause};
+use crate::model::command::{Command, Order};
+use crate::model::fault::OpError;
+use crate::model::status::RunStatus;
+use crate::model::{StepPath, Timestamp, Value};
+use crate::script::Program;
+
+/// Why a command was not carried out: a sentence.
+pub type Refusal = String;
+
+/// The facts that follow from a command.
+///
+/// # Errors
+/// A refusal; nothing follows then.
+pub fn consider(program: &Program, state: &RunState, command: &Command, now: Timestamp) -> Result<Vec<Fact>, Refusal> {
+    let by = command.by.clone();
+    if state.finished.is_some() && !matches!(command.what, Order::Note { .. }) {
+        return Err(format!("the run has ended ({})", state.status().as_str()));
+    }
+    match &command.what {
+        Order::Note { text } => Ok(vec![Fact::Noted { by, text: text.clone() }]),
+        Order::Resume => Ok(vec![Fact::Resumed { by }]),
+        Order::Kill => {
+            let open: Vec<String> = state
+                .calls
+                .iter()
+                .filter(|call| call.is_open() && matches!(call.kind, CallKind::Effect { .. }))
+                .map(|call| format!("{} ({}) is in doubt", call.id, call.op))
+                .collect();
+            let mut remarks = vec![format!("killed by {}", by.name)];
+            remarks.extend(open);
+            Ok(vec![Fact::Finished { status: RunStatus::Killed, remarks, outputs: Default::default() }])
+        }
+        Order::Cancel { no_rollback } => {
+            if state.rollback.is_some() && !no_rollback {
+                return Err("a rollback is under way already (cancel --no-rollback ends it)".to_owned());
+            }
+            Ok(vec![Fact::Cancelling { by, no_rollback: *no_rollback }])
+        }
+        Order::Rollback { to, force } => {
+            if let Some(to) = to {
+                let known = state.step(to).is_some() || program.playbook.step(to.step()).is_some();
+                if !known {
+                    return Err(format!("there is no step `{to}`"));
+                }
+            }
+            if state.rollback.is_some() && !force {
+                // A rollback that waits is taken up again.
+                return Ok(vec![Fact::Resumed { by }]);
+            }
+            Ok(vec![Fact::RollbackBegun {
+                to: to.clone(),
+                only: None,
+                by,
+                reason: "asked for by an operator".to_owned(),
+                force: *force,
+            }])
+        }
+        Order::SkipUndo { reason } => match state.pauses.iter().find_map(|pause| match pause {
+            Pause::Undo { call, .. } => Some(call.clone()),
+            _ => None,
+        }) {
+            Some(call) => {
+                let mut facts = vec![Fact::UndoSkipped { call: call.clone(), reason: reason.clone(), by: Some(by) }];
+                let own = program.playbook.step(call.step.step()).is_some_and(|step| step.rollback.is_some());
+                if own {
+                    facts.push(Fact::StepRolledBack { step: call.step });
+                }
+                Ok(facts)
+            }
+            None => Err("no undo waits for a decision".to_owned()),
+        },
+        Order::Retry { step, from_start } => {
+            let held = state.pauses.iter().any(|pause| {
+                matches!(pause, Pause::InDoubt { step: of, .. } | Pause::Credentials { step: of, .. } if of == step)
+            });
+            match &need(state, step)?.status {
+                StepStatus::Failed { handled: false, .. } if *from_start => Ok(vec![Fact::RollbackBegun {
+                    to: None,
+                    only: Some(step.clone()),
+                    by,
+                    reason: format!("{step} is tried again from its start"),
+                    force: false,
+                }]),
+                StepStatus::Failed { handled: false, .. } => {
+                    Ok(vec![Fact::StepRetried { step: step.clone(), not_before: now, from_start: false }])
+                }
+                // A call in doubt, or credentials: the world is asked again.
+                _ if held => Ok(vec![Fact::Resumed { by }]),
+                _ => Err(format!("{step} has not failed")),
+            }
+        }
+        Order::Skip { step, reason, result } => {
+            if reason.trim().is_empty() {
+                return Err("skipping a step needs a reason".to_owned());
+            }
+            match state.step(step).map(|s| &s.status) {
+                Some(
+                    StepStatus::Failed { handled: false, .. }
+                    | StepStatus::AwaitingApproval { .. }
+                    | StepStatus::AwaitingManual { .. },
+                ) => Ok(vec![Fact::StepSkipped {
+                    step: step.clone(),
+                    reason: reason.clone(),
+                    by: Some(by),
+                    result: result.clone(),
+                }]),
+                None if program.playbook.step(step.step()).is_some_and(|s| settled(state, s) == Settled::Open) => {
+                    Ok(vec![Fact::StepSkipped {
+                        step: step.clone(),
+                        reason: reason.clone(),
+                        by: Some(by),
+                        result: result.clone(),
+                    }])
+                }
+                _ => Err(format!("{step} neither waits for a person nor has yet to begin")),
+            }
+        }
+        Order::Done { step, evidence, result } => {
+            if evidence.trim().is_empty() {
+                return Err("a step done by hand needs evidence".to_owned());
+            }
+            match &need(state, step)?.status {
+                StepStatus::Failed { handled: false, .. } | StepStatus::AwaitingManual { .. } => {
+                    Ok(vec![Fact::StepDone {
+                        step: step.clone(),
+                        evidence: evidence.clone(),
+                        by,
+                        result: result.clone(),
+                    }])
+                }
+                _ => Err(format!("{step} neither failed nor waits to be done by hand")),
+            }
+        }
+        Order::Approve { step, role, reason, break_glass } => {
+            let StepStatus::AwaitingApproval { by: approvers, digest, given, .. } = &need(state, step)?.status else {
+                return Err(format!("{step} does not wait for approval"));
+            };
+            if given.contains(&by) {
+                return Err(format!("{} has approved {step} already", by.name));
+            }
+            let starter = state.header.as_ref().is_some_and(|header| header.by == by);
+            let user = by.name.split('@').next().unwrap_or(&by.name);
+            let among = approvers.is_empty()
+                || approvers.iter().any(|name| *name == by.name || name == user || role.as_ref() == Some(name));
+            if *break_glass {
+                if reason.as_deref().is_none_or(|reason| reason.trim().is_empty()) {
+                    return Err("breaking the glass needs a reason".to_owned());
+                }
+            } else if starter {
+                return Err(format!(
+                    "{} started this run, and nobody approves what they started (in an emergency: --break-glass with a reason)",
+                    by.name
+                ));
+            } else if !among {
+                return Err(format!("{} is not among those who may approve {step}: {}", by.name, approvers.join(", ")));
+            }
+            Ok(vec![Fact::Approved {
+                step: step.clone(),
+                by,
+                role: role.clone(),
+                reason: reason.clone(),
+                break_glass: *break_glass,
+                digest: digest.clone(),
+            }])
+        }
+        Order::Reject { step, reason } => match &need(state, step)?.status {
+            StepStatus::AwaitingApproval { .. } => Ok(vec![Fact::StepFailed {
+                step: step.clone(),
+                error: OpError::refused(format!("approval was refused by {}: {reason}", by.name)),
+                handled: false,
+            }]),
+            _ => Err(format!("{step} does not wait for approval")),
+        },
+        Order::Answer { step, value } => {
+            let Some(call) = state.open_call(step).filter(|call| call.op.starts_with("ask.")) else {
+                return Err(format!("{step} asks nothing"));
+            };
+            let fits = match call.op.as_str() {
+                "ask.confirm" => value.is_boolean(),
+                "ask.choice" => {
+                    call.args.get("options").and_then(Value::as_array).is_some_and(|all| all.contains(value))
+                }
+                _ => value.is_string(),
+            };
+            if !fits {
+                return Err(format!("{value} is no answer to {}: {}", call.op, call.args));
+            }
+            Ok(vec![Fact::Ended {
+                call: call.id.clone(),
+                outcome: Outcome::Done { result: value.clone(), fingerprint: Value::Null },
+            }])
+        }
+        Order::Settle { step, done, result, reason } => {
+            let doubted = state.pauses.iter().find_map(|pause| match pause {
+                Pause::InDoubt { step: of, call, .. } if of == step => Some(call.clone()),
+                _ => None,
+            });
+            let Some(call) =
+                doubted.filter(|call| state.call(call).is_some_and(|c| c.is_open() && c.undone == Undone::No))
+            else {
+                return Err(format!("{step} has no call in doubt"));
+            };
+            let fact = if *done {
+                let outcome = Outcome::Done { result: result.clone().unwrap_or(Value::Null), fingerprint: Value::Null };
+                Fact::Ended { call: call.clone(), outcome }
+            } else {
+                Fact::Probed { call: call.clone(), found: super::state::SETTLED_NOT_DONE.to_owned() }
+            };
+            Ok(vec![Fact::Noted { by, text: format!("settled {call}: {reason}") }, fact])
+        }
+    }
+}
+
+fn need<'s>(state: &'s RunState, step: &StepPath) -> Result<&'s super::state::StepState, Refusal> {
+    state.step(step).ok_or_else(|| format!("there is no step `{step}` that has begun"))
+}

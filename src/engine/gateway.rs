@@ -1,0 +1,368 @@
+//! Answers a script's calls: from the journal as long as it has them, then by [`super::effect`].
+//!
+//! The gateway, not the script's result, decides how an evaluation ended: once it is sealed, further calls are refused and
+//! whatever the script returned is discarded, since a script can catch nearly every error.
+
+use std::cell::{Cell, RefCell};
+use std::sync::Arc;
+
+use super::cell::RunCell;
+use super::driver::Inner;
+use super::effect::{Advance, NewCall};
+use super::error::EngineError;
+use super::state::CallKind;
+use crate::journal::record::{Fact, Outcome};
+use crate::model::fault::OpError;
+use crate::model::secret::REDACTED;
+use crate::model::status::Mode;
+use crate::model::{CallId, Phase, StepPath, Timestamp, Value};
+use crate::ops::spec::{Backend, Predicted, unknown};
+use crate::ops::{Effect, OpEntry};
+use crate::script::{Calls, Stop};
+
+/// Why an evaluation is over before its script is.
+#[derive(Debug)]
+pub enum Seal {
+    /// It waits until then.
+    Later(Timestamp),
+    /// It waits for a person.
+    Paused,
+    /// Nothing new may begin.
+    Stopped,
+    /// In a plan: it looked inside something that only the run will know.
+    Unknown(String),
+    /// The engine cannot go on.
+    Broken(EngineError),
+}
+
+/// The calls of one phase of one step instance.
+pub struct Gateway {
+    inner: Arc<Inner>,
+    cell: Arc<RunCell>,
+    step: StepPath,
+    phase: Phase,
+    attempt: u32,
+    deadline: Option<Timestamp>,
+    next: Cell<u32>,
+    seal: RefCell<Option<Seal>>,
+}
+
+impl Gateway {
+    pub(super) fn new(
+        inner: Arc<Inner>,
+        cell: Arc<RunCell>,
+        step: StepPath,
+        phase: Phase,
+        attempt: u32,
+        deadline: Option<Timestamp>,
+    ) -> Self {
+        Self { inner, cell, step, phase, attempt, deadline, next: Cell::new(0), seal: RefCell::new(None) }
+    }
+
+    /// Why the evaluation is over, if it is not because the script ended. A script that ended before it had asked for all its
+    /// recorded calls has diverged.
+    pub fn into_seal(&self) -> Option<Seal> {
+        if let Some(seal) = self.seal.borrow_mut().take() {
+            return Some(seal);
+        }
+        if self.phase == Phase::Verify {
+            return None;
+        }
+        let core = self.cell.core.lock();
+        let step = core.state.step(&self.step)?;
+        let recorded = match self.phase {
+            Phase::Body => &step.body,
+            _ => return None,
+        };
+        let next = self.next.get() as usize;
+        recorded.get(next).map(|index| {
+            let call = &core.state.calls[*index];
+            Seal::Broken(EngineError::Diverged {
+                call: call.id.to_string(),
+                asked: "nothing more".to_owned(),
+                recorded: format!("{} {}", call.op, call.args),
+            })
+        })
+    }
+
+    fn seal(&self, seal: Seal) -> Stop {
+        self.seal.borrow_mut().get_or_insert(seal);
+        Stop::Sealed
+    }
+
+    fn id(&self, seq: u32) -> CallId {
+        CallId { step: self.step.clone(), phase: self.phase, attempt: self.attempt, seq }
+    }
+
+    /// The recorded call of this number. Rollback scripts have their calls among the step's undos: they count their own.
+    fn recorded(&self, number: u32) -> Option<usize> {
+        let core = self.cell.core.lock();
+        let step = core.state.step(&self.step)?;
+        match self.phase {
+            Phase::Body => step.body.get(number as usize).copied(),
+            Phase::Rollback => step
+                .rollback
+                .iter()
+                .skip(step.rollback_from)
+                .filter(|index| !matches!(&core.state.calls[**index].kind, CallKind::Effect { undoes: Some(_), .. }))
+                .nth(number as usize)
+                .copied(),
+            Phase::Verify => None,
+        }
+    }
+
+    /// The place of a call not yet recorded.
+    fn new_id(&self) -> CallId {
+        let core = self.cell.core.lock();
+        let step = core.state.step(&self.step);
+        let seq = match self.phase {
+            Phase::Body => step.map_or(0, |step| step.body.len()),
+            _ => step.map_or(0, |step| step.rollback.len()),
+        };
+        self.id(u32::try_from(seq).unwrap_or(u32::MAX))
+    }
+
+    fn answer(&self, outcome: Outcome) -> Result<Value, Stop> {
+        match outcome {
+            Outcome::Done { result, .. } => Ok(result),
+            Outcome::Error { error } => Err(Stop::Failed(error)),
+        }
+    }
+
+    fn replay(&self, index: usize, op: &OpEntry, args: &Value) -> Result<Value, Stop> {
+        let (kind, outcome) = {
+            let core = self.cell.core.lock();
+            let call = &core.state.calls[index];
+            if call.op != op.name || call.args != *args {
+                let asked = format!("{} {}", op.name, args);
+                let recorded = format!("{} {}", call.op, call.args);
+                let call = call.id.to_string();
+                drop(core);
+                return Err(self.seal(Seal::Broken(EngineError::Diverged { call, asked, recorded })));
+            }
+            if call.revision != op.revision {
+                let (recorded, run) = (call.revision, self.cell.id.clone());
+                drop(core);
+                return Err(self.seal(Seal::Broken(EngineError::Revision {
+                    run,
+                    op: op.name.to_owned(),
+                    recorded,
+                    known: op.revision,
+                })));
+            }
+            (matches!(call.kind, CallKind::Wait { .. }), call.outcome.clone())
+        };
+        if let Some(outcome) = outcome {
+            return self.answer(outcome);
+        }
+        let advance = if kind {
+            if self.cell.core.lock().state.is_quiescing() && self.phase == Phase::Body {
+                Ok(Advance::Stopped)
+            } else {
+                self.inner.continue_wait(&self.cell, index, self.deadline)
+            }
+        } else {
+            self.inner.follow(&self.cell, index, self.deadline)
+        };
+        self.settle(index, advance)
+    }
+
+    fn settle(&self, index: usize, advance: Result<Advance, EngineError>) -> Result<Value, Stop> {
+        match advance {
+            Ok(Advance::Ended) => {
+                let outcome = self.cell.core.lock().state.calls[index].outcome.clone();
+                match outcome {
+                    Some(outcome) => self.answer(outcome),
+                    None => Err(self.seal(Seal::Stopped)),
+                }
+            }
+            Ok(Advance::Later(at)) => Err(self.seal(Seal::Later(at))),
+            Ok(Advance::Paused) => Err(self.seal(Seal::Paused)),
+            Ok(Advance::Stopped) => Err(self.seal(Seal::Stopped)),
+            Err(error) => Err(self.seal(Seal::Broken(error))),
+        }
+    }
+
+    fn fresh(&self, op: &'static OpEntry, args: Value) -> Result<Value, Stop> {
+        let id = self.new_id();
+        let call = NewCall { id: id.clone(), op, args, undoes: None, deadline: self.deadline };
+        let advance = match self.objection(op, &call.args) {
+            Some(error) => self.inner.refuse(&self.cell, call, error),
+            None if op.effect.writes() => self.inner.begin_effect(&self.cell, call),
+            None if matches!(op.effect, Effect::Wait | Effect::Ask) => self.inner.begin_wait(&self.cell, call),
+            None if op.effect == Effect::Log => self.inner.note(&self.cell, call),
+            None => self.inner.read(&self.cell, call),
+        };
+        let index = self.cell.core.lock().state.index_of(&id);
+        match (index, advance) {
+            (Some(index), advance) => self.settle(index, advance),
+            (None, Ok(Advance::Paused)) => Err(self.seal(Seal::Paused)),
+            (None, Ok(Advance::Later(at))) => Err(self.seal(Seal::Later(at))),
+            (None, Err(error)) => Err(self.seal(Seal::Broken(error))),
+            (None, Ok(_)) => Err(self.seal(Seal::Stopped)),
+        }
+    }
+
+    /// Why the call must not be made.
+    fn objection(&self, op: &OpEntry, args: &Value) -> Option<OpError> {
+        if let Err(message) = (op.check_args)(args) {
+            return Some(
+                OpError::refused(format!("arguments of {} do not fit: {message}", op.name))
+                    .with_hint(format!("`muster ops {}` shows what it takes", op.name)),
+            );
+        }
+        if !matches!(op.effect, Effect::Log | Effect::Value) {
+            if let Err(error) = super::capability::check(&self.cell.granted, op.name, args) {
+                return Some(error);
+            }
+        }
+        if op.effect != Effect::Log && args.to_string().contains(REDACTED) {
+            return Some(
+                OpError::refused(format!("an argument of {} was redacted: it would be taken for {REDACTED}", op.name))
+                    .with_hint("hand the secret on as a handle, or let an operation copy the file whole"),
+            );
+        }
+        // Effects only: a read costs nothing, and the error of the late effect names the step's deadline.
+        let late = self.deadline.is_some_and(|deadline| self.inner.clock.now() >= deadline);
+        if late && op.effect.writes() {
+            return Some(OpError::failed(format!("the step's time was over before {} could begin", op.name)));
+        }
+        None
+    }
+
+    /// A call of a plan: reads go to the live system, effects are recorded and not sent.
+    fn planned(&self, op: &'static OpEntry, args: Value) -> Result<Value, Stop> {
+        let id = self.new_id();
+        let resource = (op.resource)(&args);
+        let objection = self.objection(op, &args);
+        let spoiled = self.cell.core.lock().spoiled.iter().any(|other| overlaps(other, &resource));
+        let request = crate::ops::Request {
+            run: self.cell.id.clone(),
+            op,
+            args: args.clone(),
+            key: super::effect::key_of(&self.cell.id, &id, 0),
+            before: Value::Null,
+            deadline: None,
+        };
+        let reader = self.inner.host.reader();
+        let outcome = match (&op.backend, objection) {
+            (_, Some(error)) => Err(error),
+            (_, None) if contains_unknown(&args) && op.effect != Effect::Log => {
+                Ok(unknown(&format!("the result of {}, whose arguments only the run will know", op.name)))
+            }
+            (Backend::Write(entry), None) => {
+                // After an effect that the plan did not send, preconditions cannot be asked of the live system.
+                let before = if spoiled { Ok(Value::Null) } else { reader.before(&request) };
+                before.map(|before| match (entry.predict)(&args, &before, &request.key) {
+                    Predicted::Result(result) => result,
+                    Predicted::Opaque => unknown(&format!("the result of {}", op.name)),
+                })
+            }
+            (Backend::Read(_), None) if spoiled => {
+                Ok(unknown(&format!("what {} reads after the plan's effects", op.name)))
+            }
+            (Backend::Read(_), None) if op.name == "time.now" => Ok(unknown("the time of the run")),
+            (Backend::Read(_), None) => reader.read(&request),
+            (Backend::Wait(_), None) if spoiled => Ok(unknown(&format!("the result of {}", op.name))),
+            (Backend::Wait(_), None) => match reader.poll(&request) {
+                Ok(crate::ops::Polled::Ready(result)) => Ok(result),
+                Ok(crate::ops::Polled::Pending { .. }) => Ok(unknown(&format!("what {} waits for", op.name))),
+                Err(error) => Err(error),
+            },
+            (Backend::Engine, None) if op.effect == Effect::Ask => Ok(unknown("the operator's answer")),
+            (Backend::Engine, None) => Ok(Value::Null),
+        };
+        let outcome = match outcome {
+            Ok(result) => Outcome::Done { result, fingerprint: Value::Null },
+            Err(error) => Outcome::Error { error },
+        };
+        let recorded = {
+            let mut core = self.cell.core.lock();
+            if op.effect.writes() {
+                core.spoiled.push(resource);
+            }
+            let fact = Fact::Called {
+                call: id,
+                op: op.name.to_owned(),
+                revision: op.revision,
+                args,
+                outcome: outcome.clone(),
+            };
+            core.record(&self.cell, fact, self.inner.clock.now())
+        };
+        match recorded {
+            Ok(_) => self.answer(outcome),
+            Err(error) => Err(self.seal(Seal::Broken(error))),
+        }
+    }
+
+    /// A call of `verify`: reads only, never recorded.
+    fn verified(&self, op: &'static OpEntry, args: Value) -> Result<Value, Stop> {
+        if !matches!(op.effect, Effect::Read | Effect::Value) {
+            return Err(Stop::Failed(OpError::refused(format!(
+                "{} is no reading operation: `verify` may only read",
+                op.name
+            ))));
+        }
+        if let Some(error) = self.objection(op, &args) {
+            return Err(Stop::Failed(error));
+        }
+        let request = crate::ops::Request {
+            run: self.cell.id.clone(),
+            op,
+            args,
+            key: String::new(),
+            before: Value::Null,
+            deadline: self.deadline,
+        };
+        self.inner.host.reader().read(&request).map_err(Stop::Failed)
+    }
+}
+
+impl Calls for Gateway {
+    fn call(&self, op: &'static OpEntry, args: Value) -> Result<Value, Stop> {
+        if self.seal.borrow().is_some() {
+            return Err(Stop::Sealed);
+        }
+        if self.phase == Phase::Verify {
+            return self.verified(op, args);
+        }
+        let number = self.next.get();
+        self.next.set(number + 1);
+        // What the script asked for is compared as it was recorded: without secrets.
+        let args = self.inner.scrub(args);
+        if let Some(index) = self.recorded(number) {
+            return self.replay(index, op, &args);
+        }
+        {
+            let core = self.cell.core.lock();
+            if core.failure.is_some() || core.parking || (self.phase == Phase::Body && core.state.is_quiescing()) {
+                drop(core);
+                return Err(self.seal(Seal::Stopped));
+            }
+        }
+        if self.inner.mode(&self.cell) == Mode::Plan { self.planned(op, args) } else { self.fresh(op, args) }
+    }
+
+    fn met_unknown(&self, why: &str) {
+        self.seal(Seal::Unknown(why.to_owned()));
+    }
+}
+
+/// Whether one resource contains the other, or is it. An empty one may be anything.
+fn overlaps(a: &str, b: &str) -> bool {
+    let (short, long) = if a.len() <= b.len() { (a, b) } else { (b, a) };
+    short.is_empty() || long == short || long.strip_prefix(short).is_some_and(|rest| rest.starts_with('/'))
+}
+
+/// Whether a value has a part that only the run will know.
+#[must_use]
+pub fn contains_unknown(value: &Value) -> bool {
+    match value {
+        Value::Object(fields) => {
+            fields.contains_key(crate::ops::spec::UNKNOWN_KEY) || fields.values().any(contains_unknown)
+        }
+        Value::Array(items) => items.iter().any(contains_unknown),
+        _ => false,
+    }
+}

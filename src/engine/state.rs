@@ -1,0 +1,665 @@
+//! The state of a run: a fold over its records, and nothing else.
+
+use std::collections::{BTreeMap, HashMap};
+
+use crate::journal::record::{Fact, Outcome, Pause, Record, UndoPlan};
+use crate::model::command::Actor;
+use crate::model::fault::{ErrorClass, OpError, Target};
+use crate::model::status::{Mode, RunStatus};
+use crate::model::{CallId, Phase, RunId, StepPath, Timestamp, Value};
+
+/// What pins a run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Header {
+    pub run: RunId,
+    pub playbook: String,
+    pub version: String,
+    pub bundle: String,
+    pub mode: Mode,
+    pub params: Value,
+    pub by: Actor,
+    pub seed: u64,
+    pub started: Timestamp,
+    pub forked_from: Option<RunId>,
+}
+
+/// Where a step instance stands.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub enum StepStatus {
+    /// Not begun.
+    #[default]
+    Pending,
+    /// Waits for approvals.
+    AwaitingApproval { by: Vec<String>, count: u32, digest: String, given: Vec<Actor> },
+    /// Waits for a person to do it.
+    AwaitingManual { instructions: String },
+    /// Its body runs, or waits.
+    Running,
+    /// Its body ended well; its `verify` is asked until this instant.
+    Verifying { output: Value, until: Timestamp },
+    /// Waits to be tried again.
+    Retrying { not_before: Timestamp },
+    /// Failed for good; `handled` by `on_failure: continue`.
+    Failed { error: OpError, handled: bool },
+    /// Did what it should.
+    Succeeded { output: Value },
+    /// Left out.
+    Skipped { reason: String, by: Option<Actor>, result: Option<Value> },
+    /// Done by hand.
+    Done { evidence: String, by: Actor, result: Option<Value>, manual: bool },
+}
+
+/// A step instance.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct StepState {
+    pub status: StepStatus,
+    /// 0 before the first.
+    pub attempt: u32,
+    /// The evaluated `with`.
+    pub inputs: Value,
+    /// The calls of the present attempt's body, in order: indexes into [`RunState::calls`].
+    pub body: Vec<usize>,
+    /// The calls of its rollback: undos, and those of its own `rollback`.
+    pub rollback: Vec<usize>,
+    /// When the present attempt began.
+    pub attempt_started: Option<Timestamp>,
+    /// When it first began.
+    pub started: Option<Timestamp>,
+    /// When it settled.
+    pub ended: Option<Timestamp>,
+    /// Its first effect past a point of no return has been sent.
+    pub no_return: bool,
+    /// It has all its approvals.
+    pub approved: bool,
+    /// The output its failed `verify` was asked about.
+    pub unverified: Option<Value>,
+    /// Calls of `rollback` from here on belong to the present try of its own `rollback`.
+    pub rollback_from: usize,
+    /// Its own `rollback` has run.
+    pub rolled_back: bool,
+    /// Sequence number of the record that began it.
+    pub began_seq: u64,
+}
+
+/// How a call is recorded.
+#[derive(Clone, Debug, PartialEq)]
+pub enum CallKind {
+    /// Without an intent.
+    Plain,
+    /// A wait, a timer or a question.
+    Wait { until: Option<Timestamp> },
+    /// With an intent.
+    Effect {
+        key: String,
+        before: Value,
+        undo: UndoPlan,
+        /// The call it undoes.
+        undoes: Option<CallId>,
+    },
+}
+
+/// Whether an effect's undo is settled.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Undone {
+    /// Not undone.
+    No,
+    /// Undone.
+    Yes,
+    /// Left standing, and why.
+    Skipped(String),
+}
+
+/// A call.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CallState {
+    pub id: CallId,
+    pub op: String,
+    pub revision: u32,
+    pub args: Value,
+    pub kind: CallKind,
+    pub outcome: Option<Outcome>,
+    pub undone: Undone,
+    /// How often it has been sent again.
+    pub resent: u32,
+    /// A person has looked: it was not done.
+    pub settled_not_done: bool,
+    /// Sequence number of its first record.
+    pub seq: u64,
+    /// When that was.
+    pub at: Timestamp,
+}
+
+impl CallState {
+    /// It is recorded, and nobody recorded how it ended.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.outcome.is_none()
+    }
+
+    /// An effect, not an undo.
+    #[must_use]
+    pub fn is_forward_effect(&self) -> bool {
+        matches!(&self.kind, CallKind::Effect { undoes: None, .. }) && self.id.phase == Phase::Body
+    }
+
+    /// It may have left something in the world: done, or failed on the way, or nobody knows.
+    #[must_use]
+    pub fn may_have_left_something(&self) -> bool {
+        match &self.outcome {
+            None | Some(Outcome::Done { .. }) => true,
+            Some(Outcome::Error { error }) => matches!(error.class, ErrorClass::Failed | ErrorClass::Unknown),
+        }
+    }
+}
+
+/// What [`Fact::Probed`] says when a person has looked and found that a call was not done.
+pub const SETTLED_NOT_DONE: &str = "not done, says an operator";
+
+/// A rollback under way.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Rollback {
+    pub to: Option<StepPath>,
+    pub only: Option<StepPath>,
+    pub by: Actor,
+    pub reason: String,
+    pub force: bool,
+}
+
+/// A record that cannot follow those before it: the journal was not written by this engine, or the engine is wrong.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("record {seq} cannot follow those before it: {what}")]
+pub struct Illegal {
+    pub seq: u64,
+    pub what: String,
+}
+
+/// The state of a run.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct RunState {
+    pub header: Option<Header>,
+    pub holder: Option<String>,
+    pub epoch: u64,
+    pub targets: BTreeMap<String, Target>,
+    /// The instances of `foreach` steps, by step.
+    pub expanded: BTreeMap<String, Vec<(String, Value)>>,
+    pub steps: BTreeMap<StepPath, StepState>,
+    pub calls: Vec<CallState>,
+    index: HashMap<CallId, usize>,
+    /// Why it waits for a person, beyond what the steps themselves say.
+    pub pauses: Vec<Pause>,
+    pub rollback: Option<Rollback>,
+    /// Who asked to cancel, and whether effects are to be left standing.
+    pub cancelling: Option<(Actor, bool)>,
+    pub finished: Option<(RunStatus, Vec<String>)>,
+    pub notes: Vec<(Timestamp, Actor, String)>,
+    /// Sequence number of the next record.
+    pub next_seq: u64,
+    pub last_at: Option<Timestamp>,
+}
+
+impl RunState {
+    /// The state after these records.
+    ///
+    /// # Errors
+    /// At the first record that cannot follow.
+    pub fn fold(records: &[Record]) -> Result<Self, Illegal> {
+        let mut state = Self::default();
+        for record in records {
+            state.apply(record)?;
+        }
+        Ok(state)
+    }
+
+    /// The call of this id.
+    #[must_use]
+    pub fn call(&self, id: &CallId) -> Option<&CallState> {
+        self.index.get(id).and_then(|index| self.calls.get(*index))
+    }
+
+    /// The step instance of this path, if anything has been recorded of it.
+    #[must_use]
+    pub fn step(&self, path: &StepPath) -> Option<&StepState> {
+        self.steps.get(path)
+    }
+
+    /// The only mutation.
+    ///
+    /// # Errors
+    /// When the record cannot follow those before it; the state is then unusable.
+    pub fn apply(&mut self, record: &Record) -> Result<(), Illegal> {
+        let illegal = |what: String| Illegal { seq: record.seq, what };
+        if record.seq != self.next_seq {
+            return Err(illegal(format!("number {} was expected", self.next_seq)));
+        }
+        if self.header.is_none() != matches!(record.fact, Fact::RunStarted { .. }) {
+            return Err(illegal("a journal begins with `run_started`, once".to_owned()));
+        }
+        if self.finished.is_some()
+            && !matches!(record.fact, Fact::Noted { .. } | Fact::Commanded { .. } | Fact::Held { .. })
+        {
+            return Err(illegal("the run had ended".to_owned()));
+        }
+        let at = record.at;
+        match &record.fact {
+            Fact::RunStarted { run, playbook, version, bundle, mode, params, by, seed, forked_from, .. } => {
+                self.header = Some(Header {
+                    run: run.clone(),
+                    playbook: playbook.clone(),
+                    version: version.clone(),
+                    bundle: bundle.clone(),
+                    mode: *mode,
+                    params: params.clone(),
+                    by: by.clone(),
+                    seed: *seed,
+                    started: at,
+                    forked_from: forked_from.clone(),
+                });
+            }
+            Fact::Held { holder } => self.holder = Some(holder.clone()),
+            Fact::TargetMet { target } => {
+                self.targets.insert(target.name.clone(), target.clone());
+            }
+            Fact::Expanded { step, items } => {
+                self.expanded.insert(step.as_str().to_owned(), items.clone());
+                let parent = self.steps.entry(step.clone()).or_default();
+                parent.started.get_or_insert(at);
+            }
+            Fact::StepStarted { step, attempt, inputs, keep } => {
+                let state = self.steps.entry(step.clone()).or_default();
+                if *attempt != state.attempt + 1 {
+                    return Err(illegal(format!("attempt {attempt} of {step} after attempt {}", state.attempt)));
+                }
+                state.attempt = *attempt;
+                state.inputs = inputs.clone();
+                state.body.truncate(*keep as usize);
+                state.attempt_started = Some(at);
+                if state.started.is_none() {
+                    state.started = Some(at);
+                    state.began_seq = record.seq;
+                }
+                state.ended = None;
+                state.unverified = None;
+                state.status = StepStatus::Running;
+            }
+            Fact::StepRetried { step, not_before, from_start } => {
+                let state = self.steps.entry(step.clone()).or_default();
+                if *from_start {
+                    state.body.clear();
+                    state.unverified = None;
+                }
+                state.status = StepStatus::Retrying { not_before: *not_before };
+                self.forget_pauses_of(step);
+            }
+            Fact::Intent { call, op, revision, args, key, before, undo, undoes } => {
+                self.add_call(CallState {
+                    id: call.clone(),
+                    op: op.clone(),
+                    revision: *revision,
+                    args: args.clone(),
+                    kind: CallKind::Effect {
+                        key: key.clone(),
+                        before: before.clone(),
+                        undo: undo.clone(),
+                        undoes: undoes.clone(),
+                    },
+                    outcome: None,
+                    undone: Undone::No,
+                    resent: 0,
+                    settled_not_done: false,
+                    seq: record.seq,
+                    at,
+                })
+                .map_err(illegal)?;
+            }
+            Fact::WaitBegun { call, op, revision, args, until } => {
+                self.add_call(CallState {
+                    id: call.clone(),
+                    op: op.clone(),
+                    revision: *revision,
+                    args: args.clone(),
+                    kind: CallKind::Wait { until: *until },
+                    outcome: None,
+                    undone: Undone::No,
+                    resent: 0,
+                    settled_not_done: false,
+                    seq: record.seq,
+                    at,
+                })
+                .map_err(illegal)?;
+            }
+            Fact::Called { call, op, revision, args, outcome } => {
+                self.add_call(CallState {
+                    id: call.clone(),
+                    op: op.clone(),
+                    revision: *revision,
+                    args: args.clone(),
+                    kind: CallKind::Plain,
+                    outcome: Some(outcome.clone()),
+                    undone: Undone::No,
+                    resent: 0,
+                    settled_not_done: false,
+                    seq: record.seq,
+                    at,
+                })
+                .map_err(illegal)?;
+            }
+            Fact::Ended { call, outcome } => {
+                let index = *self.index.get(call).ok_or_else(|| illegal(format!("call {call} never began")))?;
+                let state = &mut self.calls[index];
+                if state.outcome.is_some() {
+                    return Err(illegal(format!("call {call} had ended")));
+                }
+                state.outcome = Some(outcome.clone());
+                let undoes = match &state.kind {
+                    CallKind::Effect { undoes: Some(undoes), .. } => Some(undoes.clone()),
+                    _ => None,
+                };
+                if let (Some(undoes), Outcome::Done { .. }) = (undoes, outcome) {
+                    if let Some(undone) = self.index.get(&undoes) {
+                        self.calls[*undone].undone = Undone::Yes;
+                    }
+                }
+                self.pauses.retain(|pause| !concerns_call(pause, call));
+            }
+            Fact::Probed { call, found } => {
+                if let (SETTLED_NOT_DONE, Some(index)) = (found.as_str(), self.index.get(call)) {
+                    self.calls[*index].settled_not_done = true;
+                    self.pauses.retain(|pause| !concerns_call(pause, call));
+                }
+            }
+            Fact::Resent { call, key, before, undo } => {
+                let index = *self.index.get(call).ok_or_else(|| illegal(format!("call {call} never began")))?;
+                let state = &mut self.calls[index];
+                if let CallKind::Effect { key: old_key, before: old_before, undo: old_undo, .. } = &mut state.kind {
+                    old_key.clone_from(key);
+                    old_before.clone_from(before);
+                    old_undo.clone_from(undo);
+                }
+                state.undone = Undone::No;
+                state.settled_not_done = false;
+                state.resent += 1;
+                self.pauses.retain(|pause| !concerns_call(pause, call));
+            }
+            Fact::NoReturn { step } => self.steps.entry(step.clone()).or_default().no_return = true,
+            Fact::Verifying { step, output, until } => {
+                self.steps.entry(step.clone()).or_default().status =
+                    StepStatus::Verifying { output: output.clone(), until: *until };
+            }
+            Fact::StepSucceeded { step, output } => {
+                let state = self.steps.entry(step.clone()).or_default();
+                state.status = StepStatus::Succeeded { output: output.clone() };
+                state.started.get_or_insert(at);
+                state.ended = Some(at);
+            }
+            Fact::StepFailed { step, error, handled } => {
+                let state = self.steps.entry(step.clone()).or_default();
+                state.unverified = match std::mem::take(&mut state.status) {
+                    StepStatus::Verifying { output, .. } => Some(output),
+                    _ => None,
+                };
+                state.status = StepStatus::Failed { error: error.clone(), handled: *handled };
+                state.ended = Some(at);
+            }
+            Fact::StepSkipped { step, reason, by, result } => {
+                let state = self.steps.entry(step.clone()).or_default();
+                state.status = StepStatus::Skipped { reason: reason.clone(), by: by.clone(), result: result.clone() };
+                state.ended = Some(at);
+                self.forget_pauses_of(step);
+            }
+            Fact::StepDone { step, evidence, by, result } => {
+                let state = self.steps.entry(step.clone()).or_default();
+                let manual = matches!(state.status, StepStatus::AwaitingManual { .. });
+                state.status =
+                    StepStatus::Done { evidence: evidence.clone(), by: by.clone(), result: result.clone(), manual };
+                state.started.get_or_insert(at);
+                state.ended = Some(at);
+                self.forget_pauses_of(step);
+            }
+            Fact::ApprovalAsked { step, by, count, digest } => {
+                self.steps.entry(step.clone()).or_default().status = StepStatus::AwaitingApproval {
+                    by: by.clone(),
+                    count: *count,
+                    digest: digest.clone(),
+                    given: Vec::new(),
+                };
+            }
+            Fact::Approved { step, by, .. } => {
+                let state = self.steps.entry(step.clone()).or_default();
+                if let StepStatus::AwaitingApproval { given, count, .. } = &mut state.status {
+                    given.push(by.clone());
+                    if given.len() >= *count as usize {
+                        state.approved = true;
+                        state.status = StepStatus::Pending;
+                    }
+                }
+            }
+            Fact::ManualAsked { step, instructions } => {
+                let state = self.steps.entry(step.clone()).or_default();
+                state.started.get_or_insert(at);
+                state.status = StepStatus::AwaitingManual { instructions: instructions.clone() };
+            }
+            Fact::Paused { pause } => {
+                if !self.pauses.contains(pause) {
+                    self.pauses.push(pause.clone());
+                }
+            }
+            Fact::Resumed { .. } => self.pauses.clear(),
+            Fact::Commanded { .. } => {}
+            Fact::Noted { by, text } => self.notes.push((at, by.clone(), text.clone())),
+            Fact::RollbackBegun { to, only, by, reason, force } => {
+                self.rollback = Some(Rollback {
+                    to: to.clone(),
+                    only: only.clone(),
+                    by: by.clone(),
+                    reason: reason.clone(),
+                    force: *force,
+                });
+                self.pauses.clear();
+            }
+            Fact::RollbackFailed { step, .. } => {
+                let state = self.steps.entry(step.clone()).or_default();
+                state.rollback_from = state.rollback.len();
+            }
+            Fact::StepRolledBack { step } => self.steps.entry(step.clone()).or_default().rolled_back = true,
+            Fact::RollbackEnded { reset } => {
+                self.rollback = None;
+                for step in reset {
+                    if let Some(state) = self.steps.get_mut(step) {
+                        // Attempts go on counting, so that no call of a later attempt has the name of an earlier one.
+                        *state = StepState { attempt: state.attempt, ..StepState::default() };
+                    }
+                    self.expanded.remove(step.as_str());
+                }
+            }
+            Fact::UndoSkipped { call, reason, .. } => {
+                if let Some(index) = self.index.get(call) {
+                    self.calls[*index].undone = Undone::Skipped(reason.clone());
+                }
+                self.pauses.retain(|pause| !concerns_call(pause, call));
+            }
+            Fact::Cancelling { by, no_rollback } => {
+                self.cancelling = Some((by.clone(), *no_rollback));
+                if *no_rollback {
+                    self.rollback = None;
+                }
+                self.pauses.clear();
+            }
+            Fact::Finished { status, remarks, .. } => self.finished = Some((*status, remarks.clone())),
+        }
+        self.next_seq += 1;
+        self.epoch = record.epoch;
+        self.last_at = Some(at);
+        Ok(())
+    }
+
+    fn add_call(&mut self, call: CallState) -> Result<(), String> {
+        if self.index.contains_key(&call.id) {
+            return Err(format!("call {} had begun", call.id));
+        }
+        let index = self.calls.len();
+        let step = self.steps.entry(call.id.step.clone()).or_default();
+        match call.id.phase {
+            Phase::Body => {
+                if call.id.attempt != step.attempt || call.id.seq as usize != step.body.len() {
+                    return Err(format!("call {} is out of turn", call.id));
+                }
+                step.body.push(index);
+            }
+            Phase::Rollback => {
+                if call.id.seq as usize != step.rollback.len() {
+                    return Err(format!("call {} is out of turn", call.id));
+                }
+                step.rollback.push(index);
+            }
+            Phase::Verify => return Err("calls of `verify` are not recorded".to_owned()),
+        }
+        self.index.insert(call.id.clone(), index);
+        self.calls.push(call);
+        Ok(())
+    }
+
+    fn forget_pauses_of(&mut self, step: &StepPath) {
+        self.pauses.retain(|pause| match pause {
+            Pause::StepFailed { step: of }
+            | Pause::Approval { step: of }
+            | Pause::Manual { step: of }
+            | Pause::Question { step: of, .. }
+            | Pause::InDoubt { step: of, .. }
+            | Pause::Credentials { step: of, .. } => of != step,
+            _ => true,
+        });
+    }
+
+    /// No new step or call may begin: a rollback or a cancellation is under way, or the run has ended.
+    #[must_use]
+    pub fn is_quiescing(&self) -> bool {
+        self.rollback.is_some() || self.cancelling.is_some() || self.finished.is_some()
+    }
+
+    /// Everything a person has to see to.
+    #[must_use]
+    pub fn waiting_for_people(&self) -> Vec<Pause> {
+        let mut all = self.pauses.clone();
+        if self.finished.is_some() || self.rollback.is_some() {
+            return all;
+        }
+        for (path, step) in &self.steps {
+            let pause = match &step.status {
+                StepStatus::AwaitingApproval { .. } => Pause::Approval { step: path.clone() },
+                StepStatus::AwaitingManual { .. } => Pause::Manual { step: path.clone() },
+                StepStatus::Failed { handled: false, .. } => Pause::StepFailed { step: path.clone() },
+                StepStatus::Running => match self.open_question(step) {
+                    Some(question) => Pause::Question { step: path.clone(), question },
+                    None => continue,
+                },
+                _ => continue,
+            };
+            if !all.contains(&pause) {
+                all.push(pause);
+            }
+        }
+        all
+    }
+
+    fn open_question(&self, step: &StepState) -> Option<String> {
+        let call = &self.calls[*step.body.last()?];
+        (call.is_open() && call.op.starts_with("ask."))
+            .then(|| call.args.get("question").and_then(Value::as_str).unwrap_or_default().to_owned())
+    }
+
+    /// The open call of a step's body or rollback, if it has one.
+    #[must_use]
+    pub fn open_call(&self, path: &StepPath) -> Option<&CallState> {
+        let step = self.steps.get(path)?;
+        step.body.iter().chain(&step.rollback).map(|index| &self.calls[*index]).find(|call| call.is_open())
+    }
+
+    /// Where the run stands.
+    #[must_use]
+    pub fn status(&self) -> RunStatus {
+        if let Some((status, _)) = &self.finished {
+            return *status;
+        }
+        if !self.pauses.is_empty() && (self.rollback.is_some() || self.cancelling.is_some()) {
+            return RunStatus::Paused;
+        }
+        if self.rollback.is_some() {
+            return RunStatus::RollingBack;
+        }
+        let people = self.waiting_for_people();
+        let mut waits = false;
+        for (path, step) in &self.steps {
+            match &step.status {
+                StepStatus::Running => match self.open_call(path) {
+                    Some(call) if matches!(call.kind, CallKind::Wait { .. }) => waits |= !call.op.starts_with("ask."),
+                    Some(call) if people.iter().any(|pause| concerns_call(pause, &call.id)) => {}
+                    _ if people
+                        .iter()
+                        .any(|pause| matches!(pause, Pause::Credentials { step, .. } if step == path)) => {}
+                    _ => return RunStatus::Running,
+                },
+                StepStatus::Verifying { .. } | StepStatus::Retrying { .. } => waits = true,
+                _ => {}
+            }
+        }
+        if waits {
+            RunStatus::Waiting
+        } else if people.is_empty() {
+            RunStatus::Running
+        } else {
+            RunStatus::Paused
+        }
+    }
+
+    /// One line on what it does, waits for, or why it is paused.
+    #[must_use]
+    pub fn detail(&self) -> String {
+        if let Some((_, remarks)) = &self.finished {
+            return remarks.first().cloned().unwrap_or_default();
+        }
+        if let Some(pause) = self.waiting_for_people().first() {
+            return describe(pause, self);
+        }
+        let running: Vec<&str> = self
+            .steps
+            .iter()
+            .filter(|(_, step)| {
+                matches!(step.status, StepStatus::Running | StepStatus::Verifying { .. } | StepStatus::Retrying { .. })
+            })
+            .map(|(path, _)| path.as_str())
+            .collect();
+        running.join(", ")
+    }
+}
+
+fn concerns_call(pause: &Pause, call: &CallId) -> bool {
+    matches!(pause, Pause::InDoubt { call: of, .. } | Pause::Undo { call: of, .. } if of == call)
+}
+
+/// A pause in one line.
+#[must_use]
+pub fn describe(pause: &Pause, state: &RunState) -> String {
+    match pause {
+        Pause::StepFailed { step } => match state.step(step).map(|s| &s.status) {
+            Some(StepStatus::Failed { error, .. }) => format!("{step} failed: {}", error.message),
+            _ => format!("{step} failed"),
+        },
+        Pause::Approval { step } => format!("{step} waits for approval"),
+        Pause::Manual { step } => format!("{step} is done by hand"),
+        Pause::Question { step, question } => format!("{step} asks: {question}"),
+        Pause::InDoubt { step, call, reason } => format!("{step}: call {call} is in doubt: {reason}"),
+        Pause::Target { .. } => "the systems it works on are not those it began with".to_owned(),
+        Pause::Credentials { step, message } => format!("{step}: {message}"),
+        Pause::Undo { call, reason } => format!("undo of {call}: {reason}"),
+        Pause::PointOfNoReturn { step } => format!("rolling back would go past the point of no return of {step}"),
+        Pause::RolledBackTo { step } => format!("rolled back to {step}"),
+    }
+}
+
+impl RunState {
+    /// The number of the call of this id.
+    #[must_use]
+    pub fn index_of(&self, id: &CallId) -> Option<usize> {
+        self.index.get(id).copied()
+    }
+}
