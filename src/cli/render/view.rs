@@ -256,7 +256,17 @@ impl View {
                 call.state = CallState::Open;
                 call.resent += 1;
             }),
-            Fact::NoReturn { .. } | Fact::Resumed { .. } => {}
+            Fact::NoReturn { .. }
+            | Fact::Resumed { .. }
+            | Fact::RollbackFailed { .. }
+            | Fact::StepRolledBack { .. } => {}
+            Fact::RollbackEnded { reset } => {
+                self.rollback = None;
+                for path in reset {
+                    let step = self.step(path);
+                    (step.state, step.begun, step.ended, step.output) = (StepState::Pending, None, None, Value::Null);
+                }
+            }
             Fact::Verifying { step, output, until } => {
                 let step = self.step(step);
                 (step.state, step.output) = (StepState::Verifying(*until), output.clone());
