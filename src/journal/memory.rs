@@ -24,6 +24,7 @@ struct Content {
     blobs: BTreeMap<String, Vec<u8>>,
     bundles: Vec<(String, String, String, Timestamp)>,
     alive: BTreeSet<String>,
+    frozen: BTreeSet<String>,
     holders: u64,
     posted: i64,
     appended: u64,
@@ -96,6 +97,11 @@ impl MemoryStore {
     pub fn stop_after(&self, records: u64) {
         let mut content = self.content.lock();
         content.stop_at = Some(content.appended + records);
+    }
+
+    /// Simulates that this holder's process is stopped: it lives, and is stale to others.
+    pub fn freeze(&self) {
+        self.content.lock().frozen.insert(self.holder.id.clone());
     }
 
     /// Whether the simulated crash has happened.
@@ -350,7 +356,8 @@ impl Store for MemoryStore {
         let mut content = self.write()?;
         let held = content.head(content.run(run)?).holder.filter(|holder| holder.id != self.holder.id);
         if let Some(holder) = held {
-            return Ok(Taken::HeldBy(holder));
+            let stale = content.frozen.contains(&holder.id);
+            return Ok(if stale { Taken::Stale(holder) } else { Taken::HeldBy(holder) });
         }
         let head = &mut content.run_mut(run)?.head;
         head.epoch += 1;
@@ -369,5 +376,15 @@ impl Store for MemoryStore {
 
     fn holder(&self) -> Holder {
         self.holder.clone()
+    }
+
+    fn kill_stale(&self, holder: &Holder) -> Result<(), StoreError> {
+        let mut content = self.write()?;
+        if content.alive.contains(&holder.id) && !content.frozen.contains(&holder.id) {
+            let what = "it is alive and well".to_owned();
+            return Err(StoreError::Database { act: "end a holder", path: "memory".to_owned(), what });
+        }
+        content.alive.remove(&holder.id);
+        Ok(())
     }
 }

@@ -1,13 +1,17 @@
 //! Records, hash chain, versions, leases, and the store that keeps them.
 
 pub mod chain;
+#[cfg(test)]
+mod contract;
 pub mod memory;
 pub mod record;
 pub mod redact;
 pub mod run_journal;
+pub mod sqlite;
 pub mod store;
 
 pub use memory::MemoryStore;
 pub use record::{Fact, Outcome, Pause, Record, UndoPlan};
 pub use run_journal::RunJournal;
+pub use sqlite::SqliteStore;
 pub use store::{Append, Head, Holder, Lines, Store, StoreError, Taken};

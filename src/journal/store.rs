@@ -239,4 +239,11 @@ pub trait Store: Send + Sync {
 
     /// Who this process is to the store.
     fn holder(&self) -> Holder;
+
+    /// Ends a holder that [`Taken::Stale`] named, and waits until it is gone; the run can be taken then. Never ends one that
+    /// has given a sign of life since, nor another process that has its process id now.
+    ///
+    /// # Errors
+    /// When it is not stale, cannot be ended, or is out of reach.
+    fn kill_stale(&self, holder: &Holder) -> Result<(), StoreError>;
 }

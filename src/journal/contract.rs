@@ -1,0 +1,376 @@
+//! What every store promises, as tests: each runs against the store in memory and the one on disk.
+
+use std::sync::Arc;
+
+use serde_json::json;
+
+use super::record::{Fact, Record};
+use super::sqlite::Options;
+use super::store::{Append, Head, Store, StoreError, Taken};
+use super::{MemoryStore, RunJournal, SqliteStore, chain};
+use crate::model::command::{Actor, Command, Order};
+use crate::model::secret::Redactor;
+use crate::model::status::{Mode, RunStatus};
+use crate::model::{RunId, StepPath, Timestamp};
+
+/// A store, and another process's view of it.
+pub(crate) struct Pair {
+    pub(crate) ours: Arc<dyn Store>,
+    pub(crate) theirs: Arc<dyn Store>,
+    _folder: Option<tempfile::TempDir>,
+}
+
+fn in_memory() -> Pair {
+    let ours = MemoryStore::new();
+    let theirs = ours.beside();
+    Pair { ours: Arc::new(ours), theirs: Arc::new(theirs), _folder: None }
+}
+
+fn on_disk() -> Pair {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("store.db");
+    let open = || Arc::new(SqliteStore::open(&path, Options { reserve: 0, ..Options::default() }).expect("it opens"));
+    Pair { ours: open(), theirs: open(), _folder: Some(folder) }
+}
+
+pub(crate) fn at(second: i64) -> Timestamp {
+    Timestamp::from_second(1_700_000_000 + second).expect("a time of this century")
+}
+
+pub(crate) fn head(bits: u64, started: i64) -> Head {
+    Head {
+        run: RunId::from_entropy(bits),
+        playbook: "restore".into(),
+        version: "1.0.0".into(),
+        bundle: "b".repeat(64),
+        status: RunStatus::Running,
+        detail: String::new(),
+        started: at(started),
+        updated: at(started),
+        records: 0,
+        epoch: 0,
+        holder: None,
+    }
+}
+
+pub(crate) fn started(run: &RunId) -> Fact {
+    Fact::RunStarted {
+        format: super::record::FORMAT,
+        run: run.clone(),
+        playbook: "restore".into(),
+        version: "1.0.0".into(),
+        bundle: "b".repeat(64),
+        mode: Mode::Sandbox,
+        params: json!({ "database": "chat" }),
+        by: Actor { name: "alice@host".into() },
+        seed: u64::MAX,
+        engine: "0.1.0".into(),
+        forked_from: None,
+    }
+}
+
+pub(crate) fn note(text: &str) -> Fact {
+    Fact::Noted { by: Actor { name: "alice@host".into() }, text: text.into() }
+}
+
+/// A run with its first record and `notes` more, committed two at a time.
+pub(crate) fn begin(store: &Arc<dyn Store>, bits: u64, notes: usize) -> RunJournal {
+    let head = head(bits, i64::try_from(bits).unwrap_or(0));
+    let mut journal = RunJournal::create(Arc::clone(store), Arc::default(), &head).expect("a new run");
+    journal.push(started(&head.run), head.started);
+    for n in 0..notes {
+        journal.push(note(&format!("note {n}")), head.started);
+        if journal.buffered() >= 2 {
+            journal.commit(&[], RunStatus::Running, "at work").expect("durable");
+        }
+    }
+    journal.commit(&[], RunStatus::Running, "at work").expect("durable");
+    journal
+}
+
+fn reopen(store: &Arc<dyn Store>, run: &RunId, epoch: u64) -> Vec<Record> {
+    RunJournal::open(Arc::clone(store), Arc::default(), run.clone(), epoch).expect("a journal").1
+}
+
+fn nothing(run: &RunId, epoch: u64, first_seq: u64) -> Append {
+    let (status, detail) = (RunStatus::Running, String::new());
+    Append {
+        run: run.clone(),
+        epoch,
+        first_seq,
+        lines: Vec::new(),
+        hash: chain::START,
+        consumed: vec![],
+        status,
+        detail,
+        updated: at(0),
+    }
+}
+
+fn what_is_committed_is_what_another_process_reads(pair: Pair) {
+    let mut journal = begin(&pair.ours, 1, 0);
+    let written: Vec<Record> = (0..5).map(|n| journal.push(note(&format!("line\n{n}")), at(2 + n))).collect();
+    assert_eq!(reopen(&pair.theirs, journal.run(), 1).len(), 1, "what is pushed is not durable yet");
+    journal.commit(&[], RunStatus::Waiting, "for the timer").expect("durable");
+    assert_eq!(reopen(&pair.theirs, journal.run(), 1)[1..], written);
+    let head = pair.theirs.head(journal.run()).expect("a head");
+    assert_eq!((head.status, head.detail.as_str(), head.records), (RunStatus::Waiting, "for the timer", 6));
+    assert_eq!(head.updated, at(6));
+    assert_eq!(head.holder, Some(pair.ours.holder()));
+}
+
+fn a_commit_without_news_costs_nothing(pair: Pair) {
+    let mut journal = begin(&pair.ours, 1, 3);
+    let before = pair.ours.head(journal.run()).expect("a head");
+    journal.commit(&[], RunStatus::Running, "at work").expect("nothing to do");
+    assert_eq!(pair.ours.head(journal.run()).expect("a head"), before);
+    journal.commit(&[], RunStatus::Paused, "choose").expect("only the head");
+    let after = pair.ours.head(journal.run()).expect("a head");
+    assert_eq!((after.status, after.records), (RunStatus::Paused, before.records));
+}
+
+fn time_never_goes_back_in_a_journal(pair: Pair) {
+    let mut journal = begin(&pair.ours, 1, 0);
+    assert_eq!(journal.push(note("later"), at(50)).at, at(50));
+    assert_eq!(journal.push(note("the clock was set back"), at(10)).at, at(50));
+    journal.commit(&[], RunStatus::Running, "").expect("durable");
+    let (mut again, _) =
+        RunJournal::open(Arc::clone(&pair.ours), Arc::default(), journal.run().clone(), 1).expect("a journal");
+    assert_eq!(again.push(note("after a restart"), at(20)).at, at(50));
+}
+
+fn a_secret_is_neither_stored_nor_given_back(pair: Pair) {
+    let redactor = Arc::new(Redactor::default());
+    redactor.learn("correct horse");
+    let head = head(1, 0);
+    let mut journal = RunJournal::create(Arc::clone(&pair.ours), redactor, &head).expect("a new run");
+    journal.push(started(&head.run), at(0));
+    let given = journal.push(note("it is correct horse"), at(0));
+    journal.commit(&[], RunStatus::Paused, "correct horse?").expect("durable");
+    let lines = pair.ours.load(&head.run).expect("verified").lines;
+    assert!(!lines.concat().contains("correct horse"), "{lines:?}");
+    assert_eq!(chain::decode(&lines[1]), Ok(given));
+    assert!(!pair.ours.head(&head.run).expect("a head").detail.contains("horse"));
+}
+
+fn a_journal_that_failed_once_writes_no_more(pair: Pair) {
+    let mut journal = begin(&pair.ours, 1, 1);
+    pair.ours.take(journal.run()).expect("a later epoch");
+    journal.push(note("late"), at(3));
+    assert!(matches!(journal.commit(&[], RunStatus::Running, ""), Err(StoreError::Fenced { .. })));
+    assert!(matches!(journal.commit(&[], RunStatus::Running, ""), Err(StoreError::Stopped { .. })));
+    assert_eq!(pair.ours.head(journal.run()).expect("a head").records, 2);
+}
+
+fn an_append_under_an_old_epoch_is_refused_and_changes_nothing(pair: Pair) {
+    let journal = begin(&pair.ours, 1, 2);
+    assert_eq!(pair.ours.take(journal.run()).expect("taken"), Taken::Yes { epoch: 2 });
+    let before = pair.ours.head(journal.run()).expect("a head");
+    let late = Append { status: RunStatus::Failed, ..nothing(journal.run(), 1, 3) };
+    assert!(matches!(pair.ours.append(late), Err(StoreError::Fenced { epoch: 1, .. })));
+    assert_eq!(pair.ours.head(journal.run()).expect("a head"), before);
+}
+
+fn an_append_that_does_not_follow_is_refused(pair: Pair) {
+    let journal = begin(&pair.ours, 1, 2);
+    for wrong in [0, 2, 4] {
+        let append = nothing(journal.run(), 1, wrong);
+        assert!(matches!(pair.ours.append(append), Err(StoreError::Damaged { seq: 3, .. })));
+    }
+    let append = nothing(&RunId::from_entropy(9), 1, 0);
+    assert!(matches!(pair.ours.append(append), Err(StoreError::NoSuchRun(_))));
+}
+
+fn a_bad_append_does_not_harm_those_beside_it(pair: Pair) {
+    let journals: Vec<RunJournal> = (1..=8).map(|bits| begin(&pair.ours, bits, 0)).collect();
+    std::thread::scope(|scope| {
+        for (n, mut journal) in journals.into_iter().enumerate() {
+            let store = &pair.ours;
+            scope.spawn(move || {
+                if n % 2 == 1 {
+                    store.take(journal.run()).expect("a later epoch");
+                }
+                for round in 0..20 {
+                    journal.push(note(&format!("{n} {round}")), at(5));
+                    let committed = journal.commit(&[], RunStatus::Running, "");
+                    assert_eq!(committed.is_ok(), n % 2 == 0, "{committed:?}");
+                }
+            });
+        }
+    });
+    for bits in 1..=8u64 {
+        let expected = if bits % 2 == 1 { 21 } else { 1 };
+        assert_eq!(reopen(&pair.theirs, &RunId::from_entropy(bits), 9).len(), expected);
+    }
+}
+
+fn a_run_alive_elsewhere_is_not_taken(pair: Pair) {
+    let journal = begin(&pair.ours, 1, 1);
+    assert_eq!(pair.theirs.take(journal.run()).expect("asked"), Taken::HeldBy(pair.ours.holder()));
+    assert!(pair.theirs.kill_stale(&pair.ours.holder()).is_err(), "it is alive and well");
+    let run = journal.run().clone();
+    journal.release().expect("given up");
+    assert_eq!(pair.theirs.head(&run).expect("a head").holder, None);
+    assert_eq!(pair.theirs.take(&run).expect("asked"), Taken::Yes { epoch: 2 });
+    pair.ours.release(&run, 1).expect("no longer ours: nothing happens");
+    assert_eq!(pair.ours.head(&run).expect("a head").holder, Some(pair.theirs.holder()));
+}
+
+fn a_run_whose_holder_has_gone_is_taken_at_once(pair: Pair) {
+    let Pair { ours, theirs, _folder } = pair;
+    let journal = begin(&ours, 1, 1);
+    let run = journal.run().clone();
+    drop((journal, ours));
+    assert_eq!(theirs.head(&run).expect("a head").holder, None);
+    assert_eq!(theirs.take(&run).expect("asked"), Taken::Yes { epoch: 2 });
+}
+
+fn a_command_leaves_the_inbox_with_the_records_that_answer_it(pair: Pair) {
+    let mut journal = begin(&pair.ours, 1, 0);
+    let run = journal.run().clone();
+    assert_eq!(pair.ours.inbox_runs().expect("asked"), []);
+    let approve = Order::Approve { step: StepPath::of("swap"), reason: None };
+    let command = |what| Command { by: Actor { name: "bob@host".into() }, what };
+    let first = pair.theirs.post(&run, &command(approve.clone())).expect("posted");
+    let second = pair.theirs.post(&run, &command(Order::Kill)).expect("posted");
+    assert_eq!(pair.ours.inbox_runs().expect("asked"), [run.clone()]);
+    assert_eq!(pair.theirs.inbox_runs().expect("asked"), [], "they hold nothing");
+    let both = [(first, command(approve.clone())), (second, command(Order::Kill))];
+    assert_eq!(pair.ours.inbox(&run).expect("read"), both);
+    journal.push(Fact::Commanded { command: command(approve) }, at(4));
+    assert_eq!(pair.ours.inbox(&run).expect("read").len(), 2, "not before it is durable");
+    journal.commit(&[first], RunStatus::Running, "").expect("durable");
+    assert_eq!(pair.ours.inbox(&run).expect("read"), both[1..]);
+    assert!(matches!(pair.ours.post(&RunId::from_entropy(9), &command(Order::Kill)), Err(StoreError::NoSuchRun(_))));
+}
+
+fn a_refused_append_leaves_the_inbox_alone(pair: Pair) {
+    let journal = begin(&pair.ours, 1, 0);
+    let kill = Command { by: Actor { name: "bob@host".into() }, what: Order::Kill };
+    let id = pair.ours.post(journal.run(), &kill).expect("posted");
+    let stale = Append { consumed: vec![id], ..nothing(journal.run(), 0, 1) };
+    assert!(pair.ours.append(stale).is_err());
+    assert_eq!(pair.ours.inbox(journal.run()).expect("read"), [(id, kill)]);
+}
+
+fn a_tail_begins_where_it_is_asked_to(pair: Pair) {
+    let journal = begin(&pair.ours, 1, 6);
+    let all = pair.ours.load(journal.run()).expect("verified").lines;
+    for from in 0..=8 {
+        assert_eq!(pair.theirs.tail(journal.run(), from as u64).expect("read"), all.get(from..).unwrap_or_default());
+    }
+}
+
+fn runs_are_listed_newest_first_and_found_by_prefix(pair: Pair) {
+    for bits in [1, 2, 33] {
+        begin(&pair.ours, bits, 0);
+    }
+    pair.ours.create(&head(4, 99)).expect("a run that never got a record");
+    let listed: Vec<RunId> = pair.theirs.heads().expect("listed").into_iter().map(|head| head.run).collect();
+    let ids = [33, 2, 1].map(RunId::from_entropy);
+    assert_eq!(listed, ids);
+    assert_eq!(pair.ours.resolve("@latest").expect("found"), ids[0]);
+    assert_eq!(pair.ours.resolve("2").expect("found"), ids[1]);
+    assert_eq!(pair.ours.resolve(ids[2].as_str()).expect("found"), ids[2]);
+    assert!(matches!(pair.ours.resolve("1"), Err(StoreError::Ambiguous { candidates, .. }) if candidates.len() == 2));
+    for none in ["", "z", "%", "_"] {
+        assert!(matches!(pair.ours.resolve(none), Err(StoreError::NoSuchRun(_))), "{none}");
+    }
+    assert!(pair.ours.create(&head(1, 0)).is_err(), "an id is given once");
+    assert!(matches!(pair.ours.load(&RunId::from_entropy(7)), Err(StoreError::NoSuchRun(_))));
+}
+
+fn bytes_are_kept_by_their_digest(pair: Pair) {
+    let digest = pair.ours.put_blob(b"bundle").expect("stored");
+    assert_eq!(pair.ours.put_blob(b"bundle").expect("stored again"), digest);
+    assert_eq!(pair.theirs.blob(&digest).expect("read"), b"bundle");
+    let empty = pair.ours.put_blob(b"").expect("stored");
+    assert_eq!(empty, "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
+    assert!(matches!(pair.ours.blob("00"), Err(StoreError::NoSuchBlob(_))));
+}
+
+fn a_playbook_has_a_history(pair: Pair) {
+    for (version, digest, second) in [("1.0.0", "aa", 1), ("1.1.0", "bb", 2), ("1.0.0", "aa", 3)] {
+        pair.ours.remember_bundle("restore", version, digest, at(second)).expect("stored");
+    }
+    pair.ours.remember_bundle("other", "1.0.0", "cc", at(4)).expect("stored");
+    let known = pair.theirs.bundles("restore").expect("read");
+    assert_eq!(known, [("1.0.0".into(), "aa".into(), at(1)), ("1.1.0".into(), "bb".into(), at(2))]);
+}
+
+macro_rules! promises {
+    ($($promise:ident)*) => {
+        mod memory {
+            $(#[test] fn $promise() { super::$promise(super::in_memory()); })*
+        }
+        mod sqlite {
+            $(#[test] fn $promise() { super::$promise(super::on_disk()); })*
+        }
+    };
+}
+
+promises! {
+    what_is_committed_is_what_another_process_reads
+    a_commit_without_news_costs_nothing
+    time_never_goes_back_in_a_journal
+    a_secret_is_neither_stored_nor_given_back
+    a_journal_that_failed_once_writes_no_more
+    an_append_under_an_old_epoch_is_refused_and_changes_nothing
+    an_append_that_does_not_follow_is_refused
+    a_bad_append_does_not_harm_those_beside_it
+    a_run_alive_elsewhere_is_not_taken
+    a_run_whose_holder_has_gone_is_taken_at_once
+    a_command_leaves_the_inbox_with_the_records_that_answer_it
+    a_refused_append_leaves_the_inbox_alone
+    a_tail_begins_where_it_is_asked_to
+    runs_are_listed_newest_first_and_found_by_prefix
+    bytes_are_kept_by_their_digest
+    a_playbook_has_a_history
+}
+
+#[test]
+fn a_store_in_memory_stops_at_the_record_it_is_told_to() {
+    let memory = Arc::new(MemoryStore::new());
+    let store: Arc<dyn Store> = Arc::clone(&memory) as Arc<dyn Store>;
+    let mut journal = begin(&store, 1, 1);
+    memory.stop_after(2);
+    journal.push(note("fits"), at(3));
+    journal.commit(&[], RunStatus::Running, "").expect("durable");
+    journal.push(note("one"), at(3));
+    journal.push(note("too many"), at(3));
+    assert!(journal.commit(&[], RunStatus::Running, "").is_err() && memory.stopped());
+    assert!(store.take(journal.run()).is_err() && store.put_blob(b"x").is_err());
+    let after: Arc<dyn Store> = Arc::new(memory.survivor());
+    assert_eq!(after.take(journal.run()).expect("nobody holds it"), Taken::Yes { epoch: 2 });
+    assert_eq!(reopen(&after, journal.run(), 2).len(), 3);
+}
+
+#[test]
+fn a_prefix_of_a_store_in_memory_is_as_it_was_then() {
+    let memory = Arc::new(MemoryStore::new());
+    let store: Arc<dyn Store> = Arc::clone(&memory) as Arc<dyn Store>;
+    let mut journal = begin(&store, 1, 1);
+    let kill = Command { by: Actor { name: "bob@host".into() }, what: Order::Kill };
+    let id = store.post(journal.run(), &kill).expect("posted");
+    journal.push(Fact::Commanded { command: kill.clone() }, at(3));
+    journal.commit(&[id], RunStatus::Killed, "over").expect("durable");
+    for records in 0..=3 {
+        let then: Arc<dyn Store> = Arc::new(memory.prefix(journal.run(), records));
+        assert_eq!(reopen(&then, journal.run(), 1).len() as u64, records);
+        let head = then.head(journal.run()).expect("a head");
+        assert_eq!(head.status, if records == 3 { RunStatus::Killed } else { RunStatus::Running });
+        let open = then.inbox(journal.run()).expect("read");
+        assert_eq!(open.len(), usize::from(records == 2), "posted after two records, answered by the third");
+    }
+}
+
+#[test]
+fn a_frozen_holder_in_memory_is_stale_until_it_is_killed() {
+    let ours = Arc::new(MemoryStore::new());
+    let theirs = ours.beside();
+    let journal = begin(&(Arc::clone(&ours) as Arc<dyn Store>), 1, 0);
+    ours.freeze();
+    assert_eq!(theirs.take(journal.run()).expect("asked"), Taken::Stale(ours.holder()));
+    theirs.kill_stale(&ours.holder()).expect("killed");
+    assert_eq!(theirs.take(journal.run()).expect("asked"), Taken::Yes { epoch: 2 });
+}
