@@ -11,7 +11,7 @@ use super::{MemoryStore, RunJournal, SqliteStore, chain};
 use crate::model::command::{Actor, Command, Order};
 use crate::model::secret::Redactor;
 use crate::model::status::{Mode, RunStatus};
-use crate::model::{RunId, StepPath, Timestamp};
+use crate::model::{RunId, Timestamp};
 
 /// A store, and another process's view of it.
 pub(crate) struct Pair {
@@ -229,15 +229,15 @@ fn a_command_leaves_the_inbox_with_the_records_that_answer_it(pair: Pair) {
     let mut journal = begin(&pair.ours, 1, 0);
     let run = journal.run().clone();
     assert_eq!(pair.ours.inbox_runs().expect("asked"), []);
-    let approve = Order::Approve { step: StepPath::of("swap"), reason: None };
+    let noted = Order::Note { text: "looks right".into() };
     let command = |what| Command { by: Actor { name: "bob@host".into() }, what };
-    let first = pair.theirs.post(&run, &command(approve.clone())).expect("posted");
+    let first = pair.theirs.post(&run, &command(noted.clone())).expect("posted");
     let second = pair.theirs.post(&run, &command(Order::Kill)).expect("posted");
     assert_eq!(pair.ours.inbox_runs().expect("asked"), [run.clone()]);
     assert_eq!(pair.theirs.inbox_runs().expect("asked"), [], "they hold nothing");
-    let both = [(first, command(approve.clone())), (second, command(Order::Kill))];
+    let both = [(first, command(noted.clone())), (second, command(Order::Kill))];
     assert_eq!(pair.ours.inbox(&run).expect("read"), both);
-    journal.push(Fact::Commanded { command: command(approve) }, at(4));
+    journal.push(Fact::Commanded { command: command(noted) }, at(4));
     assert_eq!(pair.ours.inbox(&run).expect("read").len(), 2, "not before it is durable");
     journal.commit(&[first], RunStatus::Running, "").expect("durable");
     assert_eq!(pair.ours.inbox(&run).expect("read"), both[1..]);
