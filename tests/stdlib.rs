@@ -1,0 +1,189 @@
+//! The pure part of the standard library: dates, retention, names, comparisons.
+
+use std::path::Path;
+
+use muster::model::Value;
+use muster::model::span::{Span, Spanned};
+use muster::playbook::types::Playbook;
+use muster::script::program::ModuleSource;
+use muster::script::{Program, Scope};
+use proptest::prelude::*;
+use serde_json::json;
+
+/// Modules in an order in which each comes after those it imports.
+const MODULES: [&str; 5] = ["calendar", "words", "backup", "pg", "omnichat"];
+
+fn spanned(text: &str) -> Spanned<String> {
+    Spanned { value: text.to_owned(), span: Span::default() }
+}
+
+fn library() -> Program {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("stdlib");
+    let modules: Vec<ModuleSource> = MODULES
+        .iter()
+        .map(|name| ModuleSource {
+            path: format!("stdlib/{name}"),
+            text: std::fs::read_to_string(root.join(format!("{name}.rhai"))).unwrap(),
+        })
+        .collect();
+    let playbook = Playbook {
+        name: spanned("library"),
+        version: spanned("1.0.0"),
+        title: String::new(),
+        doc: String::new(),
+        imports: modules.iter().map(|module| spanned(&module.path)).collect(),
+        rto: None,
+        rpo: None,
+        params: Vec::new(),
+        capabilities: Vec::new(),
+        secrets: Vec::new(),
+        parallel: 1,
+        steps: Vec::new(),
+    };
+    Program::compile(playbook, String::new(), &modules).unwrap()
+}
+
+fn ask(program: &Program, expression: &str, item: Value) -> Value {
+    let scope = Scope { item, ..Scope::default() };
+    program.expression(&spanned(expression), &scope).unwrap_or_else(|e| panic!("{expression}: {e:?}"))
+}
+
+const DAY: i64 = 86_400_000;
+
+fn expired(program: &Program, now: &str, backups: &[(String, String)]) -> Vec<String> {
+    let backups: Vec<Value> = backups.iter().map(|(id, at)| json!({ "id": id, "finished": at })).collect();
+    let item = json!({
+        "backups": backups, "now": now,
+        "keep": { "daily": 7 * DAY, "weekly": 31 * DAY, "monthly": 184 * DAY },
+    });
+    let gone = ask(program, "backup::expired(item.backups, item.now, item.keep)", item);
+    gone.as_array().unwrap().iter().map(|id| id.as_str().unwrap().to_owned()).collect()
+}
+
+fn days_before(now: &str, days: i64) -> String {
+    let now: jiff::Timestamp = now.parse().unwrap();
+    (now - jiff::SignedDuration::from_hours(24 * days)).to_string()
+}
+
+#[test]
+fn every_module_compiles_and_every_function_says_what_it_does() {
+    library();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("stdlib");
+    for entry in std::fs::read_dir(root).unwrap() {
+        let path = entry.unwrap().path();
+        let text = std::fs::read_to_string(&path).unwrap();
+        let lines: Vec<&str> = text.lines().collect();
+        for (place, line) in lines.iter().enumerate() {
+            if line.starts_with("fn ") || line.starts_with("private fn ") {
+                assert!(place > 0 && lines[place - 1].starts_with("/// "), "{}: {line}", path.display());
+            }
+        }
+    }
+}
+
+#[test]
+fn a_year_of_nightly_backups_is_thinned_to_days_weeks_and_months() {
+    let program = library();
+    let now = "2026-07-24T02:10:00Z";
+    let backups: Vec<(String, String)> = (0..365).map(|day| (format!("b{day}"), days_before(now, day))).collect();
+    let gone = expired(&program, now, &backups);
+    let kept: Vec<i64> = (0..365).filter(|day| !gone.contains(&format!("b{day}"))).collect();
+    let weeks = [11, 18, 25, 30];
+    let months = [23, 53, 84, 114, 145, 173, 183];
+    let wanted: Vec<i64> = (0..365).filter(|day| *day < 7 || weeks.contains(day) || months.contains(day)).collect();
+    assert_eq!(kept, wanted);
+}
+
+#[test]
+fn the_newest_backup_is_never_expired_however_old() {
+    let program = library();
+    let old =
+        [("a".to_owned(), "2020-01-01T00:00:00Z".to_owned()), ("b".to_owned(), "2020-01-02T00:00:00Z".to_owned())];
+    assert_eq!(expired(&program, "2026-07-24T02:10:00Z", &old), ["a"]);
+    assert_eq!(expired(&program, "2026-07-24T02:10:00Z", &[]), Vec::<String>::new());
+}
+
+#[test]
+fn a_time_that_is_not_in_utc_is_refused() {
+    let program = library();
+    for wrong in ["2026-07-24", "2026-07-24T02:00:00+02:00", ""] {
+        let scope = Scope { item: json!(wrong), ..Scope::default() };
+        assert!(program.expression(&spanned("calendar::unix_seconds(item)"), &scope).is_err(), "{wrong}");
+    }
+}
+
+#[test]
+fn a_name_beside_another_fits_postgresql_and_keeps_the_run() {
+    let program = library();
+    assert_eq!(ask(&program, "pg::beside(item, \"r\", \"7k3f9q\")", json!("chatbot_db")), json!("chatbot_db_r_7k3f9q"));
+    let long = ask(&program, "pg::beside(item, \"old\", \"7k3f9q\")", json!("x".repeat(63)));
+    assert_eq!(long.as_str().unwrap().len(), 63);
+    assert!(long.as_str().unwrap().ends_with("_old_7k3f9q"));
+}
+
+#[test]
+fn a_census_that_differs_is_found_out() {
+    let program = library();
+    let census = |rows: i64, checksum: &str| {
+        json!({
+            "tables": [{ "name": "public.chat", "rows": rows, "checksum": checksum }],
+            "large_objects": 2, "extensions": [],
+        })
+    };
+    let differences = |a: Value, b: Value| {
+        ask(&program, "pg::differences(item[0], item[1])", json!([a, b])).as_array().unwrap().len()
+    };
+    assert_eq!(differences(census(3, "a"), census(3, "a")), 0);
+    assert_eq!(differences(census(3, "a"), census(4, "a")), 1);
+    assert_eq!(differences(census(3, "a"), census(3, "b")), 1);
+    assert_eq!(differences(census(3, "a"), json!({ "tables": [], "large_objects": 0, "extensions": [] })), 2);
+    let between = |low: i64, high: i64, rows: i64| {
+        let item = json!([census(low, "a"), census(high, "b"), census(rows, "c")]);
+        ask(&program, "pg::differences_between(item[0], item[1], item[2])", item).as_array().unwrap().len()
+    };
+    assert_eq!((between(3, 9, 5), between(3, 9, 2), between(9, 3, 10)), (0, 1, 1));
+}
+
+#[test]
+fn the_environment_is_compared_without_showing_a_secret() {
+    let program = library();
+    let present = json!({ "keys": ["POSTGRES_DB", "POSTGRES_PASSWORD"], "values": { "POSTGRES_DB": "a" } });
+    let wanted = json!({ "keys": ["POSTGRES_DB", "WEBUI_SECRET_KEY"], "values": { "POSTGRES_DB": "b" } });
+    let lines = ask(&program, "omnichat::env_changes(item[0], item[1])", json!([present, wanted]));
+    assert_eq!(lines, json!(["WEBUI_SECRET_KEY comes back", "POSTGRES_DB: a -> b", "POSTGRES_PASSWORD goes away"]));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_time_counts_the_same_seconds_as_the_library_for_times(second in 0i64..7_000_000_000) {
+        let program = library();
+        let at = jiff::Timestamp::from_second(second).unwrap();
+        prop_assert_eq!(ask(&program, "calendar::unix_seconds(item)", json!(at.to_string())), json!(second));
+        let day = at.to_zoned(jiff::tz::TimeZone::UTC).date();
+        let months = i64::from(day.year()) * 12 + i64::from(day.month()) - 1;
+        prop_assert_eq!(ask(&program, "calendar::month(item)", json!(at.to_string())), json!(months));
+    }
+
+    #[test]
+    fn retention_thinned_every_night_always_leaves_a_month_its_backup(start in 0i64..400) {
+        let program = library();
+        let first: jiff::Timestamp = "2024-01-01T02:00:00Z".parse().unwrap();
+        let mut kept: Vec<(String, String)> = Vec::new();
+        for day in start..start + 240 {
+            let at = first + jiff::SignedDuration::from_hours(24 * day);
+            kept.push((format!("b{day}"), at.to_string()));
+            let gone = expired(&program, &at.to_string(), &kept);
+            let tonight = format!("b{day}");
+            prop_assert!(!gone.contains(&tonight));
+            kept.retain(|(id, _)| !gone.contains(id));
+        }
+        // Of the 240 days, those of the last 184 must be covered by some backup at most a month and a week older.
+        prop_assert!(kept.len() >= 7 + 3 + 4, "{:?}", kept);
+        for pair in kept.windows(2) {
+            let days = |text: &str| text.parse::<jiff::Timestamp>().unwrap().as_second() / 86_400;
+            prop_assert!(days(&pair[1].1) - days(&pair[0].1) <= 38, "{:?}", kept);
+        }
+    }
+}
