@@ -1,8 +1,8 @@
 //! Crash-safe file primitives: temporary name, fsync, rename, fsync of the folder.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, RenameFlags, renameat_with};
@@ -94,6 +94,30 @@ pub(super) fn may_write(path: &Path, replace: bool) -> Result<(), OpError> {
     }
 }
 
+/// The temporary name of an output file that a supervisor writes for the call with this key: `/a/b.part-<key>`.
+pub(super) fn part_of(path: &Path, key: &str) -> PathBuf {
+    let mut name = path.file_name().unwrap_or_default().to_os_string();
+    name.push(format!(".part-{key}"));
+    path.with_file_name(name)
+}
+
+/// The path, if it is absolute, has a name and goes straight: a capability is granted for the text of a path, so the text may
+/// not lead elsewhere by `..`.
+pub(super) fn absolute(path: &str) -> Result<&Path, OpError> {
+    let parsed = Path::new(path);
+    let refused = |why: &str| Err(OpError::refused(format!("cannot use path `{path}`: {why}")));
+    if !parsed.is_absolute() {
+        return refused("it is not absolute");
+    }
+    if path.contains('\0') {
+        return refused("it holds a NUL character");
+    }
+    if parsed.components().any(|part| matches!(part, std::path::Component::ParentDir)) {
+        return refused("it has a `..` in it");
+    }
+    Ok(parsed)
+}
+
 /// How much passed through, and its digest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Digested {
@@ -124,6 +148,69 @@ pub(super) fn copy_digesting(from: &mut dyn Read, to: &mut dyn Write) -> io::Res
 /// Digests a file without holding it in memory.
 pub(super) fn digest_file(path: &Path) -> io::Result<Digested> {
     copy_digesting(&mut File::open(path)?, &mut io::sink())
+}
+
+/// Digests bytes.
+pub(super) fn digest_bytes(bytes: &[u8]) -> Digested {
+    Digested { bytes: bytes.len() as u64, sha256: hex(&Sha256::digest(bytes)) }
+}
+
+/// A writer that digests what passes through.
+pub(super) struct DigestingWriter<W> {
+    inner: W,
+    hash: Sha256,
+    bytes: u64,
+}
+
+impl<W: Write> DigestingWriter<W> {
+    pub(super) fn new(inner: W) -> Self {
+        Self { inner, hash: Sha256::new(), bytes: 0 }
+    }
+
+    pub(super) fn finish(mut self) -> io::Result<Digested> {
+        self.inner.flush()?;
+        Ok(Digested { bytes: self.bytes, sha256: hex(&self.hash.finalize()) })
+    }
+}
+
+impl<W: Write> Write for DigestingWriter<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let n = self.inner.write(bytes)?;
+        self.hash.update(&bytes[..n]);
+        self.bytes += n as u64;
+        Ok(n)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.inner.flush()
+    }
+}
+
+/// What tells a file from any other that ever has its name: device and inode.
+pub(super) fn id_of(meta: &Metadata) -> String {
+    format!("{}:{}", meta.dev(), meta.ino())
+}
+
+/// [`id_of`] what is at this path (the link itself, if it is one); `None` when nothing is.
+pub(super) fn id_at(path: &Path) -> Result<Option<String>, OpError> {
+    Ok(look_at(path)?.map(|meta| id_of(&meta)))
+}
+
+/// What is at this path (the link itself, if it is one); `None` when nothing is.
+pub(super) fn look_at(path: &Path) -> Result<Option<Metadata>, OpError> {
+    match path.symlink_metadata() {
+        Ok(meta) => Ok(Some(meta)),
+        Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(None),
+        Err(e) => Err(cannot("look at", path, &e)),
+    }
+}
+
+/// Removes a file; fine if it is not there.
+pub(super) fn remove_if_there(path: &Path) -> Result<(), OpError> {
+    match std::fs::remove_file(path) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(cannot("remove", path, &e)),
+        _ => Ok(()),
+    }
 }
 
 /// Lowercase hex.

@@ -6,6 +6,7 @@ pub mod context;
 pub mod dotenv;
 pub mod exec;
 pub mod files;
+pub mod fs;
 pub mod host;
 mod images;
 pub mod live;

@@ -22,7 +22,7 @@ use rustix::io::FdFlags;
 use rustix::process::{Signal, kill_process_group};
 use sha2::{Digest, Sha256};
 
-use super::files::{create_new, hex, may_write, rename_new, sync_folder, sync_folder_of};
+use super::files::{create_new, hex, may_write, part_of, rename_new, sync_folder, sync_folder_of};
 use super::process::{
     Ended, GO, GRACE, Launch, Paths, ProcessId, Reply, StartRecord, WriteCommand, boot_id, check_program, code_of,
     is_ok, session_groups, tail_text,
@@ -154,7 +154,7 @@ fn take(paths: &Paths) -> Result<Taken, OpError> {
         return Ok(Taken::There);
     }
     if let Some(record) = paths.start_record()? {
-        if record.boot_id == boot_id() && !session_groups(record.supervisor.pid).is_empty() {
+        if record.boot_id == boot_id() && !session_groups(record.supervisor).is_empty() {
             return Ok(Taken::There);
         }
         std::fs::remove_file(&paths.started).and_then(|()| sync_folder(&paths.folder)).map_err(cannot)?;
@@ -340,12 +340,6 @@ impl Work {
     }
 }
 
-fn part_of(path: &Path, key: &str) -> PathBuf {
-    let mut name = path.file_name().unwrap_or_default().to_os_string();
-    name.push(format!(".part-{key}"));
-    path.with_file_name(name)
-}
-
 fn record_start(paths: &Paths, part: Option<PathBuf>) -> std::io::Result<()> {
     let mut reserve = create_new(&reserve_of(paths), 0o600)?;
     reserve.write_all(&vec![b' '; RESERVE])?;
@@ -375,7 +369,7 @@ fn spawn(command: &WriteCommand, stdin: Stdio) -> Result<std::process::Child, Op
 }
 
 fn signal_all(signal: Signal) {
-    for group in session_groups(ProcessId::own().pid) {
+    for group in session_groups(ProcessId::own()) {
         let _ = kill_process_group(group, signal);
     }
 }

@@ -13,6 +13,7 @@ pub fn table() -> &'static BTreeMap<&'static str, OpEntry> {
         let families = [
             super::ask::entries(),
             super::exec::entries(),
+            super::fs::entries(),
             super::log::entries(),
             super::rand::entries(),
             super::time::entries(),

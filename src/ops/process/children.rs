@@ -178,7 +178,7 @@ impl Children {
                 None if held => return Ok(ChildStatus::Running { stdout_bytes: 0 }),
                 None => ChildStatus::Never,
                 Some(record) if record.boot_id != boot_id() => ChildStatus::Lost,
-                Some(record) if held || !session_groups(record.supervisor.pid).is_empty() => {
+                Some(record) if held || !session_groups(record.supervisor).is_empty() => {
                     let part = record.part.and_then(|part| part.metadata().ok());
                     return Ok(ChildStatus::Running { stdout_bytes: part.map_or(0, |meta| meta.len()) });
                 }
@@ -285,7 +285,7 @@ impl Children {
             if late || !asked {
                 for key in &running {
                     if let Ok(Some(record)) = self.paths(key)?.start_record() {
-                        for group in session_groups(record.supervisor.pid) {
+                        for group in session_groups(record.supervisor) {
                             let _ = kill_process_group(group, if late { Signal::KILL } else { Signal::TERM });
                         }
                     }

@@ -33,11 +33,6 @@ impl ProcessId {
         let pid = rustix::process::getpid().as_raw_nonzero().get();
         Self { pid, start: stat(pid).map_or(0, |stat| stat.start) }
     }
-
-    /// Whether it still lives. A process that ended and was not waited for yet does not.
-    pub(in crate::ops) fn is_alive(self) -> bool {
-        stat(self.pid).is_some_and(|stat| stat.start == self.start && !stat.is_dead())
-    }
 }
 
 impl Stat {
@@ -50,15 +45,18 @@ impl Stat {
 /// leads a session of its own, so these are its child and all that the child started and did not deliberately detach.
 ///
 /// The number of a dead leader is not given to a new process as long as its session has members, so that this holds after
-/// the leader's death too.
-pub(in crate::ops) fn session_groups(leader: i32) -> HashSet<Pid> {
+/// the leader's death too; a process that has the number, but another start time, shows that the session is over.
+pub(in crate::ops) fn session_groups(leader: ProcessId) -> HashSet<Pid> {
+    if stat(leader.pid).is_some_and(|stat| stat.start != leader.start) {
+        return HashSet::new();
+    }
     let Ok(processes) = std::fs::read_dir("/proc") else {
         return HashSet::new();
     };
     processes
         .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<i32>().ok())
         .filter_map(stat)
-        .filter(|stat| stat.session == leader && stat.group != leader && !stat.is_dead())
+        .filter(|stat| stat.session == leader.pid && stat.group != leader.pid && !stat.is_dead())
         .filter_map(|stat| Pid::from_raw(stat.group))
         .collect()
 }
@@ -80,10 +78,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_process_is_known_by_id_and_start_time() {
+    fn a_reused_process_id_leads_no_session_of_ours() {
         let own = ProcessId::own();
-        assert!(own.is_alive());
-        assert!(!ProcessId { start: own.start + 1, ..own }.is_alive());
-        assert!(!boot_id().is_empty());
+        let session = rustix::process::getsid(None).unwrap().as_raw_nonzero().get();
+        let leader = ProcessId { pid: session, start: stat(session).map_or(0, |stat| stat.start) };
+        let ours = rustix::process::getpgid(None).unwrap();
+        assert_eq!(session_groups(leader).contains(&ours), session != ours.as_raw_nonzero().get());
+        assert!(session_groups(ProcessId { start: leader.start + 1, ..leader }).is_empty());
+        assert!(!boot_id().is_empty() && own.start > 0);
     }
 }
