@@ -69,6 +69,12 @@ impl JsonSchema for Period {
 pub struct Confidential(Value);
 
 impl Confidential {
+    /// The text, if it is no secret.
+    #[must_use]
+    pub fn plain(&self) -> Option<&str> {
+        self.0.as_str()
+    }
+
     /// The text itself, or the contents of the secret.
     ///
     /// # Errors

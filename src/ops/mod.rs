@@ -3,6 +3,7 @@
 pub mod args;
 pub mod ask;
 pub mod context;
+pub mod docker;
 pub mod dotenv;
 pub mod exec;
 pub mod files;
