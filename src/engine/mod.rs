@@ -22,6 +22,9 @@ pub mod schedule;
 pub mod state;
 pub mod unwind;
 
+#[cfg(test)]
+mod tests;
+
 pub use cell::{NoObserver, Observer, Rest};
 pub use driver::{Engine, Host};
 pub use error::EngineError;

@@ -1,0 +1,136 @@
+//! Rollback: order, care, doubt, points of no return.
+
+use super::books::{book, set, step};
+use super::world::Fate;
+use super::*;
+use crate::model::StepPath;
+use crate::playbook::types::OnFailure;
+
+fn failing() -> Playbook {
+    book(vec![
+        step("one", &[], &format!("{} {}", set("a", "1"), set("b", "2"))),
+        step("two", &["one"], &format!("{} throw \"no\"", set("a", "3"))).on_failure(OnFailure::Rollback),
+    ])
+}
+
+#[test]
+fn a_rollback_leaves_the_world_as_it_was() {
+    let rig = Rig::new(failing());
+    rig.world.put("/a", "old");
+    rig.drive();
+    assert_eq!(rig.status(), RunStatus::RolledBack);
+    assert_eq!(rig.world.get("/a").as_deref(), Some("old"));
+    assert_eq!(rig.world.get("/b"), None);
+}
+
+#[test]
+fn a_rollback_also_undoes_what_a_failed_call_left_halfway() {
+    let rig = Rig::new(book(vec![step("one", &[], &set("a", "1")).on_failure(OnFailure::Rollback)]));
+    rig.world.fate(0, Fate::Half);
+    rig.drive();
+    assert_eq!(rig.status(), RunStatus::RolledBack);
+    assert!(rig.world.things.lock().halves.is_empty());
+}
+
+#[test]
+fn somebody_elses_change_is_not_undone_without_a_word() {
+    let rig = Rig::new(book(vec![step("one", &[], &set("a", "1")), step("gate", &["one"], "1").manual("x")]));
+    let engine = rig.drive();
+    rig.world.things.lock().files.entry("/a".to_owned()).and_modify(|(text, _)| *text = "theirs".to_owned());
+    rig.say(&engine, bob(), Order::Rollback { to: None, force: false });
+    assert_eq!(rig.status(), RunStatus::Paused);
+    assert!(rig.state().detail().contains("has been changed since"), "{}", rig.state().detail());
+    assert_eq!(rig.world.get("/a").as_deref(), Some("theirs"));
+    rig.say(&engine, bob(), Order::Rollback { to: None, force: true });
+    assert_eq!(rig.status(), RunStatus::RolledBack);
+    assert_eq!(rig.world.get("/a"), None);
+}
+
+#[test]
+fn an_undo_that_is_left_out_makes_the_rollback_incomplete() {
+    let rig = Rig::new(book(vec![step("one", &[], &set("a", "1")), step("gate", &["one"], "1").manual("x")]));
+    rig.world.fate(1, Fate::Refuse);
+    let engine = rig.drive();
+    rig.say(&engine, bob(), Order::Rollback { to: None, force: false });
+    assert_eq!(rig.status(), RunStatus::Paused);
+    rig.say(&engine, bob(), Order::SkipUndo { reason: "I will".to_owned() });
+    assert_eq!(rig.status(), RunStatus::Failed);
+}
+
+#[test]
+fn a_failed_undo_can_be_tried_again() {
+    let rig = Rig::new(book(vec![step("one", &[], &set("a", "1")), step("gate", &["one"], "1").manual("x")]));
+    rig.world.fate(1, Fate::Refuse);
+    let engine = rig.drive();
+    rig.say(&engine, bob(), Order::Rollback { to: None, force: false });
+    rig.say(&engine, bob(), Order::Rollback { to: None, force: false });
+    assert_eq!(rig.status(), RunStatus::RolledBack);
+    assert_eq!(rig.world.get("/a"), None);
+}
+
+#[test]
+fn past_a_point_of_no_return_nothing_is_undone_without_a_word() {
+    let rig = Rig::new(book(vec![
+        step("one", &[], &set("a", "1")),
+        step("gone", &["one"], &format!("{} throw \"no\"", set("b", "1"))).no_return().on_failure(OnFailure::Rollback),
+    ]));
+    let engine = rig.drive();
+    assert_eq!(rig.status(), RunStatus::Paused);
+    assert_eq!(rig.world.get("/a").as_deref(), Some("1"));
+    rig.say(&engine, bob(), Order::Rollback { to: None, force: true });
+    assert_eq!(rig.status(), RunStatus::RolledBack);
+}
+
+#[test]
+fn a_steps_own_rollback_replaces_the_undos_of_its_calls() {
+    let rig = Rig::new(book(vec![
+        step("one", &[], &format!("{} {}", set("a", "1"), set("b", "2"))).rollback(&set("c", "undone")),
+        step("two", &["one"], "throw \"no\"").on_failure(OnFailure::Rollback),
+    ]));
+    rig.drive();
+    assert_eq!(rig.status(), RunStatus::RolledBack);
+    assert_eq!(rig.world.texts().len(), 3, "{:?}", rig.world.texts());
+}
+
+#[test]
+fn a_steps_own_rollback_that_fails_can_be_run_again() {
+    let undo = format!("{} let t = host::fs::read_text(\"/needed\");", set("c", "undone"));
+    let rig = Rig::new(book(vec![
+        step("one", &[], &set("a", "1")).rollback(&undo),
+        step("two", &["one"], "throw \"no\"").on_failure(OnFailure::Rollback),
+    ]));
+    let engine = rig.drive();
+    assert_eq!(rig.status(), RunStatus::Paused);
+    rig.world.put("/needed", "x");
+    rig.say(&engine, bob(), Order::Resume);
+    assert_eq!(rig.status(), RunStatus::RolledBack);
+}
+
+#[test]
+fn retry_from_start_undoes_the_attempt_first() {
+    let script = format!("{} let t = host::fs::read_text(\"/needed\"); 1", set("a", "1"));
+    let rig = Rig::new(book(vec![step("zero", &[], &set("z", "1")), step("one", &["zero"], &script)]));
+    let engine = rig.drive();
+    rig.world.put("/needed", "x");
+    rig.say(&engine, bob(), Order::Retry { step: StepPath::of("one"), from_start: true });
+    assert_eq!(rig.status(), RunStatus::Succeeded);
+    let things = rig.world.things.lock();
+    assert_eq!(things.sends, 4, "z, a, the undo of a, a again");
+}
+
+#[test]
+fn a_rollback_to_a_step_undoes_what_came_after_and_can_go_on() {
+    let rig = Rig::new(book(vec![
+        step("one", &[], &set("a", "1")),
+        step("two", &["one"], &set("b", "1")),
+        step("three", &["two"], "1").manual("x"),
+    ]));
+    let engine = rig.drive();
+    rig.say(&engine, bob(), Order::Rollback { to: Some(StepPath::of("one")), force: false });
+    assert_eq!(rig.status(), RunStatus::Paused);
+    assert_eq!((rig.world.get("/a").is_some(), rig.world.get("/b").is_some()), (true, false));
+    rig.say(&engine, bob(), Order::Resume);
+    rig.say(&engine, bob(), Order::Done { step: StepPath::of("three"), evidence: "x".to_owned(), result: None });
+    assert_eq!(rig.status(), RunStatus::Succeeded);
+    assert!(rig.world.get("/b").is_some());
+}

@@ -1,0 +1,262 @@
+//! A world that is a map from paths to texts: `fs.write_text` sets, `fs.restore_before` puts back, `fs.read_text` reads. Each
+//! effect leaves its key beside what it set, as a real one leaves a label; a journal of sends tells what happened twice.
+
+use std::collections::BTreeMap;
+
+use parking_lot::Mutex;
+use serde_json::json;
+
+use crate::model::Value;
+use crate::model::fault::{OpError, Target};
+use crate::ops::{Polled, Probe, ReadHost, Request, Sent, WriteHost};
+
+/// What the next send is to come to.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Fate {
+    /// It fails and leaves nothing.
+    Refuse,
+    /// It fails and leaves half of it.
+    Half,
+    /// It is done, and the answer is lost.
+    LoseAnswer,
+    /// It is not done, and the answer is lost.
+    LoseRequest,
+    /// It goes on without us for so many probes.
+    Linger(u32),
+    /// The engine is stopped before it.
+    StopBefore,
+    /// The engine is stopped after it.
+    StopAfter,
+}
+
+#[derive(Default)]
+pub struct Things {
+    /// Path → text, key of the effect that set it.
+    pub files: BTreeMap<String, (String, String)>,
+    /// Keys of completed effects, in order.
+    pub sent: Vec<String>,
+    /// By number of send, from 0.
+    pub fates: BTreeMap<usize, Fate>,
+    pub sends: usize,
+    pub reads: usize,
+    pub halves: BTreeMap<String, String>,
+    lingering: BTreeMap<String, u32>,
+    stopped: bool,
+    pub ready_after: u32,
+    pub cannot_tell: bool,
+    pub target: String,
+}
+
+#[derive(Default)]
+pub struct World {
+    pub things: Mutex<Things>,
+}
+
+impl World {
+    pub fn fate(&self, send: usize, fate: Fate) {
+        self.things.lock().fates.insert(send, fate);
+    }
+
+    pub fn get(&self, path: &str) -> Option<String> {
+        self.things.lock().files.get(path).map(|(text, _)| text.clone())
+    }
+
+    pub fn put(&self, path: &str, text: &str) {
+        self.things.lock().files.insert(path.to_owned(), (text.to_owned(), String::new()));
+    }
+
+    pub fn texts(&self) -> BTreeMap<String, String> {
+        self.things.lock().files.iter().map(|(path, (text, _))| (path.clone(), text.clone())).collect()
+    }
+
+    pub fn revive(&self) {
+        self.things.lock().stopped = false;
+    }
+
+    pub fn stop(&self) {
+        self.things.lock().stopped = true;
+    }
+
+    /// No completed effect has happened twice.
+    pub fn nothing_twice(&self) {
+        let things = self.things.lock();
+        let mut keys = things.sent.clone();
+        keys.sort();
+        keys.dedup();
+        assert_eq!(keys.len(), things.sent.len(), "an effect was completed twice: {:?}", things.sent);
+    }
+}
+
+fn stopped() -> OpError {
+    OpError::unknown("the engine was stopped here")
+}
+
+fn text(value: &Value, name: &str) -> String {
+    value[name].as_str().unwrap_or_default().to_owned()
+}
+
+impl Things {
+    fn done(&mut self, request: &Request) -> Value {
+        let path = text(&request.args, "path");
+        match request.op.name {
+            "fs.write_text" => {
+                self.files.insert(path.clone(), (text(&request.args, "text"), request.key.clone()));
+            }
+            // The undo: what was there before the undone effect, as its before-image says.
+            _ => {
+                self.halves.remove(&path);
+                let undone = text(&request.args, "key");
+                match self.files.get(&path) {
+                    Some((_, key)) if *key == undone => {
+                        let before = self.halves.get(&format!("before {undone}")).cloned();
+                        match before {
+                            Some(before) => self.files.insert(path.clone(), (before, request.key.clone())),
+                            None => self.files.remove(&path),
+                        };
+                    }
+                    _ => {}
+                }
+                self.sent.push(request.key.clone());
+                return json!({ "restored": true });
+            }
+        }
+        self.sent.push(request.key.clone());
+        json!({ "path": path, "bytes": 1, "sha256": "00" })
+    }
+}
+
+impl ReadHost for World {
+    fn read(&self, request: &Request) -> Result<Value, OpError> {
+        let mut things = self.things.lock();
+        if things.stopped {
+            return Err(stopped());
+        }
+        things.reads += 1;
+        match request.op.name {
+            "fs.read_text" => match things.files.get(&text(&request.args, "path")) {
+                Some((text, _)) => Ok(json!({ "text": text })),
+                None => Err(OpError::failed("there is no such file")),
+            },
+            "rand.id" => Ok(json!(format!("id{}", things.reads))),
+            other => Err(OpError::refused(format!("the toy world has no {other}"))),
+        }
+    }
+
+    fn poll(&self, _: &Request) -> Result<Polled, OpError> {
+        let mut things = self.things.lock();
+        if things.ready_after == 0 {
+            return Ok(Polled::Ready(json!({ "status": 200, "millis": 1 })));
+        }
+        things.ready_after -= 1;
+        Ok(Polled::Pending { progress: Some("not yet".to_owned()), again: std::time::Duration::from_secs(1) })
+    }
+
+    fn before(&self, request: &Request) -> Result<Value, OpError> {
+        let things = self.things.lock();
+        if things.stopped {
+            return Err(stopped());
+        }
+        let path = text(&request.args, "path");
+        Ok(
+            json!({ "existed": things.files.contains_key(&path), "text": things.files.get(&path).map(|(text, _)| text) }),
+        )
+    }
+
+    fn probe(&self, request: &Request) -> Result<Probe, OpError> {
+        let mut things = self.things.lock();
+        if things.stopped {
+            return Err(OpError::transient("the engine was stopped here"));
+        }
+        if things.cannot_tell {
+            return Ok(Probe::CannotTell { why: "the toy world is told not to".to_owned() });
+        }
+        if let Some(left) = things.lingering.get_mut(&request.key) {
+            if *left > 0 {
+                *left -= 1;
+                return Ok(Probe::Running { progress: None });
+            }
+            things.lingering.remove(&request.key);
+            let result = things.done(request);
+            return Ok(Probe::Done { result });
+        }
+        let path = text(&request.args, "path");
+        if request.op.name == "fs.restore_before" {
+            let standing = things.files.get(&path).is_some_and(|(_, key)| *key == text(&request.args, "key"));
+            return Ok(if standing || things.halves.contains_key(&path) {
+                Probe::NotDone
+            } else {
+                Probe::Done { result: json!({ "restored": true }) }
+            });
+        }
+        if things.halves.contains_key(&path) {
+            return Ok(Probe::Partial { what: format!("half of {path} is there") });
+        }
+        Ok(match things.files.get(&path) {
+            Some((_, key)) if *key == request.key => {
+                Probe::Done { result: json!({ "path": path, "bytes": 1, "sha256": "00" }) }
+            }
+            _ => Probe::NotDone,
+        })
+    }
+
+    fn fingerprint(&self, request: &Request, _: &Value) -> Result<Value, OpError> {
+        let things = self.things.lock();
+        if things.stopped {
+            return Err(stopped());
+        }
+        Ok(json!(things.files.get(&text(&request.args, "path")).map(|(text, _)| text)))
+    }
+
+    fn target(&self, _: &Request) -> Result<Option<Target>, OpError> {
+        let things = self.things.lock();
+        if things.target.is_empty() {
+            return Ok(None);
+        }
+        Ok(Some(Target { name: "toy".to_owned(), identity: things.target.clone() }))
+    }
+}
+
+impl WriteHost for World {
+    fn send(&self, request: &Request) -> Result<Sent, OpError> {
+        let mut things = self.things.lock();
+        if things.stopped {
+            return Err(stopped());
+        }
+        let number = things.sends;
+        things.sends += 1;
+        let path = text(&request.args, "path");
+        if request.op.name == "fs.write_text" {
+            if let Some(before) = request.before["text"].as_str() {
+                things.halves.insert(format!("before {}", request.key), before.to_owned());
+            }
+        }
+        match things.fates.remove(&number) {
+            None => Ok(Sent::Done(things.done(request))),
+            Some(Fate::Refuse) => Err(OpError::transient("told to fail")),
+            Some(Fate::Half) => {
+                things.halves.insert(path, request.key.clone());
+                Err(OpError::failed("told to do half of it"))
+            }
+            Some(Fate::LoseAnswer) => {
+                things.done(request);
+                Err(OpError::unknown("told to lose the answer"))
+            }
+            Some(Fate::LoseRequest) => Err(OpError::unknown("told to lose the request")),
+            Some(Fate::Linger(probes)) => {
+                things.lingering.insert(request.key.clone(), probes);
+                Ok(Sent::Running)
+            }
+            Some(Fate::StopBefore) => {
+                things.stopped = true;
+                Err(stopped())
+            }
+            Some(Fate::StopAfter) => {
+                things.done(request);
+                things.stopped = true;
+                Err(stopped())
+            }
+        }
+    }
+
+    fn release(&self, _: &Request) {}
+}
