@@ -868,3 +868,20 @@ fn delay_before(retry: &crate::playbook::types::Retry, attempt: u32, seed: u64, 
     let spread = capped * retry.jitter.clamp(0.0, 1.0);
     Duration::from_secs_f64((capped - spread / 2.0 + spread * fraction).clamp(0.0, 86_400.0))
 }
+
+impl Engine {
+    /// Whether commands for a resting run are waiting; they are answered by the next drive.
+    #[must_use]
+    pub fn settle_mail(&self, run: &RunId) -> bool {
+        let Some(cell) = self.inner.cell(run) else { return false };
+        let waiting = self.inner.store.inbox(run).is_ok_and(|mail| !mail.is_empty());
+        if waiting {
+            let mut core = cell.core.lock();
+            core.mail = true;
+            core.rest = None;
+            drop(core);
+            self.inner.schedule.submit(Job::Drive(run.clone()));
+        }
+        waiting
+    }
+}
