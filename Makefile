@@ -1,0 +1,44 @@
+# `make demo`: watch a recovery survive a kill. `make test`: everything CI runs. `make bench`: the figures.
+SHELL := /bin/bash
+CARGO ?= cargo
+export CARGO_TERM_COLOR ?= auto
+
+.PHONY: help demo test test-full bench fmt clippy unit deployment clean-deployment
+
+help:
+	@sed -n 's/^# //p' Makefile | head -3
+	@echo 'targets: demo test test-full bench fmt clippy unit deployment clean-deployment'
+
+# A recovery on local files: killed in the middle, resumed, shown. No account, no server, no root.
+demo:
+	$(CARGO) build --quiet
+	./demo/run.sh
+
+fmt:
+	$(CARGO) fmt --check
+
+clippy:
+	$(CARGO) clippy --all-targets --quiet -- -D warnings
+
+# Everything that needs no container.
+unit:
+	$(CARGO) test --lib --bins --quiet
+
+# Real PostgreSQL in real containers: installed and built once, cached outside the checkout.
+deployment:
+	./tests/deployment/setup.sh
+
+test: fmt clippy deployment
+	./tests/run.sh
+
+# Every operation at every kill point on the real deployment.
+test-full: deployment
+	MUSTER_TEST_FULL=1 ./tests/run.sh
+
+bench:
+	$(CARGO) build --release --quiet
+	$(CARGO) bench --quiet --bench journal
+	$(CARGO) bench --quiet --bench engine
+
+clean-deployment:
+	./tests/deployment/clean.sh
