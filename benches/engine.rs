@@ -69,7 +69,9 @@ impl ReadHost for Instantly {
 impl WriteHost for Instantly {
     fn send(&self, _: &Request) -> Result<Sent, OpError> {
         self.sent.fetch_add(1, Ordering::Relaxed);
-        Ok(Sent::Done(json!({ "code": 0, "stdout_bytes": 0, "stdout_sha256": "", "stdout_tail": "", "stderr_tail": "", "millis": 0 })))
+        Ok(Sent::Done(
+            json!({ "code": 0, "stdout_bytes": 0, "stdout_sha256": "", "stdout_tail": "", "stderr_tail": "", "millis": 0 }),
+        ))
     }
 
     fn release(&self, _: &Request) {}
@@ -283,7 +285,10 @@ fn waiting() {
     std::thread::sleep(Duration::from_millis(200));
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let field = |name: &str| {
-        status.lines().find(|line| line.starts_with(name)).and_then(|line| line.split_whitespace().nth(1)?.parse::<f64>().ok())
+        status
+            .lines()
+            .find(|line| line.starts_with(name))
+            .and_then(|line| line.split_whitespace().nth(1)?.parse::<f64>().ok())
     };
     println!("{} {}", field("VmRSS").unwrap_or(f64::INFINITY) / 1024.0, field("Threads").unwrap_or(f64::INFINITY));
 }
@@ -291,9 +296,10 @@ fn waiting() {
 /// Milliseconds for `--version` and for `lint` of a shipped playbook, the best of ten.
 fn cold_start() {
     let muster = env!("CARGO_BIN_EXE_muster");
-    for (name, arguments, goal) in
-        [("version-cold-start", vec!["--version"], 30.0), ("lint-cold-start", vec!["lint", "playbooks/omnichat-restore"], 150.0)]
-    {
+    for (name, arguments, goal) in [
+        ("version-cold-start", vec!["--version"], 30.0),
+        ("lint-cold-start", vec!["lint", "playbooks/omnichat-restore"], 150.0),
+    ] {
         let best = (0..10)
             .map(|_| {
                 let begun = Instant::now();

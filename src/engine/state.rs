@@ -586,6 +586,10 @@ impl RunState {
         if self.rollback.is_some() {
             return RunStatus::RollingBack;
         }
+        // These hold back the whole run.
+        if self.pauses.iter().any(|pause| matches!(pause, Pause::Target { .. } | Pause::RolledBackTo { .. })) {
+            return RunStatus::Paused;
+        }
         let people = self.waiting_for_people();
         let mut waits = false;
         for (path, step) in &self.steps {

@@ -165,7 +165,11 @@ fn a_verify_may_only_read() {
 
 #[test]
 fn a_script_can_catch_an_error_and_go_on() {
-    let rig = Rig::new(book(vec![step("work", &[], "try { host::fs::read_text(\"/none\") } catch (e) { e.message }")]));
+    let rig = Rig::new(book(vec![step(
+        "work",
+        &[],
+        "let said = 1; try { host::fs::read_text(\"/none\"); } catch (e) { said = e.message; } said",
+    )]));
     rig.drive();
     assert_eq!(rig.output("work"), "there is no such file");
 }

@@ -83,6 +83,7 @@ impl Rig {
     /// Takes the run, new or not, and drives it as far as it goes.
     pub fn drive(&self) -> Engine {
         let engine = self.engine();
+        self.world.dies_with(&self.store);
         if self.store.head(&self.run).is_err() && self.store.create(&self.head()).is_err() {
             return engine;
         }

@@ -2,10 +2,12 @@
 //! effect leaves its key beside what it set, as a real one leaves a label; a journal of sends tells what happened twice.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use parking_lot::Mutex;
 use serde_json::json;
 
+use crate::journal::memory::MemoryStore;
 use crate::model::Value;
 use crate::model::fault::{OpError, Target};
 use crate::ops::{Polled, Probe, ReadHost, Request, Sent, WriteHost};
@@ -40,6 +42,8 @@ pub struct Things {
     pub sends: usize,
     pub reads: usize,
     pub halves: BTreeMap<String, String>,
+    /// What was there before an effect, by its key.
+    before: BTreeMap<String, (String, String)>,
     lingering: BTreeMap<String, u32>,
     stopped: bool,
     pub ready_after: u32,
@@ -50,6 +54,8 @@ pub struct Things {
 #[derive(Default)]
 pub struct World {
     pub things: Mutex<Things>,
+    /// The store dies with the engine.
+    store: Mutex<Option<Arc<MemoryStore>>>,
 }
 
 impl World {
@@ -73,8 +79,14 @@ impl World {
         self.things.lock().stopped = false;
     }
 
-    pub fn stop(&self) {
-        self.things.lock().stopped = true;
+    pub fn dies_with(&self, store: &Arc<MemoryStore>) {
+        *self.store.lock() = Some(Arc::clone(store));
+    }
+
+    fn kill_engine(&self) {
+        if let Some(store) = self.store.lock().as_ref() {
+            store.stop_after(0);
+        }
     }
 
     /// No completed effect has happened twice.
@@ -108,9 +120,8 @@ impl Things {
                 let undone = text(&request.args, "key");
                 match self.files.get(&path) {
                     Some((_, key)) if *key == undone => {
-                        let before = self.halves.get(&format!("before {undone}")).cloned();
-                        match before {
-                            Some(before) => self.files.insert(path.clone(), (before, request.key.clone())),
+                        match self.before.get(&undone).cloned() {
+                            Some(before) => self.files.insert(path.clone(), before),
                             None => self.files.remove(&path),
                         };
                     }
@@ -226,8 +237,8 @@ impl WriteHost for World {
         things.sends += 1;
         let path = text(&request.args, "path");
         if request.op.name == "fs.write_text" {
-            if let Some(before) = request.before["text"].as_str() {
-                things.halves.insert(format!("before {}", request.key), before.to_owned());
+            if let Some(before) = things.files.get(&path).cloned() {
+                things.before.insert(request.key.clone(), before);
             }
         }
         match things.fates.remove(&number) {
@@ -247,10 +258,12 @@ impl WriteHost for World {
                 Ok(Sent::Running)
             }
             Some(Fate::StopBefore) => {
+                self.kill_engine();
                 things.stopped = true;
                 Err(stopped())
             }
             Some(Fate::StopAfter) => {
+                self.kill_engine();
                 things.done(request);
                 things.stopped = true;
                 Err(stopped())
