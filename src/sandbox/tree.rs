@@ -1,0 +1,313 @@
+//! A tree of files: the host's, a volume's, a container's own, an archive's.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::content::Content;
+use crate::model::Timestamp;
+
+/// One entry of a tree.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Node {
+    /// What it is.
+    pub kind: Kind,
+    /// Its permission bits.
+    pub mode: u32,
+    /// When it was last written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub modified: Option<Timestamp>,
+}
+
+/// What an entry of a tree is.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// A folder.
+    Dir,
+    /// A file.
+    File(Content),
+    /// A symbolic link. The sandbox does not follow links.
+    Link(String),
+}
+
+impl Node {
+    /// A folder.
+    #[must_use]
+    pub fn dir(mode: u32) -> Self {
+        Self { kind: Kind::Dir, mode, modified: None }
+    }
+
+    /// A file.
+    #[must_use]
+    pub fn file(content: Content, mode: u32, modified: Option<Timestamp>) -> Self {
+        Self { kind: Kind::File(content), mode, modified }
+    }
+
+    /// `dir`, `file` or `link`.
+    #[must_use]
+    pub fn kind_name(&self) -> &'static str {
+        match self.kind {
+            Kind::Dir => "dir",
+            Kind::File(_) => "file",
+            Kind::Link(_) => "link",
+        }
+    }
+
+    /// The length of a file, 0 for anything else.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.content().map_or(0, Content::bytes)
+    }
+
+    /// What a file holds.
+    #[must_use]
+    pub fn content(&self) -> Option<&Content> {
+        match &self.kind {
+            Kind::File(content) => Some(content),
+            _ => None,
+        }
+    }
+
+    /// Whether it is a folder.
+    #[must_use]
+    pub fn is_dir(&self) -> bool {
+        matches!(self.kind, Kind::Dir)
+    }
+}
+
+/// A tree of files by absolute path. Its root `/` is always there.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Tree {
+    nodes: BTreeMap<String, Node>,
+}
+
+/// The path without `.`, `..`, doubled or trailing slashes; absolute, as if the root were the working directory.
+#[must_use]
+pub fn normal(path: &str) -> String {
+    let mut parts: Vec<&str> = Vec::new();
+    for part in path.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => {
+                parts.pop();
+            }
+            other => parts.push(other),
+        }
+    }
+    format!("/{}", parts.join("/"))
+}
+
+/// The folder a path lies in, and its name there; `None` for the root.
+#[must_use]
+pub fn split(path: &str) -> Option<(&str, &str)> {
+    let (parent, name) = path.rsplit_once('/')?;
+    (!name.is_empty()).then_some((if parent.is_empty() { "/" } else { parent }, name))
+}
+
+/// The path of `name` in a folder.
+#[must_use]
+pub fn join(folder: &str, name: &str) -> String {
+    normal(&format!("{folder}/{name}"))
+}
+
+/// What `path` is called inside `folder`, with a leading slash (`/` for the folder itself), if it lies there.
+#[must_use]
+pub fn inside<'p>(path: &'p str, folder: &str) -> Option<&'p str> {
+    if folder == "/" {
+        return Some(path);
+    }
+    let rest = path.strip_prefix(folder)?;
+    if rest.is_empty() { Some("/") } else { rest.starts_with('/').then_some(rest) }
+}
+
+impl Tree {
+    /// Whether there is anything at this path.
+    #[must_use]
+    pub fn exists(&self, path: &str) -> bool {
+        path == "/" || self.nodes.contains_key(path)
+    }
+
+    /// Whether there is a folder at this path.
+    #[must_use]
+    pub fn is_dir(&self, path: &str) -> bool {
+        path == "/" || self.nodes.get(path).is_some_and(Node::is_dir)
+    }
+
+    /// What is at this path. The root has no node of its own.
+    #[must_use]
+    pub fn get(&self, path: &str) -> Option<&Node> {
+        self.nodes.get(path)
+    }
+
+    /// What is at this path, to be changed.
+    pub fn get_mut(&mut self, path: &str) -> Option<&mut Node> {
+        self.nodes.get_mut(path)
+    }
+
+    /// The content of the file at this path.
+    #[must_use]
+    pub fn content(&self, path: &str) -> Option<&Content> {
+        self.nodes.get(path).and_then(Node::content)
+    }
+
+    /// Everything below a folder, by full path, parents first.
+    pub fn walk<'t>(&'t self, folder: &'t str) -> impl Iterator<Item = (&'t str, &'t Node)> {
+        self.nodes
+            .iter()
+            .filter(move |(path, _)| inside(path, folder).is_some_and(|rest| rest != "/"))
+            .map(|(path, node)| (path.as_str(), node))
+    }
+
+    /// The entries directly in a folder: name and node.
+    pub fn list<'t>(&'t self, folder: &'t str) -> impl Iterator<Item = (&'t str, &'t Node)> {
+        self.nodes.iter().filter_map(move |(path, node)| {
+            let (parent, name) = split(path)?;
+            (parent == folder).then_some((name, node))
+        })
+    }
+
+    /// Whether a folder has no entries.
+    #[must_use]
+    pub fn is_empty_dir(&self, folder: &str) -> bool {
+        self.list(folder).next().is_none()
+    }
+
+    /// Puts a node at this path, over whatever was there, making the folders above it.
+    pub fn put(&mut self, path: &str, node: Node) {
+        if let Some((parent, _)) = split(path) {
+            self.make_dirs(parent, 0o755);
+            self.nodes.insert(path.to_owned(), node);
+        }
+    }
+
+    /// Makes a folder and those above it; the paths that were made, outermost first.
+    pub fn make_dirs(&mut self, path: &str, mode: u32) -> Vec<String> {
+        let mut made = Vec::new();
+        let mut at = path;
+        while !self.exists(at) {
+            made.push(at.to_owned());
+            match split(at) {
+                Some((parent, _)) => at = parent,
+                None => break,
+            }
+        }
+        made.reverse();
+        for folder in &made {
+            self.nodes.insert(folder.clone(), Node::dir(mode));
+        }
+        made
+    }
+
+    /// Removes what is at this path and below; how many entries that were. The root is only emptied.
+    pub fn remove(&mut self, path: &str) -> usize {
+        let before = self.nodes.len();
+        self.nodes.retain(|at, _| inside(at, path).is_none());
+        before - self.nodes.len()
+    }
+
+    /// Moves what is at this path, with all below it, to another.
+    pub fn rename(&mut self, from: &str, to: &str) {
+        let branch = self.branch(from);
+        self.remove(from);
+        self.graft(to, &branch);
+    }
+
+    /// What is at this path and below as a tree of its own: its root is the folder; a file stands in it under `/` and its name.
+    #[must_use]
+    pub fn branch(&self, path: &str) -> Branch {
+        let root = self.nodes.get(path).cloned().unwrap_or_else(|| Node::dir(0o755));
+        let nodes = self
+            .walk(path)
+            .filter_map(|(at, node)| inside(at, path).map(|rest| (rest.to_owned(), node.clone())))
+            .collect();
+        Branch { root, below: Tree { nodes } }
+    }
+
+    /// Puts a branch at this path, over what is there.
+    pub fn graft(&mut self, path: &str, branch: &Branch) {
+        if path != "/" {
+            self.put(path, branch.root.clone());
+        }
+        for (at, node) in &branch.below.nodes {
+            self.nodes.insert(join(path, at), node.clone());
+        }
+    }
+
+    /// The same tree without modification times.
+    #[must_use]
+    pub fn dated_nowhere(&self) -> Self {
+        Self {
+            nodes: self
+                .nodes
+                .iter()
+                .map(|(path, node)| (path.clone(), Node { modified: None, ..node.clone() }))
+                .collect(),
+        }
+    }
+
+    /// How many bytes all its files hold.
+    #[must_use]
+    pub fn total_bytes(&self) -> u64 {
+        self.nodes.values().map(Node::bytes).sum()
+    }
+
+    /// How many entries it has.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.nodes.len()
+    }
+
+    /// Whether it has no entries.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.nodes.is_empty()
+    }
+}
+
+/// Something cut out of a tree.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Branch {
+    /// The thing itself.
+    pub root: Node,
+    /// What is below it, when it is a folder.
+    pub below: Tree,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sample() -> Tree {
+        let mut tree = Tree::default();
+        tree.put("/a/b/c", Node::file(Content::Text("one".to_owned()), 0o600, None));
+        tree.put("/a/bx", Node::file(Content::Text("two".to_owned()), 0o644, None));
+        tree
+    }
+
+    #[test]
+    fn a_name_that_starts_like_a_folder_does_not_lie_in_it() {
+        let mut tree = sample();
+        assert_eq!(tree.walk("/a/b").count(), 1);
+        assert_eq!(tree.remove("/a/b"), 2);
+        assert!(tree.exists("/a/bx"));
+    }
+
+    #[test]
+    fn a_rename_there_and_back_changes_nothing() {
+        let mut tree = sample();
+        tree.rename("/a/b", "/z");
+        assert!(tree.exists("/z/c") && !tree.exists("/a/b/c"));
+        tree.rename("/z", "/a/b");
+        assert_eq!(tree, sample());
+    }
+
+    #[test]
+    fn paths_are_normalised() {
+        assert_eq!(normal("/a//b/../c/./"), "/a/c");
+        assert_eq!(normal("../.."), "/");
+        assert_eq!(split("/a"), Some(("/", "a")));
+        assert_eq!(split("/"), None);
+    }
+}

@@ -1,0 +1,170 @@
+//! The world: everything the sandbox knows, held as data.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::postgres::Server;
+use super::resources::{Command, Container, Endpoint, Image, Volume};
+use super::tree::Tree;
+use crate::model::fault::OpError;
+use crate::model::{RunId, Timestamp, Value};
+
+/// Everything the sandbox knows.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct World {
+    /// Example parameters of the playbook.
+    pub params: BTreeMap<String, Value>,
+    /// The time when the world was loaded, moved on by every look at it.
+    pub now: Timestamp,
+    /// Where chance begins.
+    pub seed: u64,
+    /// How often chance has been asked.
+    pub drawn: u64,
+    /// Files of the host.
+    pub files: Tree,
+    /// Bytes free on the host's disk.
+    pub free: u64,
+    /// Containers by name.
+    pub containers: BTreeMap<String, Container>,
+    /// Containers as they were declared: what `Up` makes anew.
+    pub declared: BTreeMap<String, Container>,
+    /// Images by name.
+    pub images: BTreeMap<String, Image>,
+    /// Volumes by name.
+    pub volumes: BTreeMap<String, Volume>,
+    /// PostgreSQL servers, by the name of their container or by `host:port`.
+    pub postgres: BTreeMap<String, Server>,
+    /// What answers, by URL.
+    pub http: BTreeMap<String, Endpoint>,
+    /// Programs that the sandbox does not know by itself.
+    pub commands: Vec<Command>,
+    /// What the supervisor knows of its children, by key.
+    #[serde(default)]
+    pub children: BTreeMap<String, Child>,
+    /// Effects that were completed, in their order: never forgotten, so that a test can count them.
+    #[serde(default)]
+    pub effects: Vec<Completed>,
+}
+
+/// An effect that was completed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Completed {
+    /// The key of its call.
+    pub key: String,
+    /// The operation.
+    pub op: String,
+}
+
+/// What the supervisor knows of a program it started.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Child {
+    /// The run it works for.
+    pub run: RunId,
+    /// The operation it performs.
+    pub op: String,
+    /// With these arguments.
+    pub args: Value,
+    /// The image taken before.
+    pub before: Value,
+    /// When it was started.
+    pub started: Timestamp,
+    /// When it ends.
+    pub ends: Timestamp,
+    /// How it ended; `None` while it runs.
+    pub ended: Option<ChildEnd>,
+}
+
+/// How a supervised program ended.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ChildEnd {
+    /// It did what it was to do.
+    Done(Value),
+    /// It failed.
+    Failed(OpError),
+    /// It was killed half-way, and left no status.
+    Lost,
+}
+
+/// The parts of a world that make up the deployment: not the clock, the supervisor's memory or the count of effects.
+const DEPLOYMENT: [&str; 5] = ["files", "containers", "volumes", "postgres", "http"];
+
+/// Fields that differ between two deployments that are the same: when something was written or started, and which number is next.
+const INCIDENTAL: [&str; 6] = ["modified", "started_at", "next_oid", "ready_at", "id", "posted"];
+
+/// What differs between two deployments, one line a difference: `files./srv/x: there before, gone now`. Empty when one is as the
+/// other. Times, ids of containers and the memory of the supervisor are no part of a deployment.
+#[must_use]
+pub fn diff(before: &World, after: &World) -> Vec<String> {
+    let (Ok(before), Ok(after)) = (serde_json::to_value(before), serde_json::to_value(after)) else {
+        return vec!["a world cannot be written down".to_owned()];
+    };
+    let mut found = Vec::new();
+    for part in DEPLOYMENT {
+        compare(part, &before[part], &after[part], &mut found);
+    }
+    found
+}
+
+fn compare(path: &str, before: &Value, after: &Value, found: &mut Vec<String>) {
+    match (before, after) {
+        (Value::Object(old), Value::Object(new)) => {
+            for (key, value) in old {
+                if INCIDENTAL.contains(&key.as_str()) {
+                    continue;
+                }
+                match new.get(key) {
+                    Some(now) => compare(&format!("{path}.{key}"), value, now, found),
+                    None => found.push(format!("{path}.{key}: there before, gone now")),
+                }
+            }
+            for key in new.keys().filter(|key| !old.contains_key(*key) && !INCIDENTAL.contains(&key.as_str())) {
+                found.push(format!("{path}.{key}: not there before"));
+            }
+        }
+        (old, new) if old == new => {}
+        (old, new) => found.push(format!("{path}: {old} before, {new} now")),
+    }
+}
+
+impl World {
+    /// A world with nothing in it.
+    #[must_use]
+    pub fn empty(now: Timestamp) -> Self {
+        Self {
+            params: BTreeMap::new(),
+            now,
+            seed: 1,
+            drawn: 0,
+            files: Tree::default(),
+            free: 500_000_000_000,
+            containers: BTreeMap::new(),
+            declared: BTreeMap::new(),
+            images: BTreeMap::new(),
+            volumes: BTreeMap::new(),
+            postgres: BTreeMap::new(),
+            http: BTreeMap::new(),
+            commands: Vec::new(),
+            children: BTreeMap::new(),
+            effects: Vec::new(),
+        }
+    }
+
+    /// How often the effect of this key was completed.
+    #[must_use]
+    pub fn completed(&self, key: &str) -> usize {
+        self.effects.iter().filter(|effect| effect.key == key).count()
+    }
+
+    /// Effects that were completed more than once. "Never twice" means that there are none.
+    #[must_use]
+    pub fn completed_twice(&self) -> Vec<&Completed> {
+        self.effects
+            .iter()
+            .enumerate()
+            .filter(|(place, effect)| self.effects[..*place].contains(effect))
+            .map(|(_, effect)| effect)
+            .collect()
+    }
+}
