@@ -13,18 +13,64 @@ use crate::model::fault::OpError;
 /// How much is read or written at once.
 const CHUNK: usize = 256 << 10;
 
+/// Stands between any two steps of what has to survive a kill: there a test stops, and looks whether it does.
+#[cfg(not(test))]
+#[inline]
+pub(super) fn kill_point() {}
+
+#[cfg(test)]
+pub(super) use self::kill::kill_point;
+
+/// Kills at a chosen [`kill_point`], by unwinding: nothing here cleans up then.
+#[cfg(test)]
+pub(super) mod kill {
+    use std::cell::Cell;
+
+    struct Killed;
+
+    thread_local! {
+        static LEFT: Cell<Option<u32>> = const { Cell::new(None) };
+    }
+
+    pub(in crate::ops) fn kill_point() {
+        let left = LEFT.get();
+        if left == Some(0) {
+            // Unlike a panic this prints nothing.
+            std::panic::resume_unwind(Box::new(Killed));
+        }
+        LEFT.set(left.map(|left| left - 1));
+    }
+
+    /// Does something and kills it at the kill point with this number; `None` when it was.
+    pub(in crate::ops) fn at<T>(point: u32, work: impl FnOnce() -> T) -> Option<T> {
+        LEFT.set(Some(point));
+        let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
+        LEFT.set(None);
+        match result {
+            Ok(value) => Some(value),
+            Err(panic) if panic.is::<Killed>() => None,
+            Err(panic) => std::panic::resume_unwind(panic),
+        }
+    }
+}
+
 /// Writes a file so that a crash leaves the old or the new one.
 pub(super) fn write_atomically(path: &Path, bytes: &[u8], mode: u32) -> Result<(), OpError> {
-    let part = beside(path, "new", &std::process::id().to_string());
+    // Another process may be writing the same file.
+    write_by_way_of(&beside(path, "new", &std::process::id().to_string()), path, bytes, mode)
+}
+
+/// Writes a file under a temporary name first, so that a crash leaves the old or the new one, and perhaps the temporary one.
+pub(super) fn write_by_way_of(part: &Path, path: &Path, bytes: &[u8], mode: u32) -> Result<(), OpError> {
     let write = || -> io::Result<()> {
-        let mut file = create_new(&part, mode)?;
+        let mut file = create_new(part, mode)?;
         file.write_all(bytes)?;
         file.sync_all()?;
-        std::fs::rename(&part, path)?;
+        rename_over(part, path)?;
         sync_folder_of(path)
     };
     write().map_err(|e| {
-        let _ = std::fs::remove_file(&part);
+        let _ = std::fs::remove_file(part);
         cannot("write", path, &e)
     })
 }
@@ -35,7 +81,9 @@ pub(super) fn create_new(path: &Path, mode: u32) -> io::Result<File> {
         Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
         _ => {}
     }
+    kill_point();
     let file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;
+    kill_point();
     // The mode given at creation is narrowed by the umask.
     file.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(mode))?;
     Ok(file)
@@ -43,6 +91,7 @@ pub(super) fn create_new(path: &Path, mode: u32) -> io::Result<File> {
 
 /// Renames, and refuses to replace anything.
 pub(super) fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
+    kill_point();
     match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
         Ok(()) => Ok(()),
         // Some network file systems do not know the flag: look first there.
@@ -56,6 +105,12 @@ pub(super) fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
     }
 }
 
+/// Renames, and replaces what was there.
+pub(super) fn rename_over(from: &Path, to: &Path) -> io::Result<()> {
+    kill_point();
+    std::fs::rename(from, to)
+}
+
 /// Makes the names in a file's folder durable.
 pub(super) fn sync_folder_of(path: &Path) -> io::Result<()> {
     sync_folder(path.parent().unwrap_or(Path::new("/")))
@@ -63,6 +118,7 @@ pub(super) fn sync_folder_of(path: &Path) -> io::Result<()> {
 
 /// Makes the names in a folder durable.
 pub(super) fn sync_folder(folder: &Path) -> io::Result<()> {
+    kill_point();
     File::open(folder)?.sync_all()
 }
 
@@ -207,6 +263,7 @@ pub(super) fn look_at(path: &Path) -> Result<Option<Metadata>, OpError> {
 
 /// Removes a file; fine if it is not there.
 pub(super) fn remove_if_there(path: &Path) -> Result<(), OpError> {
+    kill_point();
     match std::fs::remove_file(path) {
         Err(e) if e.kind() != io::ErrorKind::NotFound => Err(cannot("remove", path, &e)),
         _ => Ok(()),

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use super::files::sync_folder;
+use super::files::{kill_point, sync_folder};
 use crate::model::RunId;
 
 /// The lists, one file a run.
@@ -23,6 +23,7 @@ impl Images {
 
     /// Notes durably that there is about to be a before-image of this run at this path.
     pub(super) fn note(&self, run: &RunId, image: &Path) -> io::Result<()> {
+        kill_point();
         std::fs::create_dir_all(&self.folder)?;
         let mut list = OpenOptions::new().append(true).create(true).mode(0o600).open(self.list_of(run))?;
         // One line a path; a line that a crash cut short has no image yet.

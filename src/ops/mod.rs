@@ -9,6 +9,7 @@ pub mod exec;
 pub mod files;
 pub mod fs;
 pub mod host;
+pub mod http;
 mod images;
 pub mod live;
 pub mod log;

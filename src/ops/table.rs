@@ -15,6 +15,7 @@ pub fn table() -> &'static BTreeMap<&'static str, OpEntry> {
             super::docker::entries(),
             super::exec::entries(),
             super::fs::entries(),
+            super::http::entries(),
             super::log::entries(),
             super::rand::entries(),
             super::time::entries(),

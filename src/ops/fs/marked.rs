@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::model::fault::OpError;
-use crate::ops::files::{beside, cannot, id_at, remove_if_there, write_atomically};
+use crate::ops::files::{beside, cannot, id_at, remove_if_there, write_by_way_of};
 
 /// The paths that belong to one call that puts something at `target`.
 pub(super) struct Beside {
@@ -52,11 +52,16 @@ impl Beside {
 
     pub(super) fn write_mark(&self, mark: &Mark) -> Result<(), OpError> {
         let text = serde_json::to_vec(mark).map_err(|e| cannot("write", &self.mark, &e.into()))?;
-        write_atomically(&self.mark, &text, 0o600)
+        write_by_way_of(&self.unfinished_mark(), &self.mark, &text, 0o600)
     }
 
     pub(super) fn remove_mark(&self) -> Result<(), OpError> {
+        remove_if_there(&self.unfinished_mark())?;
         remove_if_there(&self.mark)
+    }
+
+    fn unfinished_mark(&self) -> PathBuf {
+        self.mark.with_added_extension("new")
     }
 
     pub(super) fn locate(&self) -> Result<Where, OpError> {

@@ -12,6 +12,9 @@ mod undo;
 mod unpack;
 mod write;
 
+#[cfg(test)]
+mod tests;
+
 use super::spec::{self, OpEntry};
 
 /// The entries of the family.

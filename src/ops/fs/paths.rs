@@ -15,7 +15,7 @@ use super::undo::IS_AN_UNDO;
 use crate::model::Value;
 use crate::model::fault::OpError;
 use crate::ops::context::{ReadContext, WriteContext};
-use crate::ops::files::{absolute, beside, cannot, id_at, id_of, look_at, rename_new, sync_folder_of};
+use crate::ops::files::{absolute, beside, cannot, id_at, id_of, kill_point, look_at, rename_new, sync_folder_of};
 use crate::ops::spec::{Effect, Found, Operation, Predicted, Repeat, Send, Undo, Write};
 
 /// No result.
@@ -94,6 +94,7 @@ impl Write for MakeDir {
     fn send(context: &WriteContext<'_>, args: MakeDirArgs) -> Result<Send<MadeDir>, OpError> {
         let mode = dir_mode(&args)?;
         for folder in missing(absolute(&args.path)?)? {
+            kill_point();
             match DirBuilder::new().mode(mode).create(&folder) {
                 Err(e) if e.kind() != io::ErrorKind::AlreadyExists => return Err(cannot("make folder", &folder, &e)),
                 _ => {}
@@ -204,6 +205,7 @@ impl Write for RemoveDirs {
     fn send(_: &WriteContext<'_>, args: RemoveDirsArgs) -> Result<Send<RemovedDirs>, OpError> {
         let (going, left) = removable(&args.paths)?;
         for folder in going {
+            kill_point();
             match std::fs::remove_dir(folder) {
                 // Something may have been put into it just now: then it stays.
                 Err(e) if !matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::DirectoryNotEmpty) => {
@@ -493,6 +495,7 @@ impl Write for Delete {
             }
             move_name(path, &doomed)?;
         }
+        kill_point();
         let is_dir = look_at(&doomed)?.is_some_and(|meta| meta.is_dir());
         let result = match (is_dir, args.recursive) {
             (false, _) => std::fs::remove_file(&doomed),

@@ -7,7 +7,7 @@
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, fchown};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -16,7 +16,8 @@ use crate::model::Value;
 use crate::model::fault::OpError;
 use crate::ops::context::{ReadContext, WriteContext};
 use crate::ops::files::{
-    Digested, cannot, create_new, digest_file, id_of, look_at, may_write, remove_if_there, rename_new, sync_folder_of,
+    Digested, cannot, create_new, digest_file, id_of, kill_point, look_at, may_write, remove_if_there, rename_new,
+    rename_over, sync_folder_of,
 };
 use crate::ops::spec::{Found, Undo};
 
@@ -136,7 +137,7 @@ fn replace(context: &WriteContext<'_>, place: &Beside, before: &Before) -> Resul
     }
     context.keep_image(&place.image)?;
     keep(place).map_err(|e| cannot("keep the before-image of", target, &e))?;
-    std::fs::rename(&place.stage, target).map_err(|e| cannot("replace", target, &e))
+    rename_over(&place.stage, target).map_err(|e| cannot("replace", target, &e))
 }
 
 /// Gives the old file its second name.
@@ -146,11 +147,12 @@ fn keep(place: &Beside) -> io::Result<()> {
         Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
         _ => {}
     }
+    kill_point();
     if std::fs::hard_link(&place.target, &place.image).is_err() {
         // Not every file system has hard links, and not every user may link every file.
         let mut old = File::open(&place.target)?;
         let meta = old.metadata()?;
-        let copying = place.image.with_added_extension("new");
+        let copying = unfinished_image(place);
         let mut copy = create_new(&copying, meta.mode() & 0o7777)?;
         io::copy(&mut old, &mut copy)?;
         if fchown(&copy, Some(meta.uid()), Some(meta.gid())).is_ok() {
@@ -158,7 +160,7 @@ fn keep(place: &Beside) -> io::Result<()> {
         }
         copy.set_modified(meta.modified()?)?;
         copy.sync_all()?;
-        std::fs::rename(&copying, &place.image)?;
+        rename_over(&copying, &place.image)?;
     }
     sync_folder_of(&place.image)
 }
@@ -185,7 +187,12 @@ pub(super) fn found(context: &ReadContext<'_>, path: &Path) -> Result<Found<Mark
 /// Removes the mark and whatever is unfinished. The before-image stays: it is wanted for the undo.
 pub(super) fn clear(place: &Beside) -> Result<(), OpError> {
     remove_if_there(&place.stage)?;
+    remove_if_there(&unfinished_image(place))?;
     place.remove_mark()
+}
+
+fn unfinished_image(place: &Beside) -> PathBuf {
+    place.image.with_added_extension("new")
 }
 
 /// The undo of a call that [`put`]s.

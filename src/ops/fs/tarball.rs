@@ -11,7 +11,7 @@ use tar::{Archive, Builder, Entry, EntryType, Header};
 use super::look::{Kind, walk};
 use crate::model::fault::OpError;
 use crate::model::glob;
-use crate::ops::files::cannot;
+use crate::ops::files::{cannot, kill_point};
 
 const BLOCK: u64 = 512;
 
@@ -240,6 +240,7 @@ fn real_parents(to: &Path, inside: &Path) -> Result<(), Option<io::Error>> {
 }
 
 fn make_folder(folder: &Path) -> io::Result<()> {
+    kill_point();
     match DirBuilder::new().mode(0o700).create(folder) {
         Err(e) if e.kind() == io::ErrorKind::AlreadyExists && folder.symlink_metadata()?.is_dir() => Ok(()),
         result => result,

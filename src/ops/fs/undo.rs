@@ -11,7 +11,7 @@ use super::placement::clear;
 use crate::model::Value;
 use crate::model::fault::OpError;
 use crate::ops::context::{ReadContext, WriteContext};
-use crate::ops::files::{absolute, cannot, id_at, look_at, remove_if_there, sync_folder_of};
+use crate::ops::files::{absolute, cannot, id_at, look_at, remove_if_there, rename_over, sync_folder_of};
 use crate::ops::spec::{Effect, Found, Operation, Predicted, Repeat, Send, Undo, Write};
 
 /// Why undos are not undone themselves.
@@ -122,7 +122,7 @@ impl Write for RestoreBefore {
                 false
             }
             Some(_) if target == stand.target => {
-                std::fs::rename(&place.image, &place.target).map_err(|e| cannot("put back", &place.target, &e))?;
+                rename_over(&place.image, &place.target).map_err(|e| cannot("put back", &place.target, &e))?;
                 true
             }
             None if stand.target.is_none() || target.is_none() => false,

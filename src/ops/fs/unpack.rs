@@ -15,7 +15,7 @@ use super::undo::{IS_AN_UNDO, changed_meanwhile, filled};
 use crate::model::Value;
 use crate::model::fault::OpError;
 use crate::ops::context::{ReadContext, WriteContext};
-use crate::ops::files::{absolute, beside, cannot, id_at, may_write, rename_new, sync_folder_of};
+use crate::ops::files::{absolute, beside, cannot, id_at, kill_point, may_write, rename_new, sync_folder_of};
 use crate::ops::spec::{Effect, Found, Operation, Predicted, Repeat, Send, Undo, Write, unknown};
 
 /// `fs.unpack`.
@@ -50,6 +50,7 @@ impl From<Mark> for Unpacked {
 
 /// Removes a tree; fine if it is not there.
 fn remove_tree(path: &Path) -> Result<(), OpError> {
+    kill_point();
     match std::fs::remove_dir_all(path) {
         Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(cannot("remove", path, &e)),
         _ => Ok(()),
