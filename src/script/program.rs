@@ -13,7 +13,14 @@ use crate::model::span::{Span, Spanned};
 use crate::ops::OpEntry;
 use crate::playbook::types::{Body, Playbook, Step, Template, TextPart};
 
-pub use crate::playbook::bundle::ModuleSource;
+/// A module that a playbook imports, directly or through another.
+#[derive(Clone, Debug)]
+pub struct ModuleSource {
+    /// As imported: `stdlib/pg`, `lib/mine`.
+    pub path: String,
+    /// Its text.
+    pub text: String,
+}
 
 /// What expressions and scripts see.
 #[derive(Clone, Debug, Default)]
