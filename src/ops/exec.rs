@@ -77,6 +77,7 @@ impl Read for ReadProgram {
             env: reveal_all(&args.env, context.secrets)?,
             cwd: args.cwd.map(PathBuf::from),
             stdin: args.stdin.map(String::into_bytes),
+            stdin_file: None,
             timeout: args.timeout.map(|timeout| timeout.0),
             any_exit: args.any_exit,
         })?;

@@ -13,6 +13,7 @@ pub mod http;
 mod images;
 pub mod live;
 pub mod log;
+pub mod pg;
 pub mod process;
 pub mod rand;
 pub mod secrets;

@@ -17,6 +17,7 @@ pub fn table() -> &'static BTreeMap<&'static str, OpEntry> {
             super::fs::entries(),
             super::http::entries(),
             super::log::entries(),
+            super::pg::entries(),
             super::rand::entries(),
             super::time::entries(),
         ];

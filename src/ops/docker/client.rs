@@ -15,16 +15,6 @@ pub const KEY_LABEL: &str = "muster.key";
 /// The environment variable that marks a program inside a container with the key of the call that started it.
 pub const CALL_VARIABLE: &str = "MUSTER_CALL";
 
-/// What the container client reads from our own environment, beyond what every child gets.
-const CLIENT_ENVIRONMENT: [&str; 6] = [
-    "CONTAINERS_CONF",
-    "CONTAINERS_STORAGE_CONF",
-    "CONTAINERS_REGISTRIES_CONF",
-    "DOCKER_CONFIG",
-    "DOCKER_CONTEXT",
-    "DOCKER_CERT_PATH",
-];
-
 /// Names that would change the client itself if they were set in its environment.
 fn belongs_to_the_client(name: &str) -> bool {
     matches!(name, "PATH" | "HOME" | "LANG" | "TZ" | "TMPDIR" | "XDG_RUNTIME_DIR" | "LD_PRELOAD" | "LD_LIBRARY_PATH")
@@ -50,20 +40,11 @@ pub fn is_podman() -> bool {
     Path::new(&runtime()).file_name().is_some_and(|name| name.to_string_lossy().contains("podman"))
 }
 
-/// The environment of the client.
-#[must_use]
-pub fn client_environment() -> BTreeMap<String, String> {
-    CLIENT_ENVIRONMENT
-        .iter()
-        .filter_map(|name| std::env::var(name).ok().map(|value| ((*name).to_owned(), value)))
-        .collect()
-}
-
 /// A call of the client with these arguments.
 pub fn client(arguments: impl IntoIterator<Item = impl Into<String>>) -> ReadCommand {
     let mut argv = vec![runtime()];
     argv.extend(arguments.into_iter().map(Into::into));
-    ReadCommand { argv, env: client_environment(), ..ReadCommand::default() }
+    ReadCommand { argv, ..ReadCommand::default() }
 }
 
 /// Runs the client, and says what its complaint means if it has one.

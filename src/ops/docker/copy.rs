@@ -124,8 +124,8 @@ impl Write for CopyOut {
         })
     }
 
-    fn undo(args: &CopyOutArgs, _before: &Value, _key: &str) -> Undo {
-        Undo::Call { op: "fs.delete_made", args: json!({ "path": args.to, "sha256": "$result/sha256" }) }
+    fn undo(args: &CopyOutArgs, _before: &Value, key: &str) -> Undo {
+        Undo::Call { op: "fs.delete_made", args: json!({ "path": args.to, "key": key, "sha256": "$result/sha256" }) }
     }
 
     fn fingerprint(_context: &ReadContext<'_>, args: &CopyOutArgs, _result: &Copied) -> Result<Value, OpError> {

@@ -21,6 +21,8 @@ pub struct ReadCommand {
     pub cwd: Option<PathBuf>,
     /// What it reads; nothing when absent.
     pub stdin: Option<Vec<u8>>,
+    /// A file it reads instead, which does not pass through our memory.
+    pub stdin_file: Option<PathBuf>,
     /// How long it may take; 30 s when absent.
     pub timeout: Option<Duration>,
     /// Whether an exit code other than 0 is an answer rather than an error.

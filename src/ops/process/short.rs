@@ -58,12 +58,17 @@ fn run(
         return Err(OpError::transient(format!("{named} was not started: its time was over before")));
     }
     let (program, args) = command.argv.split_first().map_or(("", &[][..]), |(program, args)| (program.as_str(), args));
+    let stdin = match (&command.stdin_file, &command.stdin) {
+        (Some(path), _) => std::fs::File::open(path).map_err(|e| crate::ops::files::cannot("read", path, &e))?.into(),
+        (None, Some(_)) => Stdio::piped(),
+        (None, None) => Stdio::null(),
+    };
     let mut child = Command::new(program)
         .args(args)
         .env_clear()
         .envs(&env)
         .current_dir(command.cwd.as_deref().unwrap_or(std::path::Path::new("/")))
-        .stdin(if command.stdin.is_some() { Stdio::piped() } else { Stdio::null() })
+        .stdin(stdin)
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .process_group(0)
