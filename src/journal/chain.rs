@@ -131,3 +131,120 @@ fn newer_start(run: &RunId, seq: u64, line: &str) -> Option<StoreError> {
     let engine = fact.get("engine").and_then(|engine| engine.as_str()).unwrap_or_default();
     FormatVersion::read(format, engine, &format!("the journal of run {run}")).err()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::journal::record::{Outcome, Pause, UndoPlan};
+    use crate::model::command::{Actor, Command, Order};
+    use crate::model::fault::{ErrorClass, OpError};
+    use crate::model::{CallId, Phase, StepPath, Timestamp, Value};
+    use proptest::prelude::*;
+
+    fn values() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            any::<u64>().prop_map(Value::from),
+            any::<f64>().prop_map(Value::from),
+            any::<String>().prop_map(Value::from),
+        ];
+        leaf.prop_recursive(4, 24, 5, |inner| {
+            prop_oneof![
+                proptest::collection::vec(inner.clone(), 0..5).prop_map(Value::from),
+                proptest::collection::btree_map(any::<String>(), inner, 0..5)
+                    .prop_map(|map| Value::Object(map.into_iter().collect())),
+            ]
+        })
+    }
+
+    fn calls() -> impl Strategy<Value = CallId> {
+        let phase = prop_oneof![Just(Phase::Body), Just(Phase::Verify), Just(Phase::Rollback)];
+        (any::<String>(), any::<String>(), phase, any::<u32>(), any::<u32>()).prop_map(
+            |(step, key, phase, attempt, seq)| CallId { step: StepPath::keyed(&step, &key), phase, attempt, seq },
+        )
+    }
+
+    fn outcomes() -> impl Strategy<Value = Outcome> {
+        let error = (any::<String>(), any::<Option<String>>()).prop_map(|(message, detail)| Outcome::Error {
+            error: OpError { class: ErrorClass::Unknown, message, detail, hint: None },
+        });
+        prop_oneof![(values(), values()).prop_map(|(result, fingerprint)| Outcome::Done { result, fingerprint }), error]
+    }
+
+    fn facts() -> impl Strategy<Value = Fact> {
+        let undo = prop_oneof![
+            Just(UndoPlan::Nothing),
+            any::<String>().prop_map(|why| UndoPlan::Impossible { why }),
+            (any::<String>(), values()).prop_map(|(op, args)| UndoPlan::Call { op, args }),
+        ];
+        prop_oneof![
+            (calls(), values(), values(), undo, proptest::option::of(calls())).prop_map(
+                |(call, args, before, undo, undoes)| Fact::Intent {
+                    call,
+                    op: "pg.dump".into(),
+                    revision: 3,
+                    args,
+                    key: "m-k".into(),
+                    before,
+                    undo,
+                    undoes
+                }
+            ),
+            (calls(), values(), outcomes()).prop_map(|(call, args, outcome)| Fact::Called {
+                call,
+                op: "fs.stat".into(),
+                revision: 1,
+                args,
+                outcome
+            }),
+            (calls(), outcomes()).prop_map(|(call, outcome)| Fact::Ended { call, outcome }),
+            (any::<String>(), any::<String>()).prop_map(|(name, text)| Fact::Commanded {
+                command: Command { by: Actor { name }, what: Order::Note { text } }
+            }),
+            (any::<String>(), calls(), any::<String>()).prop_map(|(step, call, reason)| Fact::Paused {
+                pause: Pause::InDoubt { step: StepPath::of(&step), call, reason }
+            }),
+            (any::<String>(), proptest::collection::vec((any::<String>(), values()), 0..4))
+                .prop_map(|(step, items)| Fact::Expanded { step: StepPath::of(&step), items }),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn a_record_reads_back_as_it_was_written(
+            fact in facts(), seq in any::<u64>(), epoch in any::<u64>(), nanos in -1_000_000_000_000_000_000i128..4_000_000_000_000_000_000,
+        ) {
+            let at = Timestamp::from_nanosecond(nanos).expect("in range");
+            let record = Record { seq, at, epoch, fact };
+            let line = encode(&record);
+            prop_assert!(!line.contains('\n'));
+            prop_assert_eq!(decode(&line), Ok(record));
+        }
+
+        #[test]
+        fn no_text_makes_decoding_panic(text in any::<String>()) {
+            let _ = decode(&text);
+        }
+    }
+
+    #[test]
+    fn a_fact_of_a_later_version_is_told_from_damage() {
+        let line = r#"{"seq":0,"at":"2026-01-01T00:00:00Z","epoch":1,"fact":{"fact":"teleported","to":"moon"}}"#;
+        assert_eq!(decode(line), Err(DecodeError::Unknown("unknown variant `teleported`".into())));
+        assert!(matches!(decode("{"), Err(DecodeError::Malformed(_))));
+        let run = RunId::from_entropy(1);
+        let stored = Lines { lines: vec![line.to_owned()], hash: fold(&START, line) };
+        let refused = read(&run, &stored).expect_err("not known here").to_string();
+        assert!(refused.contains("teleported") && refused.contains("another version"), "{refused}");
+    }
+
+    #[test]
+    fn a_first_record_that_only_a_later_version_can_read_names_that_version() {
+        let line = r#"{"seq":0,"at":"2026-01-01T00:00:00Z","epoch":1,"fact":{"fact":"run_started","format":9,"engine":"4.2.0"}}"#;
+        let stored = Lines { lines: vec![line.to_owned()], hash: fold(&START, line) };
+        let refused = read(&RunId::from_entropy(1), &stored).expect_err("too new").to_string();
+        assert!(refused.contains("format 9") && refused.contains("muster 4.2.0 or later"), "{refused}");
+    }
+}

@@ -1,15 +1,16 @@
 //! Appends to the database: many runs in one transaction, each fenced on its own.
 
+use std::collections::HashMap;
 use std::path::Path;
 
-use rusqlite::Connection;
+use rusqlite::{Connection, OptionalExtension};
 
 use super::fault::Fault;
 use super::reserve::{Reserve, begins_something};
 use crate::journal::chain;
 use crate::journal::memory::check;
 use crate::journal::store::{Append, StoreError};
-use crate::model::Timestamp;
+use crate::model::{RunId, Timestamp};
 
 /// How an instant is stored: nanoseconds since 1970, to the year 2262.
 pub(super) fn nanos(at: Timestamp) -> i64 {
@@ -19,13 +20,14 @@ pub(super) fn nanos(at: Timestamp) -> i64 {
 /// Commits these appends together and durably. One that is fenced or does not follow fails alone; a fault of the database
 /// fails all, except that on a full disk the reserve is given up first.
 pub(super) fn commit(
-    connection: &Connection,
+    db: &Connection,
+    places: &mut Places,
     path: &Path,
     reserve: &Reserve,
     appends: &[Append],
 ) -> Vec<Result<(), StoreError>> {
     let tell_all = |fault: Fault| appends.iter().map(|_| Err(fault.clone().into())).collect();
-    let first_try = if reserve.is_kept() { write(connection, path, appends, false) } else { Err(Fault::full(path)) };
+    let first_try = if reserve.is_kept() { write(db, places, path, appends, false) } else { Err(Fault::full(path)) };
     let fault = match first_try {
         Ok(results) => return results,
         Err(fault) => fault,
@@ -34,29 +36,31 @@ pub(super) fn commit(
         return tell_all(fault);
     }
     let gave = reserve.give_up();
-    match write(connection, path, appends, !gave) {
+    match write(db, places, path, appends, !gave) {
         Ok(results) => results,
         Err(fault) => tell_all(fault),
     }
 }
 
 fn write(
-    connection: &Connection,
+    db: &Connection,
+    places: &mut Places,
     path: &Path,
     appends: &[Append],
     outcomes_only: bool,
 ) -> Result<Vec<Result<(), StoreError>>, Fault> {
     let sql = |error: rusqlite::Error| Fault::of("append records", path, &error);
-    run(connection, "BEGIN IMMEDIATE").map_err(sql)?;
+    run(db, "BEGIN IMMEDIATE").map_err(sql)?;
     let written = appends
         .iter()
-        .map(|append| if outcomes_only { one_outcome(connection, path, append) } else { one(connection, append) })
+        .map(|append| if outcomes_only { one_outcome(db, places, path, append) } else { one(db, places, append) })
         .collect::<Result<Vec<_>, rusqlite::Error>>();
-    match written.and_then(|results| run(connection, "COMMIT").map(|()| results)) {
+    match written.and_then(|results| run(db, "COMMIT").map(|()| results)) {
         Ok(results) => Ok(results),
         Err(error) => {
             // SQLite may have rolled back by itself already.
-            let _ = connection.execute_batch("ROLLBACK");
+            let _ = db.execute_batch("ROLLBACK");
+            places.clear();
             Err(sql(error))
         }
     }
@@ -66,58 +70,94 @@ pub(super) fn run(connection: &Connection, statement: &str) -> Result<(), rusqli
     connection.prepare_cached(statement)?.execute([]).map(|_| ())
 }
 
-/// Writes one append. Whatever is wrong with it shows before its first write, so it needs no savepoint.
-fn one(connection: &Connection, append: &Append) -> Result<Result<(), StoreError>, rusqlite::Error> {
-    let mut find = connection.prepare_cached("SELECT key, epoch, records, last FROM run WHERE id = ?")?;
-    let mut rows = find.query([append.run.as_str()])?;
-    let Some(row) = rows.next()? else { return Ok(Err(StoreError::NoSuchRun(append.run.to_string()))) };
-    let (key, epoch, records, last): (i64, u64, u64, Option<i64>) =
-        (row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?);
-    drop(rows);
-    if let Err(refusal) = check(append, epoch, records) {
-        return Ok(Err(refusal));
-    }
-    let mut newest = last;
+/// Where a run is in the database, as far as this process knows: saves looking it up for every append.
+#[derive(Clone, Copy)]
+pub(super) struct Place {
+    key: i64,
+    last: Option<i64>,
+}
+
+/// The places of the runs that this process appends to.
+pub(super) type Places = HashMap<RunId, Place>;
+
+/// Writes one append. One that is refused leaves nothing behind, so it needs no savepoint.
+fn one(db: &Connection, places: &mut Places, append: &Append) -> Result<Result<(), StoreError>, rusqlite::Error> {
+    let place = match places.get(&append.run) {
+        Some(place) => *place,
+        None => match find(db, append)? {
+            Ok(place) => place,
+            Err(refusal) => return Ok(Err(refusal)),
+        },
+    };
+    let mut newest = place.last;
     if !append.lines.is_empty() {
         let insert = "INSERT INTO batch (run, prev, first_seq, count, hash, body) VALUES (?, ?, ?, ?, ?, ?)";
-        let body = append.lines.join("\n");
-        let count = append.lines.len();
-        connection.prepare_cached(insert)?.execute((key, last, append.first_seq, count, &append.hash[..], body))?;
-        newest = Some(connection.last_insert_rowid());
+        let (count, body) = (append.lines.len(), append.lines.join("\n"));
+        let row = (place.key, place.last, append.first_seq, count, &append.hash[..], body);
+        db.prepare_cached(insert)?.execute(row)?;
+        newest = Some(db.last_insert_rowid());
     }
-    let update = "UPDATE run SET status = ?, detail = ?, updated = ?, records = ?, hash = ?, last = ? WHERE key = ?";
-    connection.prepare_cached(update)?.execute((
+    let update = "UPDATE run SET status = ?, detail = ?, updated = ?, records = ?, hash = ?, last = ?
+        WHERE key = ? AND epoch = ? AND records = ? AND last IS ?";
+    let changed = db.prepare_cached(update)?.execute((
         append.status.as_str(),
         &append.detail,
         nanos(append.updated),
-        records + append.lines.len() as u64,
+        append.first_seq + append.lines.len() as u64,
         &append.hash[..],
         newest,
-        key,
+        place.key,
+        append.epoch,
+        append.first_seq,
+        place.last,
     ))?;
+    if changed == 0 {
+        if newest != place.last {
+            db.prepare_cached("DELETE FROM batch WHERE key = ?")?.execute([newest])?;
+        }
+        // Known no more. What is stored says why; if it says nothing against it, only our memory of it was old.
+        return match places.remove(&append.run) {
+            Some(_) => one(db, places, append),
+            None => Ok(Err(StoreError::Fenced { run: append.run.clone(), epoch: append.epoch })),
+        };
+    }
+    places.insert(append.run.clone(), Place { key: place.key, last: newest });
     for id in &append.consumed {
-        connection.prepare_cached("DELETE FROM inbox WHERE id = ? AND run = ?")?.execute((id, key))?;
+        db.prepare_cached("DELETE FROM inbox WHERE id = ? AND run = ?")?.execute((id, place.key))?;
     }
     Ok(Ok(()))
+}
+
+/// The place of the append's run, if the append fits there.
+fn find(db: &Connection, append: &Append) -> Result<Result<Place, StoreError>, rusqlite::Error> {
+    let mut query = db.prepare_cached("SELECT key, last, epoch, records FROM run WHERE id = ?")?;
+    let found = query.query_row([append.run.as_str()], |row| {
+        Ok((Place { key: row.get(0)?, last: row.get(1)? }, row.get::<_, u64>(2)?, row.get::<_, u64>(3)?))
+    });
+    let Some((place, epoch, records)) = found.optional()? else {
+        return Ok(Err(StoreError::NoSuchRun(append.run.to_string())));
+    };
+    Ok(check(append, epoch, records).map(|()| place))
 }
 
 /// Writes an append on a full disk: its outcomes are kept, and from the first record on that begins something it is refused.
 /// The records kept are a whole, hash chain and all; the run goes on from there when it is resumed.
 fn one_outcome(
-    connection: &Connection,
+    db: &Connection,
+    places: &mut Places,
     path: &Path,
     append: &Append,
 ) -> Result<Result<(), StoreError>, rusqlite::Error> {
     let keep = append.lines.iter().position(|line| begins_something(line)).unwrap_or(append.lines.len());
     if keep == append.lines.len() {
-        return one(connection, append);
+        return one(db, places, append);
     }
     let full = || Ok(Err(Fault::full(path).into()));
     if keep == 0 {
         return full();
     }
     let before = "SELECT hash, status, detail FROM run WHERE id = ?";
-    let found = connection.prepare_cached(before)?.query_row([append.run.as_str()], |row| {
+    let found = db.prepare_cached(before)?.query_row([append.run.as_str()], |row| {
         Ok((row.get::<_, [u8; 32]>(0)?, row.get::<_, String>(1)?, row.get::<_, String>(2)?))
     });
     let Ok((hash, status, detail)) = found else { return full() };
@@ -129,7 +169,7 @@ fn one_outcome(
         detail,
         ..append.clone()
     };
-    match one(connection, &kept)? {
+    match one(db, places, &kept)? {
         Ok(()) => full(),
         refused => Ok(refused),
     }

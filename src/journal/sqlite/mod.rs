@@ -21,7 +21,7 @@ use parking_lot::Mutex;
 use rusqlite::{Connection, OptionalExtension};
 use rustix::fs::{FlockOperation, flock};
 
-use self::append::nanos;
+use self::append::{Places, nanos};
 use self::fault::Fault;
 use self::group::Group;
 use self::lease::{Beating, Holders, Pulse};
@@ -62,12 +62,18 @@ pub struct SqliteStore {
     holder: Holder,
     holders: Holders,
     reserve: Reserve,
-    /// `None` on a read-only medium.
-    writer: Option<Mutex<Connection>>,
-    appends: Group<Append, Result<(), StoreError>>,
+    /// Before the writer, so that they are closed first: who closes last puts the log away, and a reader cannot.
     readers: Mutex<Vec<Connection>>,
+    /// `None` on a read-only medium.
+    writer: Option<Mutex<Writer>>,
+    appends: Group<Append, Result<(), StoreError>>,
     /// Our row's key and our heartbeat, from the first run on that this process takes.
     held: Mutex<Option<(i64, Beating)>>,
+}
+
+struct Writer {
+    db: Connection,
+    places: Places,
 }
 
 impl SqliteStore {
@@ -82,7 +88,7 @@ impl SqliteStore {
         let beside = PathBuf::from(beside);
         let holder = lease::this_process(options.who.clone()).map_err(|error| Fault::of_io("open", path, &error))?;
         let writer = match Self::open_to_write(path, &beside, options.busy) {
-            Ok(connection) => Some(Mutex::new(connection)),
+            Ok(connection) => Some(Mutex::new(Writer { db: connection, places: Places::default() })),
             Err(StoreError::ReadOnly { .. }) if path.exists() => None,
             Err(error) => return Err(error),
         };
@@ -185,7 +191,7 @@ impl SqliteStore {
         Ok(faults)
     }
 
-    fn writer(&self) -> Result<&Mutex<Connection>, StoreError> {
+    fn writer(&self) -> Result<&Mutex<Writer>, StoreError> {
         self.writer.as_ref().ok_or_else(|| Fault::read_only(&self.path).into())
     }
 
@@ -195,11 +201,12 @@ impl SqliteStore {
         act: &'static str,
         work: impl FnOnce(&Connection) -> Result<Result<R, StoreError>, rusqlite::Error>,
     ) -> Result<R, StoreError> {
-        let db = self.writer()?.lock();
+        let writer = self.writer()?.lock();
+        let db = &writer.db;
         let sql = |error: rusqlite::Error| Fault::of(act, &self.path, &error);
-        append::run(&db, "BEGIN IMMEDIATE").map_err(sql)?;
-        let done = match work(&db) {
-            Ok(Ok(done)) => append::run(&db, "COMMIT").map(|()| Ok(done)),
+        append::run(db, "BEGIN IMMEDIATE").map_err(sql)?;
+        let done = match work(db) {
+            Ok(Ok(done)) => append::run(db, "COMMIT").map(|()| Ok(done)),
             other => other,
         };
         match done {
@@ -299,7 +306,10 @@ impl Store for SqliteStore {
 
     fn append(&self, append: Append) -> Result<(), StoreError> {
         let writer = self.writer()?;
-        let commit = |appends: Vec<Append>| append::commit(&writer.lock(), &self.path, &self.reserve, &appends);
+        let commit = |appends: Vec<Append>| {
+            let Writer { db, places } = &mut *writer.lock();
+            append::commit(db, places, &self.path, &self.reserve, &appends)
+        };
         self.appends.submit(append, commit).unwrap_or_else(|| {
             Err(Fault::other("append records", &self.path, "the thread that wrote them for this one died").into())
         })

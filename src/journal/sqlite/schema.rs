@@ -56,11 +56,7 @@ pub(super) fn open_writer(path: &Path, busy: Duration) -> Result<Connection, Sto
             connection.pragma_update(None, "journal_mode", "WAL").map_err(sql)?;
         }
     }
-    connection
-        .execute_batch(
-            "PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 2000; PRAGMA journal_size_limit = 67108864",
-        )
-        .map_err(sql)?;
+    connection.execute_batch("PRAGMA synchronous = FULL; PRAGMA journal_size_limit = 67108864").map_err(sql)?;
     migrate(&mut connection, path)?;
     Ok(connection)
 }
