@@ -9,7 +9,7 @@ use super::view::View;
 use super::{line, tree, when};
 use crate::journal::Record;
 use crate::model::status::RunStatus;
-use crate::model::{CallId, Timestamp};
+use crate::model::{StepPath, Timestamp};
 
 /// How a run is shown while it goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,9 +76,9 @@ impl Live {
         }
     }
 
-    /// Takes in how far a call is.
-    pub fn progress(&mut self, call: &CallId, text: &str) {
-        self.view.progress(call, text);
+    /// Takes in how far the call of a step is.
+    pub fn progress(&mut self, step: &StepPath, text: &str) {
+        self.view.progress(step, text);
     }
 
     /// Redraws the tree; call it a few times a second. Does nothing in other styles.

@@ -64,7 +64,7 @@ pub fn text(view: &View, now: Timestamp, look: Look) -> String {
 pub fn pauses(view: &View, look: Look) -> String {
     let run = view.header().map_or("", |header| header.run.short());
     let mut text = String::new();
-    for pause in view.pauses() {
+    for pause in &view.pauses() {
         text.push_str(&look.paint(Tone::Warn, &choices::reason(pause)));
         text.push('\n');
         text.push_str(&details(view, pause, look));

@@ -217,12 +217,12 @@ fn a_live_tree_shows_call_progress_and_time_left() {
     });
     story.start("restore", 1).intent("restore", 0, "pg.restore", json!({"database": "chatbot_db"}));
     let mut view = story.view();
-    view.progress(&body("restore", 0), "12.0 MiB copied");
+    view.progress(&StepPath::of("restore"), "12.0 MiB copied");
     snapshot("render_live_tree", &tree::lines(&view, story_time(10), Look::PLAIN).join("\n"));
     story.ended("restore", 0, done(Value::Null));
     let last = story.records.last().expect("a record");
     view.apply(last);
-    assert_eq!(view.progress_of(&body("restore", 0)), None);
+    assert_eq!(view.progress_of(&StepPath::of("restore")), None);
 }
 
 fn story_time(second: u64) -> Timestamp {

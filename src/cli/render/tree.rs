@@ -139,7 +139,7 @@ fn call_note(view: &View, call: &CallView, now: Timestamp, look: Look) -> String
         _ if !args.is_empty() => text.push_str(&format!("  {args}")),
         _ => {}
     }
-    if let Some(progress) = view.progress_of(&call.id) {
+    if let Some(progress) = view.progress_of(&call.id.step) {
         text.push_str(&format!("  ({})", one_line(progress)));
     }
     if let Some(until) = call.until {

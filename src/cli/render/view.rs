@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use serde::Serialize;
+
 use super::settled;
 use crate::journal::{Fact, Outcome, Pause, Record, UndoPlan};
 use crate::model::command::Command;
@@ -10,7 +12,7 @@ use crate::model::status::{Mode, RunStatus};
 use crate::model::{CallId, Phase, RunId, StepPath, Timestamp, Value};
 
 /// What a run was started with.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Header {
     /// The run.
     pub run: RunId,
@@ -31,7 +33,8 @@ pub struct Header {
 }
 
 /// Where a step stands.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum StepState {
     /// Not begun.
     Pending,
@@ -56,7 +59,7 @@ pub enum StepState {
 }
 
 /// One instance of a step.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct StepView {
     /// Which.
     pub path: StepPath,
@@ -77,7 +80,8 @@ pub struct StepView {
 }
 
 /// How a call stands.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum CallState {
     /// Sent or waited for.
     Open,
@@ -90,7 +94,8 @@ pub enum CallState {
 }
 
 /// How the undo of a call stands.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum UndoState {
     /// Sent.
     Open,
@@ -103,7 +108,7 @@ pub enum UndoState {
 }
 
 /// A call.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct CallView {
     /// Which.
     pub id: CallId,
@@ -134,7 +139,7 @@ pub struct CallView {
 }
 
 /// A rollback.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Rollback {
     /// Down to (not including) this step.
     pub to: Option<StepPath>,
@@ -145,7 +150,7 @@ pub struct Rollback {
 }
 
 /// The end of a run.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct End {
     /// How.
     pub status: RunStatus,
@@ -174,7 +179,7 @@ pub struct View {
     pub(super) begun: Option<Timestamp>,
     pub(super) updated: Option<Timestamp>,
     pub(super) records: u64,
-    progress: BTreeMap<CallId, String>,
+    progress: BTreeMap<StepPath, String>,
     by_step: BTreeMap<StepPath, usize>,
     by_call: BTreeMap<CallId, usize>,
 }
@@ -242,7 +247,7 @@ impl View {
                 self.finish(place, outcome, at);
             }
             Fact::Ended { call, outcome } => {
-                self.progress.remove(call);
+                self.progress.remove(&call.step);
                 if let Some(&place) = self.by_call.get(call) {
                     self.finish(place, outcome, at);
                 }
@@ -316,10 +321,10 @@ impl View {
         }
     }
 
-    /// Takes in how far a call is: not durable, so not a record. Forgotten when the call ends.
-    pub fn progress(&mut self, call: &CallId, text: &str) {
-        if self.by_call.get(call).is_some_and(|&place| matches!(self.calls[place].state, CallState::Open)) {
-            self.progress.insert(call.clone(), text.to_owned());
+    /// Takes in how far the open call of a step is: not durable, so not a record. Forgotten when the call ends.
+    pub fn progress(&mut self, step: &StepPath, text: &str) {
+        if self.find(step).is_some_and(|step| self.current(step).is_some()) {
+            self.progress.insert(step.clone(), text.to_owned());
         }
     }
 
@@ -353,10 +358,33 @@ impl View {
         self.by_call.get(id).map(|&place| &self.calls[place])
     }
 
-    /// What it waits for a person for.
+    /// What it waits for a person for: the pauses recorded, and those that follow from where its steps stand.
     #[must_use]
-    pub fn pauses(&self) -> &[Pause] {
-        &self.pauses
+    pub fn pauses(&self) -> Vec<Pause> {
+        let mut all = self.pauses.clone();
+        if self.end.is_some() || self.rollback.is_some() {
+            return all;
+        }
+        for step in &self.steps {
+            let path = step.path.clone();
+            let pause = match &step.state {
+                StepState::Approval { given, needed, .. } if given < needed => Pause::Approval { step: path },
+                StepState::Manual(_) => Pause::Manual { step: path },
+                StepState::Failed { handled: false, .. } => Pause::StepFailed { step: path },
+                StepState::Running => match self.current(step).filter(|call| call.op.starts_with("ask.")) {
+                    Some(call) => {
+                        let question = call.args.get("question").and_then(Value::as_str).unwrap_or_default();
+                        Pause::Question { step: path, question: question.to_owned() }
+                    }
+                    None => continue,
+                },
+                _ => continue,
+            };
+            if !all.contains(&pause) {
+                all.push(pause);
+            }
+        }
+        all
     }
 
     /// Everything anybody told it.
@@ -371,30 +399,57 @@ impl View {
         self.end.as_ref()
     }
 
-    /// How far an open call is.
+    /// How far the open call of a step is.
     #[must_use]
-    pub fn progress_of(&self, call: &CallId) -> Option<&str> {
-        self.progress.get(call).map(String::as_str)
+    pub fn progress_of(&self, step: &StepPath) -> Option<&str> {
+        self.progress.get(step).map(String::as_str)
     }
 
-    /// Where it stands.
+    /// Where it stands. A run that waits for a person in one branch and works in another is running.
     #[must_use]
     pub fn status(&self) -> RunStatus {
         if let Some(end) = &self.end {
             return end.status;
         }
-        let working = self.steps.iter().any(|step| matches!(step.state, StepState::Running | StepState::Verifying(_)));
-        if !self.pauses.is_empty() {
+        let quiescing = self.rollback.is_some() || self.cancelling.is_some();
+        if quiescing && !self.pauses.is_empty() {
             return RunStatus::Paused;
         }
         if self.rollback.is_some() {
             return RunStatus::RollingBack;
         }
-        let open = |call: &&CallView| call.ended.is_none();
-        let only_waits = self.calls.iter().any(|call| open(&call))
-            && self.calls.iter().filter(open).all(|call| !call.writes && call.state == CallState::Open);
-        let retrying = self.steps.iter().any(|step| matches!(step.state, StepState::Retrying(_)));
-        if only_waits || (!working && retrying) { RunStatus::Waiting } else { RunStatus::Running }
+        let pauses = self.pauses();
+        let held = |step: &StepView| {
+            pauses.iter().any(|pause| match pause {
+                Pause::InDoubt { step: of, .. }
+                | Pause::Credentials { step: of, .. }
+                | Pause::Question { step: of, .. } => *of == step.path,
+                _ => false,
+            })
+        };
+        let mut waits = false;
+        for step in &self.steps {
+            match &step.state {
+                StepState::Running if held(step) => {}
+                StepState::Running if self.is_expanded(step) => {}
+                StepState::Running => match self.current(step) {
+                    Some(call) if !call.writes => waits = true,
+                    _ => return RunStatus::Running,
+                },
+                StepState::Verifying(_) | StepState::Retrying(_) => waits = true,
+                _ => {}
+            }
+        }
+        match (waits, pauses.is_empty()) {
+            (true, _) => RunStatus::Waiting,
+            (false, true) => RunStatus::Running,
+            (false, false) => RunStatus::Paused,
+        }
+    }
+
+    fn is_expanded(&self, step: &StepView) -> bool {
+        step.path.key().is_none()
+            && self.steps.iter().any(|other| other.path.key().is_some() && other.path.step() == step.path.as_str())
     }
 
     /// Whether an effect was ever about to be sent.
