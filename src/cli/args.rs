@@ -1,0 +1,153 @@
+//! The command line as a whole: global options, the commands and their groups, and arguments that several share.
+
+use std::path::PathBuf;
+
+use clap::{Args, CommandFactory as _, Parser, Subcommand};
+
+use super::commands::{
+    answer, approve, cancel, completions, doctor, done, exit_codes, kill, logs, note, ops, ps, reject, resume, retry,
+    rollback, settle, show, skip, skip_undo,
+};
+use super::context::Context;
+use super::exit::Code;
+use super::failure::Failure;
+
+/// Runs disaster-recovery playbooks: previewed, durable, rolled back and drilled.
+#[derive(Parser)]
+#[command(name = "muster", version, disable_help_subcommand = false, max_term_width = 100)]
+pub struct Cli {
+    /// Keep runs in this file.
+    #[arg(long, global = true, value_name = "PATH", env = "MUSTER_STORE", hide_env_values = true)]
+    pub store: Option<PathBuf>,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Subcommand)]
+pub enum Command {
+    Resume(resume::Args),
+    Retry(retry::Args),
+    Skip(skip::Args),
+    Done(done::Args),
+    Answer(answer::Args),
+    Approve(approve::Args),
+    Reject(reject::Args),
+    Settle(settle::Args),
+    SkipUndo(skip_undo::Args),
+    Note(note::Args),
+    Rollback(rollback::Args),
+    Cancel(cancel::Args),
+    Kill(kill::Args),
+    Ps(ps::Args),
+    Show(show::Args),
+    Logs(logs::Args),
+    Ops(ops::Args),
+    Doctor(doctor::Args),
+    Completions(completions::Args),
+    ExitCodes(exit_codes::Args),
+}
+
+/// The commands as they are grouped in `muster --help`.
+pub const GROUPS: [(&str, &[&str]); 5] = [
+    ("Run a playbook", &["resume"]),
+    ("Decide for a run that waits", &["retry", "skip", "done", "answer", "approve", "reject", "settle", "skip-undo"]),
+    ("End or undo a run", &["rollback", "cancel", "kill"]),
+    ("Look", &["ps", "show", "logs", "note"]),
+    ("About Muster", &["ops", "doctor", "completions", "exit-codes", "help"]),
+];
+
+impl Command {
+    /// Does it.
+    ///
+    /// # Errors
+    /// As the command says.
+    pub fn run(self, context: &Context) -> Result<Code, Failure> {
+        match self {
+            Self::Resume(args) => resume::run(args, context),
+            Self::Retry(args) => retry::run(args, context),
+            Self::Skip(args) => skip::run(args, context),
+            Self::Done(args) => done::run(args, context),
+            Self::Answer(args) => answer::run(args, context),
+            Self::Approve(args) => approve::run(args, context),
+            Self::Reject(args) => reject::run(args, context),
+            Self::Settle(args) => settle::run(args, context),
+            Self::SkipUndo(args) => skip_undo::run(args, context),
+            Self::Note(args) => note::run(args, context),
+            Self::Rollback(args) => rollback::run(args, context),
+            Self::Cancel(args) => cancel::run(args, context),
+            Self::Kill(args) => kill::run(args, context),
+            Self::Ps(args) => ps::run(&args, context),
+            Self::Show(args) => show::run(&args, context),
+            Self::Logs(args) => logs::run(&args, context),
+            Self::Ops(args) => ops::run(&args, context),
+            Self::Doctor(args) => doctor::run(&args, context),
+            Self::Completions(args) => completions::run(&args, context),
+            Self::ExitCodes(args) => exit_codes::run(&args, context),
+        }
+    }
+}
+
+/// The command line with its commands in groups.
+#[must_use]
+pub fn command() -> clap::Command {
+    let mut plain = Cli::command();
+    plain.build();
+    let mut groups = String::new();
+    for (title, names) in GROUPS {
+        groups.push_str(&format!("{title}:\n"));
+        for name in names {
+            let about = plain.find_subcommand(name).and_then(clap::Command::get_about).map(ToString::to_string);
+            groups.push_str(&format!("  {name:<12} {}\n", about.unwrap_or_default()));
+        }
+        groups.push('\n');
+    }
+    let text = format!(
+        "{{about-with-newline}}\n{{usage-heading}} {{usage}}\n\n{groups}Options:\n{{options}}\n\n\
+         Wherever a RUN is wanted: its id, as many of its first letters as tell it from the others, or @latest.\n\
+         The store is $XDG_STATE_HOME/muster/muster.db, or the same under ~/.local/state. Output has no colour if\n\
+         NO_COLOR is set. `muster help COMMAND` says more about a command, `muster exit-codes` what it exits with.\n"
+    );
+    Cli::command().help_template(text)
+}
+
+/// A run.
+#[derive(Args, Clone, Debug)]
+pub struct RunArg {
+    /// The run: its id, the first letters of it, or @latest.
+    #[arg(value_name = "RUN")]
+    pub run: String,
+}
+
+/// A step of a run.
+#[derive(Args, Clone, Debug)]
+pub struct StepArg {
+    /// The run: its id, the first letters of it, or @latest.
+    #[arg(value_name = "RUN")]
+    pub run: String,
+    /// The step; of a `foreach` step, the instance: 'dump[chatbot_db]'.
+    #[arg(value_name = "STEP")]
+    pub step: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_stands_in_one_group() {
+        let mut grouped: Vec<&str> = GROUPS.iter().flat_map(|(_, names)| names.iter().copied()).collect();
+        let mut whole = Cli::command();
+        whole.build();
+        let mut all: Vec<&str> = whole.get_subcommands().map(clap::Command::get_name).collect();
+        grouped.sort_unstable();
+        all.sort_unstable();
+        assert_eq!(grouped, all);
+    }
+}

@@ -1,0 +1,55 @@
+//! `muster resume`.
+
+use crate::cli::args::RunArg;
+use crate::cli::context::{self, Context};
+use crate::cli::exit::Code;
+use crate::cli::failure::Failure;
+use crate::cli::order::{self, Manner};
+use crate::journal::Pause;
+use crate::model::command::Order;
+
+/// Go on with a run that nobody carries on: after a crash, a Ctrl-C or a pause.
+///
+/// Calls that were in flight are looked up in the world first; nothing that was done is done again.
+///
+/// Example: muster resume @latest
+#[derive(clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    on: RunArg,
+    #[command(flatten)]
+    manner: Manner,
+}
+
+/// Does it.
+///
+/// # Errors
+/// When there is no such run, it has ended, or somebody alive holds it.
+pub fn run(args: Args, context: &Context) -> Result<Code, Failure> {
+    let store = context.store()?;
+    let head = context::head_of(store.as_ref(), &args.on.run)?;
+    if head.status.is_terminal() {
+        let short = head.run.short();
+        return Err(Failure::user(format!("run {short} has ended ({}): there is nothing to go on with", head.status.as_str()))
+            .hint(format!("`muster fork {short} --from STEP` starts a new run that keeps the results before a step")));
+    }
+    let view = context::view_of(store.as_ref(), &head.run)?;
+    let released = |pause: &Pause| {
+        matches!(
+            pause,
+            Pause::Target { .. }
+                | Pause::Credentials { .. }
+                | Pause::InDoubt { .. }
+                | Pause::PointOfNoReturn { .. }
+                | Pause::RolledBackTo { .. }
+        )
+    };
+    if view.pauses().iter().any(released) {
+        drop(store);
+        return order::give(context, &args.on.run, Order::Resume, args.manner);
+    }
+    if let Some(holder) = &head.holder {
+        return Err(Failure::held_by(head.run.short(), holder));
+    }
+    crate::cli::drive::carry_on(context, store, &head.run, args.manner.output, None)
+}

@@ -1,0 +1,206 @@
+//! Why a command failed, as people see it: the one place that turns an error into prefix, hint and exit code.
+
+use std::fmt;
+
+use super::exit::Code;
+use super::render::brief::{self, one_line};
+use super::render::look::{Look, Tone};
+use crate::journal::{Holder, StoreError};
+use crate::model::fault::{ErrorClass, OpError};
+
+/// Whose fault it is, and therefore what the process exits with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// The command could not be carried out as given.
+    User,
+    /// The playbook or its parameters are invalid.
+    Invalid,
+    /// A precondition failed, and nothing was touched.
+    Precondition,
+    /// A person has to look before anything goes on.
+    NeedsPerson,
+    /// What was approved is not what would run.
+    Stale,
+    /// Muster itself is wrong.
+    Internal,
+    /// Nobody reads our output any more: no failure of ours.
+    Closed,
+}
+
+/// Why a command failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// Whose fault it is.
+    pub kind: Kind,
+    /// Act, thing and fault, in one lowercase sentence. Empty when everything has been said already.
+    pub message: String,
+    /// What a program or a check said, line by line, printed as it is.
+    pub detail: String,
+    /// What to do next.
+    pub hints: Vec<String>,
+}
+
+impl Failure {
+    /// A failure of this kind.
+    pub fn new(kind: Kind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into(), detail: String::new(), hints: Vec::new() }
+    }
+
+    /// The command could not be carried out as given.
+    pub fn user(message: impl Into<String>) -> Self {
+        Self::new(Kind::User, message)
+    }
+
+    /// A failure about which everything has been printed already.
+    #[must_use]
+    pub fn said(kind: Kind) -> Self {
+        Self::new(kind, "")
+    }
+
+    /// Adds what to do next.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hints.push(hint.into());
+        self
+    }
+
+    /// Adds what a program or a check said.
+    #[must_use]
+    pub fn detail(mut self, detail: impl Into<String>) -> Self {
+        self.detail = detail.into();
+        self
+    }
+
+    /// What the process exits with.
+    #[must_use]
+    pub fn code(&self) -> Code {
+        match self.kind {
+            Kind::User | Kind::Internal => Code::Error,
+            Kind::Invalid => Code::Invalid,
+            Kind::Precondition => Code::Precondition,
+            Kind::NeedsPerson => Code::NeedsPerson,
+            Kind::Stale => Code::Stale,
+            Kind::Closed => Code::Done,
+        }
+    }
+
+    /// The text for standard error; empty when there is nothing to say.
+    #[must_use]
+    pub fn text(&self, look: Look) -> String {
+        if self.kind == Kind::Closed {
+            return String::new();
+        }
+        let mut text = String::new();
+        if !self.message.is_empty() {
+            let prefix = if self.kind == Kind::Internal { "internal error:" } else { "error:" };
+            text.push_str(&format!("{} {}\n", look.paint(Tone::Bad, prefix), one_line(&self.message)));
+        }
+        for line in brief::lines(&self.detail) {
+            text.push_str(&format!("  │ {line}\n"));
+        }
+        for hint in &self.hints {
+            text.push_str(&format!("  hint: {}\n", one_line(hint)));
+        }
+        if self.kind == Kind::Internal {
+            text.push_str("  this is a fault of muster; journals are safe, and `muster resume` carries runs on\n");
+        }
+        text
+    }
+
+    /// Somebody alive holds the run.
+    #[must_use]
+    pub fn held_by(run: &str, holder: &Holder) -> Self {
+        Self::user(format!("run {run} is held by {} (process {})", holder.who, holder.pid))
+            .hint(format!("`muster logs {run} --follow` shows what it does"))
+            .hint("approve, cancel, retry and the like reach it from here")
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        let failure = Self::user(error.to_string());
+        match &error {
+            StoreError::NoSuchRun(_) => failure.hint("`muster ps --all` lists the runs of this store"),
+            StoreError::Ambiguous { .. } => failure.hint("give more letters of the run's id"),
+            StoreError::Full { .. } => failure.hint("free some room; `muster resume` then carries the run on"),
+            StoreError::ReadOnly { .. } => {
+                failure.hint("runs can be looked at; to carry them on, make the store writable or choose another by --store")
+            }
+            StoreError::Damaged { run, .. } => {
+                Self { kind: Kind::NeedsPerson, ..failure }.hint(format!(
+                    "nothing goes on with run {} before somebody has looked: compare the store with its last backup",
+                    run.short()
+                ))
+            }
+            StoreError::Corrupt { .. } => Self { kind: Kind::NeedsPerson, ..failure }
+                .hint("`muster doctor` says what can still be read; restore the store's file from a backup"),
+            StoreError::Fenced { run, .. } => {
+                failure.hint(format!("`muster ps` says who holds it, `muster logs {} --follow` what it does", run.short()))
+            }
+            _ => failure,
+        }
+    }
+}
+
+impl From<OpError> for Failure {
+    fn from(error: OpError) -> Self {
+        let kind = match error.class {
+            ErrorClass::Refused | ErrorClass::Credentials | ErrorClass::Transient => Kind::Precondition,
+            ErrorClass::Failed => Kind::User,
+            ErrorClass::Unknown => Kind::NeedsPerson,
+        };
+        let mut failure = Self::new(kind, error.message).detail(error.detail.unwrap_or_default());
+        failure.hints.extend(error.hint);
+        failure
+    }
+}
+
+impl From<std::io::Error> for Failure {
+    fn from(error: std::io::Error) -> Self {
+        if error.kind() == std::io::ErrorKind::BrokenPipe {
+            Self::said(Kind::Closed)
+        } else {
+            Self::user(format!("cannot write the output: {error}"))
+        }
+    }
+}
+
+/// Makes a panic a calm message: the place, what to do, and no trace.
+pub fn calm_panics() {
+    std::panic::set_hook(Box::new(|info| {
+        let payload = info.payload();
+        let said = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());
+        let said = said.or_else(|| payload.downcast_ref::<String>().cloned()).unwrap_or_default();
+        let place = info.location().map(|at| format!(" ({}:{})", at.file(), at.line())).unwrap_or_default();
+        let failure = Failure::new(Kind::Internal, format!("{said}{place}"));
+        // Standard error may be closed, and a panic in here would abort.
+        let _ = std::io::Write::write_all(&mut std::io::stderr(), failure.text(Look::PLAIN).as_bytes());
+    }));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_says_what_to_do_next() {
+        let failure = Failure::from(StoreError::NoSuchRun("zz".to_owned()));
+        assert_eq!(failure.code(), Code::Error);
+        assert_eq!(
+            failure.text(Look::PLAIN),
+            "error: no run `zz`\n  hint: `muster ps --all` lists the runs of this store\n"
+        );
+    }
+
+    #[test]
+    fn a_closed_pipe_is_no_failure() {
+        let failure = Failure::from(std::io::Error::from(std::io::ErrorKind::BrokenPipe));
+        assert_eq!((failure.code(), failure.text(Look::PLAIN)), (Code::Done, String::new()));
+    }
+}

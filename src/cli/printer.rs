@@ -1,0 +1,109 @@
+//! Where output goes and how it looks: results on standard output, everything else on standard error.
+
+use std::io::{IsTerminal as _, Write as _};
+
+use super::failure::Failure;
+use super::render::live::Style;
+use super::render::look::{Look, Tone};
+
+/// Form of results.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Format {
+    /// For people.
+    #[default]
+    Table,
+    /// For programs.
+    Json,
+}
+
+/// Decides once what the terminal can show.
+#[derive(Clone, Copy, Debug)]
+pub struct Printer {
+    /// Standard output.
+    pub out: Look,
+    /// Standard error.
+    pub err: Look,
+    /// Whether standard error is a terminal on which a tree can be redrawn.
+    live: bool,
+}
+
+impl Printer {
+    /// Looks at the terminal and at `NO_COLOR`, `TERM` and the locale.
+    #[must_use]
+    pub fn new() -> Self {
+        let set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+        let dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
+        let colour = !set("NO_COLOR") && !dumb;
+        let locale = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().filter_map(std::env::var_os).find(|it| !it.is_empty());
+        let unicode = locale.is_none_or(|locale| {
+            let locale = locale.to_string_lossy().to_lowercase();
+            locale.contains("utf-8") || locale.contains("utf8")
+        });
+        let look = |terminal: bool, width: Option<usize>| Look {
+            colour: colour && terminal,
+            unicode: unicode || !terminal,
+            width: width.filter(|_| terminal).unwrap_or(Look::PLAIN.width).max(40),
+        };
+        let out = std::io::stdout().is_terminal();
+        let err = std::io::stderr().is_terminal();
+        let width = |term: console::Term| term.size_checked().map(|(_, width)| usize::from(width));
+        Self {
+            out: look(out, width(console::Term::stdout())),
+            err: look(err, width(console::Term::stderr())),
+            live: err && !dumb,
+        }
+    }
+
+    /// How a run is shown while it goes on.
+    #[must_use]
+    pub fn style(self, format: Format) -> Style {
+        match format {
+            Format::Json => Style::Json,
+            Format::Table if self.live => Style::Tree,
+            Format::Table => Style::Lines,
+        }
+    }
+
+    /// A result, whole, on standard output.
+    ///
+    /// # Errors
+    /// When nobody reads it.
+    pub fn result(self, text: &str) -> Result<(), Failure> {
+        let mut out = std::io::stdout().lock();
+        out.write_all(text.as_bytes())?;
+        Ok(out.flush()?)
+    }
+
+    /// A result as JSON, indented.
+    ///
+    /// # Errors
+    /// When nobody reads it.
+    pub fn json(self, value: &impl serde::Serialize) -> Result<(), Failure> {
+        let text = serde_json::to_string_pretty(value)
+            .map_err(|error| Failure::user(format!("cannot write the result as JSON: {error}")))?;
+        self.result(&(text + "\n"))
+    }
+
+    /// Something beside the result, on standard error.
+    pub fn note(self, text: &str) {
+        // Standard error may be closed: that must not stop anything.
+        let _ = writeln!(std::io::stderr(), "{text}");
+    }
+
+    /// Something a person should look at, on standard error.
+    pub fn warn(self, text: &str) {
+        self.note(&format!("{} {text}", self.err.paint(Tone::Warn, "warning:")));
+    }
+
+    /// A heading of a table on standard output.
+    #[must_use]
+    pub fn heading(self, text: &str) -> String {
+        self.out.paint(Tone::Faint, text)
+    }
+}
+
+impl Default for Printer {
+    fn default() -> Self {
+        Self::new()
+    }
+}
