@@ -9,5 +9,5 @@ fn main() -> ExitCode {
         return ExitCode::from(u8::try_from(supervisor::main()).unwrap_or(1));
     }
     supervisor::keep_inherited_files();
-    ExitCode::SUCCESS
+    muster::cli::main().into()
 }

@@ -5,16 +5,17 @@ use std::path::PathBuf;
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
 use super::commands::{
-    answer, approve, cancel, completions, doctor, done, exit_codes, kill, logs, note, ops, ps, reject, resume, retry,
-    rollback, settle, show, skip, skip_undo,
+    answer, approve, cancel, completions, doctor, done, exit_codes, kill, logs, note, ops, ps, reject, retry, rollback,
+    settle, show, skip, skip_undo,
 };
 use super::context::Context;
 use super::exit::Code;
 use super::failure::Failure;
+use crate::model::Value;
 
 /// Runs disaster-recovery playbooks: previewed, durable, rolled back and drilled.
 #[derive(Parser)]
-#[command(name = "muster", version, disable_help_subcommand = false, max_term_width = 100)]
+#[command(name = "muster", version, arg_required_else_help = true, max_term_width = 100)]
 pub struct Cli {
     /// Keep runs in this file.
     #[arg(long, global = true, value_name = "PATH", env = "MUSTER_STORE", hide_env_values = true)]
@@ -27,7 +28,6 @@ pub struct Cli {
 /// What to do.
 #[derive(Subcommand)]
 pub enum Command {
-    Resume(resume::Args),
     Retry(retry::Args),
     Skip(skip::Args),
     Done(done::Args),
@@ -50,8 +50,7 @@ pub enum Command {
 }
 
 /// The commands as they are grouped in `muster --help`.
-pub const GROUPS: [(&str, &[&str]); 5] = [
-    ("Run a playbook", &["resume"]),
+pub const GROUPS: [(&str, &[&str]); 4] = [
     ("Decide for a run that waits", &["retry", "skip", "done", "answer", "approve", "reject", "settle", "skip-undo"]),
     ("End or undo a run", &["rollback", "cancel", "kill"]),
     ("Look", &["ps", "show", "logs", "note"]),
@@ -65,7 +64,6 @@ impl Command {
     /// As the command says.
     pub fn run(self, context: &Context) -> Result<Code, Failure> {
         match self {
-            Self::Resume(args) => resume::run(args, context),
             Self::Retry(args) => retry::run(args, context),
             Self::Skip(args) => skip::run(args, context),
             Self::Done(args) => done::run(args, context),
@@ -129,6 +127,14 @@ pub struct StepArg {
     /// The step; of a `foreach` step, the instance: 'dump[chatbot_db]'.
     #[arg(value_name = "STEP")]
     pub step: String,
+}
+
+/// Reads a JSON value from the command line.
+///
+/// # Errors
+/// When it is none.
+pub fn json(text: &str) -> Result<Value, String> {
+    serde_json::from_str(text).map_err(|error| format!("not JSON ({error}); texts are quoted: '\"like this\"'"))
 }
 
 #[cfg(test)]

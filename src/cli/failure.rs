@@ -124,25 +124,29 @@ impl fmt::Display for Failure {
 
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
+        Self::from_store(&error)
+    }
+}
+
+impl Failure {
+    /// What an error of the store means for whoever gave the command.
+    #[must_use]
+    pub fn from_store(error: &StoreError) -> Self {
         let failure = Self::user(error.to_string());
-        match &error {
+        match error {
             StoreError::NoSuchRun(_) => failure.hint("`muster ps --all` lists the runs of this store"),
             StoreError::Ambiguous { .. } => failure.hint("give more letters of the run's id"),
             StoreError::Full { .. } => failure.hint("free some room; `muster resume` then carries the run on"),
-            StoreError::ReadOnly { .. } => {
-                failure.hint("runs can be looked at; to carry them on, make the store writable or choose another by --store")
-            }
-            StoreError::Damaged { run, .. } => {
-                Self { kind: Kind::NeedsPerson, ..failure }.hint(format!(
-                    "nothing goes on with run {} before somebody has looked: compare the store with its last backup",
-                    run.short()
-                ))
-            }
+            StoreError::ReadOnly { .. } => failure
+                .hint("runs can be looked at; to carry them on, make the store writable or choose another by --store"),
+            StoreError::Damaged { run, .. } => Self { kind: Kind::NeedsPerson, ..failure }.hint(format!(
+                "nothing goes on with run {} before somebody has looked: compare the store with its last backup",
+                run.short()
+            )),
             StoreError::Corrupt { .. } => Self { kind: Kind::NeedsPerson, ..failure }
                 .hint("`muster doctor` says what can still be read; restore the store's file from a backup"),
-            StoreError::Fenced { run, .. } => {
-                failure.hint(format!("`muster ps` says who holds it, `muster logs {} --follow` what it does", run.short()))
-            }
+            StoreError::Fenced { run, .. } => failure
+                .hint(format!("`muster ps` says who holds it, `muster logs {} --follow` what it does", run.short())),
             _ => failure,
         }
     }

@@ -8,6 +8,7 @@ pub mod failure;
 pub mod order;
 pub mod printer;
 pub mod render;
+pub mod spelling;
 
 use clap::FromArgMatches as _;
 

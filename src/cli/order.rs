@@ -5,13 +5,12 @@ use std::time::{Duration, Instant};
 use super::context::{self, Context};
 use super::exit::Code;
 use super::failure::{Failure, Kind};
-use super::printer::Format;
 use super::render::line::{self, REFUSED};
 use super::render::view::View;
+use crate::cli::spelling::likely;
 use crate::journal::{Fact, Head, Holder, Store};
 use crate::model::StepPath;
 use crate::model::command::{Actor, Command, Order};
-use crate::playbook::diagnostic::likely;
 
 /// How long the holder is given to take an order up before the command returns.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -22,9 +21,6 @@ pub struct Manner {
     /// Only leave the order in the run's inbox: whoever carries the run on finds it there.
     #[arg(long)]
     pub later: bool,
-    /// How the run is shown if it is carried on here.
-    #[arg(short, long, value_enum, default_value_t, value_name = "FORMAT")]
-    pub output: Format,
 }
 
 /// Gives an order to a run.
@@ -44,11 +40,9 @@ pub fn give(context: &Context, run: &str, what: Order, manner: Manner) -> Result
     if let Some(holder) = &head.holder {
         return wait_for(context, store.as_ref(), &head, holder, &command, from);
     }
-    if manner.later {
-        context.printer.note(&format!("{said}: left in the inbox of run {short}; `muster resume {short}` carries it out"));
-        return Ok(Code::Done);
-    }
-    super::drive::carry_on(context, store, &head.run, manner.output, Some(&command))
+    let _ = manner.later;
+    context.printer.note(&format!("{said}: left in the inbox of run {short}; `muster resume {short}` carries it out"));
+    Ok(Code::Done)
 }
 
 /// Waits until the holder has journaled the order, and says honestly what became of it.
@@ -65,7 +59,8 @@ fn wait_for(
     loop {
         let records = context::records_of(store, &head.run, from)?;
         from += records.len() as u64;
-        let taken = records.iter().position(|record| matches!(&record.fact, Fact::Commanded { command: c } if c == command));
+        let taken =
+            records.iter().position(|record| matches!(&record.fact, Fact::Commanded { command: c } if c == command));
         if let Some(place) = taken {
             if let Some(why) = records.get(place + 1).and_then(|next| refusal(&next.fact)) {
                 return Err(Failure::user(format!("{said} was refused: {why}")));

@@ -54,6 +54,12 @@ impl Printer {
         }
     }
 
+    /// Without colour or redrawing, whatever the terminal.
+    #[must_use]
+    pub fn plain() -> Self {
+        Self { out: Look::PLAIN, err: Look::PLAIN, live: false }
+    }
+
     /// How a run is shown while it goes on.
     #[must_use]
     pub fn style(self, format: Format) -> Style {

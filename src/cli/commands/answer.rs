@@ -58,5 +58,6 @@ fn one_of(answer: &str, args: &Value) -> Result<Value, Failure> {
     if options.contains(&answer) {
         return Ok(Value::String(answer.to_owned()));
     }
-    Err(Failure::user(format!("`{answer}` is none of the options")).hint(format!("the options are: {}", options.join(", "))))
+    Err(Failure::user(format!("`{answer}` is none of the options"))
+        .hint(format!("the options are: {}", options.join(", "))))
 }

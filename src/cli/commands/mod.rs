@@ -13,7 +13,6 @@ pub mod note;
 pub mod ops;
 pub mod ps;
 pub mod reject;
-pub mod resume;
 pub mod retry;
 pub mod rollback;
 pub mod settle;

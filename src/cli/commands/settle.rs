@@ -1,14 +1,14 @@
 //! `muster settle`.
 
 use crate::cli::args::StepArg;
+use crate::cli::args::json;
 use crate::cli::context::Context;
 use crate::cli::exit::Code;
 use crate::cli::failure::Failure;
 use crate::cli::order::{self, Manner};
 use crate::model::StepPath;
-use crate::model::command::Order;
-use crate::cli::args::json;
 use crate::model::Value;
+use crate::model::command::Order;
 
 /// Settle a call in doubt that the world itself cannot tell about.
 ///
@@ -40,6 +40,7 @@ pub struct Args {
 /// # Errors
 /// As [`order::give`].
 pub fn run(args: Args, context: &Context) -> Result<Code, Failure> {
-    let order = Order::Settle { step: StepPath::of(&args.on.step), done: args.done, result: args.result, reason: args.reason };
+    let order =
+        Order::Settle { step: StepPath::of(&args.on.step), done: args.done, result: args.result, reason: args.reason };
     order::give(context, &args.on.run, order, args.manner)
 }

@@ -1,14 +1,14 @@
 //! `muster skip`.
 
 use crate::cli::args::StepArg;
+use crate::cli::args::json;
 use crate::cli::context::Context;
 use crate::cli::exit::Code;
 use crate::cli::failure::Failure;
 use crate::cli::order::{self, Manner};
 use crate::model::StepPath;
-use crate::model::command::Order;
-use crate::cli::args::json;
 use crate::model::Value;
+use crate::model::command::Order;
 
 /// Go on without a step, and say why.
 ///

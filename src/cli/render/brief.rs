@@ -48,10 +48,11 @@ pub fn value(value: &Value) -> String {
         handle if is_handle(handle) => {
             let inner = &handle[crate::model::secret::HANDLE_KEY];
             let part = |key: &str| inner.get(key).and_then(Value::as_str);
-            match (part("provider"), part("name")) {
-                (Some(provider), Some(name)) => format!("‹secret {provider}:{name}›"),
-                (Some(provider), None) => format!("‹secret {provider}›"),
-                _ => "‹secret›".to_owned(),
+            let place: Vec<&str> = ["provider", "name", "path", "key"].into_iter().filter_map(part).collect();
+            if place.is_empty() {
+                "‹secret›".to_owned()
+            } else {
+                format!("‹secret {}›", one_line(&place.join(":")))
             }
         }
         other => other.to_string(),

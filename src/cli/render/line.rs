@@ -40,7 +40,7 @@ fn words(view: &View, record: &Record, look: Look) -> Option<(String, String)> {
             };
             run(format!("run {} of {playbook} {version} started by {}{mode}", id, by.name))
         }
-        Fact::Held { holder } if record.epoch > 1 => run(format!("taken over by {}", one_line(holder))),
+        Fact::Held { holder } if record.epoch > 1 => run(format!("carried on (holder {})", one_line(holder))),
         Fact::TargetMet { target } => {
             run(format!("works on {} ({})", one_line(&target.name), one_line(&target.identity)))
         }

@@ -387,6 +387,18 @@ impl View {
         all
     }
 
+    /// The things it works on.
+    #[must_use]
+    pub fn targets(&self) -> &[Target] {
+        &self.targets
+    }
+
+    /// Records taken in so far.
+    #[must_use]
+    pub fn records(&self) -> u64 {
+        self.records
+    }
+
     /// Everything anybody told it.
     #[must_use]
     pub fn commands(&self) -> &[(Timestamp, Command)] {
