@@ -618,7 +618,7 @@ fn timer_end(op: &str, args: &Value, now: Timestamp) -> Result<Option<Timestamp>
             };
             Ok(Some(later(now, duration)))
         }
-        "time.until" => args["at"]
+        "time.wait_until" => args["at"]
             .as_str()
             .and_then(|text| text.parse().ok())
             .map(Some)

@@ -80,7 +80,7 @@ impl Operation for Sleep {
     }
 }
 
-/// `time.until`.
+/// `time.wait_until`.
 pub struct Until;
 
 /// An instant.
@@ -93,7 +93,7 @@ pub struct At {
 }
 
 impl Operation for Until {
-    const NAME: &'static str = "time.until";
+    const NAME: &'static str = "time.wait_until";
     const EFFECT: Effect = Effect::Wait;
     const DOC: &'static str = "waits until an instant, across crashes and without a thread";
     const PERMISSION: &'static str = "none";
