@@ -1,1 +1,74 @@
-//! app
+//! The composition root: the only place that picks store, host and clock, and puts runs into an engine's hands.
+
+pub mod error;
+pub mod fork;
+pub mod identity;
+pub mod prepare;
+pub mod session;
+pub mod settings;
+pub mod start;
+
+use std::sync::Arc;
+
+pub use error::AppError;
+pub use session::{Ending, Session};
+pub use settings::Settings;
+pub use start::Start;
+
+use crate::clock::{Clock, SystemClock};
+use crate::engine::{Engine, Host};
+use crate::journal::Store;
+use crate::journal::sqlite::{Options, SqliteStore};
+use crate::model::secret::Redactor;
+use crate::ops::live::{LiveHost, LiveReader};
+use crate::ops::process::Children;
+use crate::ops::secrets::Secrets;
+
+/// What a command works with.
+pub struct App {
+    pub settings: Settings,
+    pub store: Arc<SqliteStore>,
+    pub clock: Arc<dyn Clock>,
+    pub redactor: Arc<Redactor>,
+    pub secrets: Arc<Secrets>,
+    pub children: Arc<Children>,
+}
+
+impl App {
+    /// Opens the store and what belongs to it.
+    ///
+    /// # Errors
+    /// When the store cannot be opened.
+    pub fn open(settings: Settings) -> Result<Self, AppError> {
+        let options = Options { who: Some(settings.actor.name.clone()), ..Options::default() };
+        let store = Arc::new(SqliteStore::open(&settings.store, options)?);
+        let redactor = Arc::new(Redactor::default());
+        let secrets = Arc::new(Secrets::new(store.key()?, Arc::clone(&redactor)));
+        let children = Arc::new(Children::new(settings.side_folder().join("children"), settings.supervisor.clone()));
+        Ok(Self { settings, store, clock: Arc::new(SystemClock), redactor, secrets, children })
+    }
+
+    /// The store behind its contract.
+    #[must_use]
+    pub fn store(&self) -> Arc<dyn Store> {
+        Arc::clone(&self.store) as Arc<dyn Store>
+    }
+
+    fn reader(&self) -> LiveReader {
+        LiveReader::new(Arc::clone(&self.clock), Arc::clone(&self.secrets), Arc::clone(&self.children))
+    }
+
+    /// An engine that can act on the world.
+    #[must_use]
+    pub fn live_engine(&self) -> Engine {
+        let host = LiveHost::new(self.reader(), crate::ops::context::Writer::new(Arc::clone(&self.children)));
+        Engine::new(Host::Full(Arc::new(host)), Arc::clone(&self.clock), self.store(), Arc::clone(&self.redactor))
+    }
+
+    /// An engine that can only look, over a store of its own in memory.
+    #[must_use]
+    pub fn plan_engine(&self, store: Arc<dyn Store>) -> Engine {
+        let host = Host::Reading(Arc::new(self.reader()));
+        Engine::new(host, Arc::clone(&self.clock), store, Arc::clone(&self.redactor))
+    }
+}

@@ -52,15 +52,18 @@ fn inherited() -> Vec<RawFd> {
     let Ok(entries) = std::fs::read_dir("/proc/self/fd") else {
         return Vec::new();
     };
-    entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).filter(|&fd| fd > 2).collect()
+    let listed: Vec<RawFd> = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect();
+    // The listing itself had a file open, which is closed by now.
+    let is_open = |fd: &RawFd| Path::new(&format!("/proc/self/fd/{fd}")).symlink_metadata().is_ok();
+    listed.into_iter().filter(|&fd| fd > 2).filter(is_open).collect()
 }
 
 /// Runs as supervisor, and says with what exit code to end. To be called before anything else.
 #[must_use]
 pub fn main() -> i32 {
     for fd in inherited() {
-        // SAFETY: called before anything else, so that nothing in this process owns a file beyond the standard streams. The
-        // one file that the listing itself had open is closed already; closing it again fails without harm.
+        // SAFETY: called before anything else, so that nothing in this process owns a file beyond the standard streams, and the
+        // number was just seen to be open.
         unsafe { rustix::io::close(fd) };
     }
     if rustix::process::setsid().is_err() {

@@ -13,14 +13,7 @@ use crate::model::span::{Span, Spanned};
 use crate::ops::OpEntry;
 use crate::playbook::types::{Body, Playbook, Step, Template, TextPart};
 
-/// A module that a playbook imports, directly or through another.
-#[derive(Clone, Debug)]
-pub struct ModuleSource {
-    /// As imported: `stdlib/pg`, `lib/mine`.
-    pub path: String,
-    /// Its text.
-    pub text: String,
-}
+pub use crate::playbook::bundle::ModuleSource;
 
 /// What expressions and scripts see.
 #[derive(Clone, Debug, Default)]

@@ -1,0 +1,220 @@
+//! Begins runs and takes up those that others left.
+
+use std::sync::Arc;
+
+use super::{App, AppError, Session};
+use crate::engine::{Engine, Observer};
+use crate::journal::memory::MemoryStore;
+use crate::journal::run_journal::RunJournal;
+use crate::journal::{Fact, Head, Record, Store, Taken};
+use crate::model::command::{Command, Order};
+use crate::model::status::{Mode, RunStatus};
+use crate::model::{RunId, Value};
+use crate::playbook::bundle::Bundle;
+use crate::script::{Program, Scope};
+
+/// A run to begin.
+pub struct Start {
+    /// What to run.
+    pub bundle: Bundle,
+    /// Its evaluated parameters.
+    pub params: Value,
+}
+
+impl App {
+    /// Sixty random bits.
+    fn entropy() -> Result<u64, AppError> {
+        getrandom::u64().map_err(|error| AppError::System {
+            act: "get random bits",
+            source: std::io::Error::other(error.to_string()),
+        })
+    }
+
+    /// Compiles a bundle and has its declared secrets learned, so that they are redacted from the first record on.
+    ///
+    /// # Errors
+    /// When it does not compile, or a declared source is not there.
+    pub fn program(&self, bundle: &Bundle, params: &Value) -> Result<Arc<Program>, AppError> {
+        let program = Program::compile(bundle.playbook.clone(), bundle.digest.clone(), &bundle.modules)?;
+        let scope = Scope { params: params.clone(), ..Scope::default() };
+        for source in &program.playbook.secrets {
+            let from = program.template(&source.from, &scope)?;
+            let keys: Vec<String> = source.keys.iter().map(|key| key.value.clone()).collect();
+            if let Some(from) = from.as_str().filter(|from| !from.is_empty()) {
+                self.secrets.learn_source(&source.provider.value, from, &keys)?;
+            }
+        }
+        Ok(Arc::new(program))
+    }
+
+    /// Begins a run and takes it in hand.
+    ///
+    /// # Errors
+    /// When the bundle does not compile or the store cannot be written.
+    pub fn start(&self, start: &Start, observer: Arc<dyn Observer>) -> Result<Session, AppError> {
+        let program = self.program(&start.bundle, &start.params)?;
+        self.store.put_blob(&start.bundle.to_bytes())?;
+        let name = &program.playbook.name.value;
+        self.store.remember_bundle(name, &program.playbook.version.value, &program.digest, self.clock.now())?;
+        let store = self.store();
+        self.begin(&self.live_engine(), &store, program, &start.params, Mode::Live, None, &[], observer)
+    }
+
+    /// Goes through a playbook without sending any effect. Returns the records of the plan.
+    ///
+    /// # Errors
+    /// When the bundle does not compile.
+    pub fn plan(&self, start: &Start) -> Result<(Vec<Record>, Arc<Program>), AppError> {
+        let program = self.program(&start.bundle, &start.params)?;
+        let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
+        let engine = self.plan_engine(Arc::clone(&store));
+        let observer = Arc::new(crate::engine::NoObserver);
+        let session =
+            self.begin(&engine, &store, Arc::clone(&program), &start.params, Mode::Plan, None, &[], observer)?;
+        engine.run_until_idle();
+        if let Some(error) = engine.take_failure(session.run()) {
+            return Err(error.into());
+        }
+        let lines = store.load(session.run())?;
+        Ok((crate::journal::chain::read(session.run(), &lines)?, program))
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "what a run is made of; each is used once")]
+    pub(super) fn begin(
+        &self,
+        engine: &Engine,
+        store: &Arc<dyn Store>,
+        program: Arc<Program>,
+        params: &Value,
+        mode: Mode,
+        forked_from: Option<RunId>,
+        kept: &[Fact],
+        observer: Arc<dyn Observer>,
+    ) -> Result<Session, AppError> {
+        let run = RunId::from_entropy(Self::entropy()?);
+        let now = self.clock.now();
+        let head = Head {
+            run: run.clone(),
+            playbook: program.playbook.name.value.clone(),
+            version: program.playbook.version.value.clone(),
+            bundle: program.digest.clone(),
+            status: RunStatus::Running,
+            detail: String::new(),
+            started: now,
+            updated: now,
+            records: 0,
+            epoch: 0,
+            holder: None,
+        };
+        let mut journal = RunJournal::create(Arc::clone(store), Arc::clone(&self.redactor), &head)?;
+        let first = Fact::RunStarted {
+            format: crate::journal::record::FORMAT,
+            run: run.clone(),
+            playbook: head.playbook,
+            version: head.version,
+            bundle: head.bundle,
+            mode,
+            params: params.clone(),
+            by: self.settings.actor.clone(),
+            seed: Self::entropy()?,
+            engine: env!("CARGO_PKG_VERSION").to_owned(),
+            forked_from,
+        };
+        let mut records = Vec::new();
+        if !kept.is_empty() {
+            records.push(journal.push(first.clone(), now));
+            records.extend(kept.iter().map(|fact| journal.push(fact.clone(), now)));
+            records.iter().for_each(|record| observer.record(&run, record));
+        }
+        let first = kept.is_empty().then_some(first);
+        let run = engine.adopt(program, journal, &records, first, observer)?;
+        Ok(Session { engine: engine.clone(), run })
+    }
+
+    /// The bundle a run is pinned to.
+    ///
+    /// # Errors
+    /// When it is not in the store, or cannot be read by this program.
+    pub fn bundle_of(&self, run: &RunId) -> Result<Bundle, AppError> {
+        let head = self.store.head(run)?;
+        let wrong = |what: String| AppError::Bundle { run: run.clone(), digest: head.bundle.clone(), what };
+        let bytes = self.store.blob(&head.bundle).map_err(|error| wrong(error.to_string()))?;
+        Bundle::from_bytes(&bytes).map_err(|error| wrong(error.to_string()))
+    }
+
+    /// The records of a run, their chain verified.
+    ///
+    /// # Errors
+    /// When they are not what was written.
+    pub fn records(&self, run: &RunId) -> Result<Vec<Record>, AppError> {
+        let lines = self.store.load(run)?;
+        Ok(crate::journal::chain::read(run, &lines)?)
+    }
+
+    /// Takes up a run that nobody holds. A holder that was stopped past its lease is killed first, so that it cannot send what
+    /// it was about to send.
+    ///
+    /// # Errors
+    /// [`AppError::Held`] when somebody alive holds it, [`AppError::Over`] when it has ended.
+    pub fn take(&self, run: &RunId, observer: Arc<dyn Observer>) -> Result<Session, AppError> {
+        let head = self.store.head(run)?;
+        if head.status.is_terminal() {
+            return Err(AppError::Over { run: run.clone(), status: head.status.as_str() });
+        }
+        let bundle = self.bundle_of(run)?;
+        let epoch = self.lease(run)?;
+        match self.resume(run, epoch, &bundle, observer) {
+            Ok(session) => Ok(session),
+            Err(error) => {
+                self.store.release(run, epoch)?;
+                Err(error)
+            }
+        }
+    }
+
+    fn lease(&self, run: &RunId) -> Result<u64, AppError> {
+        for _ in 0..2 {
+            match self.store.take(run)? {
+                Taken::Yes { epoch } => return Ok(epoch),
+                Taken::HeldBy(holder) => return Err(AppError::Held { run: run.clone(), holder: Box::new(holder) }),
+                Taken::Stale(holder) => self.store.kill_stale(&holder)?,
+            }
+        }
+        Err(crate::journal::StoreError::NoSuchRun(format!("{run} (its holder comes and goes)")).into())
+    }
+
+    fn resume(
+        &self,
+        run: &RunId,
+        epoch: u64,
+        bundle: &Bundle,
+        observer: Arc<dyn Observer>,
+    ) -> Result<Session, AppError> {
+        let (journal, records) = RunJournal::open(self.store(), Arc::clone(&self.redactor), run.clone(), epoch)?;
+        let params = match records.first().map(|record| &record.fact) {
+            Some(Fact::RunStarted { params, .. }) => params.clone(),
+            _ => Value::Null,
+        };
+        let program = self.program(bundle, &params)?;
+        records.iter().for_each(|record| observer.record(run, record));
+        let engine = self.live_engine();
+        let run = engine.adopt(program, journal, &records, None, observer)?;
+        Ok(Session { engine, run })
+    }
+
+    /// Says something to a run, durably. Whoever holds it will hear it.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    pub fn say(&self, run: &RunId, what: Order) -> Result<i64, AppError> {
+        Ok(self.store.post(run, &Command { by: self.settings.actor.clone(), what })?)
+    }
+
+    /// Kills the children that a killed run left behind; how many there were.
+    ///
+    /// # Errors
+    /// When their statuses cannot be read.
+    pub fn kill_children(&self, run: &RunId) -> Result<usize, AppError> {
+        Ok(self.children.kill_all(&format!("m-{run}-"))?)
+    }
+}

@@ -1,0 +1,96 @@
+//! A plan for reading in a terminal.
+
+use super::{Label, Plan, PlannedCall};
+use crate::model::Value;
+use crate::model::secret::is_handle;
+
+/// How wide an argument may be.
+const ARGUMENT: usize = 60;
+
+/// The plan as text, a line a call.
+#[must_use]
+pub fn render(plan: &Plan) -> String {
+    let mut text = format!("plan of {} {} (bundle {})\n", plan.playbook, plan.version, short(&plan.bundle));
+    for (name, identity) in &plan.targets {
+        text.push_str(&format!("  works on {name} ({identity})\n"));
+    }
+    for step in &plan.steps {
+        let title = if step.title.is_empty() { String::new() } else { format!("  {}", step.title) };
+        text.push_str(&format!("\n{}{title}\n", step.step));
+        if let Some(approval) = &step.approval {
+            text.push_str(&format!("  ! waits for approval: {approval}\n"));
+        }
+        if let Some(reason) = &step.point_of_no_return {
+            text.push_str(&format!("  ! point of no return: {}\n", reason.trim()));
+        }
+        if step.manual {
+            text.push_str("  ! done by hand\n");
+        }
+        for call in &step.calls {
+            text.push_str(&line(call, step.own_rollback));
+        }
+        if step.outcome != "runs" {
+            text.push_str(&format!("  {}\n", step.outcome));
+        }
+    }
+    let standing = plan
+        .steps
+        .iter()
+        .filter(|step| !step.own_rollback)
+        .flat_map(|step| &step.calls)
+        .filter(|call| call.undo.as_deref().is_some_and(|undo| undo.starts_with("cannot")));
+    let standing: Vec<&str> = standing.map(|call| call.op.as_str()).collect();
+    text.push_str(&format!("\n{} effects, coverage {}%", plan.effects, plan.coverage));
+    if standing.is_empty() {
+        text.push_str("; a rollback would leave nothing behind\n");
+    } else {
+        text.push_str(&format!("; a rollback would leave {} standing: {}\n", standing.len(), standing.join(", ")));
+    }
+    text.push_str("Nothing was changed.\n");
+    text
+}
+
+fn line(call: &PlannedCall, own_rollback: bool) -> String {
+    let mark = if call.writes { '+' } else { ' ' };
+    let label = match call.label {
+        Label::Exact => "exact",
+        Label::Predicted => "predicted",
+        Label::Unknown => "unknown",
+        Label::Opaque => "opaque",
+    };
+    let mut text = format!("  {mark} {label:<9} {:<22} {}\n", call.op, arguments(&call.args));
+    if let Some(refused) = &call.refused {
+        text.push_str(&format!("              refused: {refused}\n"));
+    }
+    if let Some(undo) = call.undo.as_ref().filter(|_| call.writes) {
+        let undo = if own_rollback { "undone by the step's own rollback" } else { undo };
+        text.push_str(&format!("              {undo}\n"));
+    }
+    text
+}
+
+fn arguments(args: &Value) -> String {
+    let Some(fields) = args.as_object() else { return String::new() };
+    let shown: Vec<String> = fields
+        .iter()
+        .filter(|(_, value)| !value.is_null())
+        .map(|(name, value)| {
+            let value = if is_handle(value) {
+                "(secret)".to_owned()
+            } else if let Some(why) = value.get(crate::ops::spec::UNKNOWN_KEY).and_then(Value::as_str) {
+                format!("(known after: {why})")
+            } else {
+                value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+            };
+            let line = value.lines().next().unwrap_or("").to_owned();
+            let cut: String = line.chars().take(ARGUMENT).collect();
+            let more = if cut.len() < value.len() { "…" } else { "" };
+            format!("{name}={cut}{more}")
+        })
+        .collect();
+    shown.join(" ")
+}
+
+fn short(digest: &str) -> &str {
+    digest.get(..12).unwrap_or(digest)
+}

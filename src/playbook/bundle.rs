@@ -1,0 +1,318 @@
+//! A bundle: everything that decides what a playbook does, under one digest.
+
+use std::collections::BTreeMap;
+use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::diagnostic::{Collector, Diagnostic, has_errors};
+use super::types::Playbook;
+use super::{load, shipped, stdlib, yaml};
+use crate::model::span::{Source, Span, Spanned};
+
+/// The file every playbook has.
+pub const MAIN: &str = "playbook.yaml";
+/// Bytes in one module.
+const MAX_MODULE: usize = 512 << 10;
+/// Modules in one bundle.
+const MAX_MODULES: usize = 64;
+
+/// A module that a playbook imports, directly or through another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ModuleSource {
+    /// As imported: `stdlib/pg`, `lib/mine`.
+    pub path: String,
+    /// Its text.
+    pub text: String,
+}
+
+/// What is stored under the digest.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Stored {
+    bundle: u32,
+    files: BTreeMap<String, String>,
+}
+
+/// Everything that decides what a playbook does.
+#[derive(Clone, Debug)]
+pub struct Bundle {
+    /// The playbook.
+    pub playbook: Playbook,
+    /// SHA-256 of [`Bundle::to_bytes`], in hex.
+    pub digest: String,
+    /// Its modules, each after those it imports.
+    pub modules: Vec<ModuleSource>,
+    /// The texts that spans point into; 0 is the playbook, then the modules in order.
+    pub sources: Vec<Source>,
+    files: BTreeMap<String, String>,
+}
+
+/// Why there is no bundle.
+#[derive(Debug, thiserror::Error)]
+pub enum BundleError {
+    /// Nothing of that name.
+    #[error("there is no playbook `{name}`: no folder {name} with a {MAIN}, none in ./playbooks, none shipped")]
+    NotFound { name: String, likely: Option<String> },
+    /// A file.
+    #[error("cannot read {path}: {source}")]
+    Read { path: String, source: std::io::Error },
+    /// What it says does not stand up to the checks.
+    #[error("the playbook is not valid")]
+    Invalid { diagnostics: Vec<Diagnostic>, sources: Vec<Source> },
+    /// Stored bytes that are no bundle of a format this program reads.
+    #[error("these bytes are no bundle: {0}")]
+    Stored(String),
+}
+
+/// Where the files of a playbook come from.
+enum Origin {
+    Folder(PathBuf),
+    Shipped(&'static str),
+    Stored(BTreeMap<String, String>),
+}
+
+impl Origin {
+    /// The bytes of a file of the playbook; `None` when there is none.
+    fn read(&self, name: &str) -> Result<Option<Vec<u8>>, BundleError> {
+        match self {
+            Self::Stored(files) => Ok(files.get(name).map(|text| text.clone().into_bytes())),
+            Self::Shipped(playbook) => Ok(shipped::file(playbook, name).map(|text| text.as_bytes().to_vec())),
+            Self::Folder(folder) => {
+                let path = folder.join(name);
+                // One byte more than is allowed tells that it is too large without reading a disk full of it.
+                match std::fs::File::open(&path) {
+                    Ok(file) => {
+                        let mut bytes = Vec::new();
+                        std::io::Read::read_to_end(
+                            &mut std::io::Read::take(file, yaml::MAX_FILE as u64 + 1),
+                            &mut bytes,
+                        )
+                        .map_err(|source| BundleError::Read { path: path.display().to_string(), source })?;
+                        Ok(Some(bytes))
+                    }
+                    Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+                    Err(source) => Err(BundleError::Read { path: path.display().to_string(), source }),
+                }
+            }
+        }
+    }
+
+    fn shown(&self, name: &str) -> String {
+        match self {
+            Self::Folder(folder) => folder.join(name).display().to_string(),
+            Self::Shipped(playbook) => format!("{playbook}/{name}"),
+            Self::Stored(_) => name.to_owned(),
+        }
+    }
+}
+
+impl Bundle {
+    /// Loads a playbook named by a folder, by a name in `./playbooks`, or by the name of a shipped one.
+    ///
+    /// # Errors
+    /// When there is none, a file cannot be read, or its form is wrong: then with everything that is wrong.
+    pub fn load(name: &str) -> Result<Self, BundleError> {
+        Self::from_origin(&find(name)?)
+    }
+
+    /// Reads a bundle back that [`Bundle::to_bytes`] wrote.
+    ///
+    /// # Errors
+    /// When the bytes are none, or the playbook in them is not valid to this program.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, BundleError> {
+        let stored: Stored = serde_json::from_slice(bytes).map_err(|error| BundleError::Stored(error.to_string()))?;
+        if stored.bundle != 1 {
+            return Err(BundleError::Stored(format!("they are of format {}, this program reads 1", stored.bundle)));
+        }
+        Self::from_origin(&Origin::Stored(stored.files))
+    }
+
+    /// The canonical bytes: the same files give the same bytes.
+    #[must_use]
+    pub fn to_bytes(&self) -> Vec<u8> {
+        canonical(&self.files)
+    }
+
+    /// The files by name: `playbook.yaml`, modules as `stdlib/pg.rhai`.
+    #[must_use]
+    pub fn files(&self) -> &BTreeMap<String, String> {
+        &self.files
+    }
+
+    fn from_origin(origin: &Origin) -> Result<Self, BundleError> {
+        let mut collector = Collector::default();
+        let bytes =
+            origin.read(MAIN)?.ok_or_else(|| BundleError::NotFound { name: origin.shown(MAIN), likely: None })?;
+        let text: Arc<str> = String::from_utf8_lossy(&bytes).into();
+        let mut sources = vec![Source { name: origin.shown(MAIN), text: Arc::clone(&text) }];
+        let Some(tree) = yaml::parse(&bytes, 0, &mut collector) else {
+            return Err(BundleError::Invalid { diagnostics: collector.finish(), sources });
+        };
+        let playbook = load::read(&tree, &text, &mut collector);
+        let mut files = BTreeMap::from([(MAIN.to_owned(), text.to_string())]);
+        let mut gathering = Gathering {
+            origin,
+            collector: &mut collector,
+            sources: &mut sources,
+            files: &mut files,
+            modules: Vec::new(),
+            open: Vec::new(),
+        };
+        for import in &playbook.imports {
+            gathering.module(import)?;
+        }
+        let modules = gathering.modules;
+        let diagnostics = collector.finish();
+        if has_errors(&diagnostics) {
+            return Err(BundleError::Invalid { diagnostics, sources });
+        }
+        let digest = hex(&Sha256::digest(canonical(&files)));
+        Ok(Self { playbook, digest, modules, sources, files })
+    }
+}
+
+/// Modules, each after those it imports.
+struct Gathering<'g> {
+    origin: &'g Origin,
+    collector: &'g mut Collector,
+    sources: &'g mut Vec<Source>,
+    files: &'g mut BTreeMap<String, String>,
+    modules: Vec<ModuleSource>,
+    open: Vec<String>,
+}
+
+impl Gathering<'_> {
+    fn module(&mut self, import: &Spanned<String>) -> Result<(), BundleError> {
+        let path = import.value.as_str();
+        if self.modules.iter().any(|module| module.path == path) {
+            return Ok(());
+        }
+        if self.open.iter().any(|open| open == path) {
+            let circle = [self.open.as_slice(), &[path.to_owned()]].concat().join(" → ");
+            self.collector.push(Diagnostic::error(
+                "import-cycle",
+                import.span,
+                format!("modules import each other: {circle}"),
+            ));
+            return Ok(());
+        }
+        let inside = !path.is_empty()
+            && Path::new(path).components().all(|part| matches!(part, Component::Normal(_)))
+            && !path.contains('\\');
+        if !inside {
+            let message = format!("`{path}` leads out of the playbook's folder");
+            self.collector.push(
+                Diagnostic::error("import-path", import.span, message)
+                    .hint("import modules of the folder, or of `stdlib/`"),
+            );
+            return Ok(());
+        }
+        if self.modules.len() + self.open.len() >= MAX_MODULES {
+            self.collector.push(Diagnostic::error(
+                "too-many-modules",
+                import.span,
+                format!("more than {MAX_MODULES} modules"),
+            ));
+            return Ok(());
+        }
+        let file = format!("{path}.rhai");
+        let found = match (self.origin, path.strip_prefix("stdlib/")) {
+            // A run keeps the standard library it began with.
+            (Origin::Stored(_), _) | (_, None) => self.origin.read(&file)?,
+            (_, Some(name)) => stdlib::module(name).map(|text| text.as_bytes().to_vec()),
+        };
+        let Some(bytes) = found else {
+            let known: Vec<String> = stdlib::names().map(|name| format!("stdlib/{name}")).collect();
+            let message = format!("there is no module `{path}`");
+            self.collector.push(
+                Diagnostic::error("no-module", import.span, message).likely(path, known.iter().map(String::as_str)),
+            );
+            return Ok(());
+        };
+        let text = match String::from_utf8(bytes) {
+            Ok(text) if text.len() <= MAX_MODULE => text,
+            Ok(_) => {
+                self.collector.push(Diagnostic::error(
+                    "too-large",
+                    import.span,
+                    format!("module `{path}` has more than {MAX_MODULE} bytes"),
+                ));
+                return Ok(());
+            }
+            Err(_) => {
+                self.collector.push(Diagnostic::error(
+                    "not-utf8",
+                    import.span,
+                    format!("module `{path}` is not UTF-8"),
+                ));
+                return Ok(());
+            }
+        };
+        let name = if path.starts_with("stdlib/") { file.clone() } else { self.origin.shown(&file) };
+        let number = u16::try_from(self.sources.len()).unwrap_or(u16::MAX);
+        self.sources.push(Source { name, text: text.as_str().into() });
+        self.files.insert(file, text.clone());
+        self.open.push(path.to_owned());
+        for inner in imports_of(&text, number) {
+            self.module(&inner)?;
+        }
+        self.open.pop();
+        self.modules.push(ModuleSource { path: path.to_owned(), text });
+        Ok(())
+    }
+}
+
+/// The modules a module imports: lines `import "stdlib/x" as x;` at its top, before anything but comments.
+fn imports_of(text: &str, source: u16) -> Vec<Spanned<String>> {
+    let mut found = Vec::new();
+    let mut at = 0;
+    for line in text.split_inclusive('\n') {
+        let trimmed = line.trim();
+        if let Some(rest) = trimmed.strip_prefix("import ") {
+            if let Some(path) = rest.trim_start().strip_prefix('"').and_then(|rest| rest.split('"').next()) {
+                let from = at + line.find(path).unwrap_or(0);
+                found.push(Spanned::new(path.to_owned(), Span::new(source, from, from + path.len())));
+            }
+        } else if !trimmed.is_empty() && !trimmed.starts_with("//") {
+            break;
+        }
+        at += line.len();
+    }
+    found
+}
+
+fn find(name: &str) -> Result<Origin, BundleError> {
+    let given = Path::new(name);
+    let folder = if given.file_name().is_some_and(|file| file == MAIN) {
+        given.parent().unwrap_or(given).to_owned()
+    } else {
+        given.to_owned()
+    };
+    if folder.join(MAIN).is_file() {
+        return Ok(Origin::Folder(folder));
+    }
+    let plain = given.components().count() == 1;
+    let local = Path::new("playbooks").join(name);
+    if plain && local.join(MAIN).is_file() {
+        return Ok(Origin::Folder(local));
+    }
+    if let (true, Some(name)) = (plain, shipped::name(name)) {
+        return Ok(Origin::Shipped(name));
+    }
+    let likely = super::diagnostic::likely(name, shipped::names()).map(str::to_owned);
+    Err(BundleError::NotFound { name: name.to_owned(), likely })
+}
+
+fn canonical(files: &BTreeMap<String, String>) -> Vec<u8> {
+    let stored = Stored { bundle: 1, files: files.clone() };
+    serde_json::to_vec(&stored).expect("texts under texts always become JSON")
+}
+
+/// Bytes as lower-case hex.
+#[must_use]
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

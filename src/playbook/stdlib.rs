@@ -1,0 +1,21 @@
+//! The standard library's modules, as they stand in the binary.
+
+/// Name and text of each module of `/stdlib`.
+const MODULES: &[(&str, &str)] = &[
+    ("backup", include_str!("../../stdlib/backup.rhai")),
+    ("calendar", include_str!("../../stdlib/calendar.rhai")),
+    ("omnichat", include_str!("../../stdlib/omnichat.rhai")),
+    ("pg", include_str!("../../stdlib/pg.rhai")),
+    ("words", include_str!("../../stdlib/words.rhai")),
+];
+
+/// The text of a module: `pg` for `stdlib/pg`.
+#[must_use]
+pub fn module(name: &str) -> Option<&'static str> {
+    MODULES.iter().find(|(other, _)| *other == name).map(|(_, text)| *text)
+}
+
+/// The names of all modules.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    MODULES.iter().map(|(name, _)| *name)
+}
