@@ -1,0 +1,63 @@
+#!/usr/bin/env bash
+# Makes the image of the test deployment: Debian with PostgreSQL 15. Nothing is pulled from a registry of images; Debian's
+# packages are enough. Quick when the image is there or cached; about a minute otherwise.
+#
+#   setup.sh          makes the image if it is missing
+#   setup.sh --check  exits 0 if containers can run here and the image is there
+set -euo pipefail
+. "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
+
+digest=$(cat "$here/image/Containerfile" "$here/image/entrypoint.sh" | sha256sum | cut -c1-12)
+label=muster.test.digest
+archive=$MUSTER_TEST_CACHE/postgres-15.tar
+
+say() { printf 'fixture: %s\n' "$*" >&2; }
+
+ready() {
+    command -v podman >/dev/null &&
+        [ "$(podman image inspect -f "{{index .Labels \"$label\"}}" "$MUSTER_TEST_IMAGE" 2>/dev/null)" = "$digest" ]
+}
+
+if [ "${1:-}" = --check ]; then ready; exit; fi
+mkdir -p "$MUSTER_TEST_CACHE"
+exec 9>"$MUSTER_TEST_CACHE/lock"
+flock 9
+if ready; then exit 0; fi
+
+missing=()
+command -v podman >/dev/null || missing+=(podman)
+command -v runc >/dev/null || missing+=(runc)
+command -v make >/dev/null || missing+=(make)
+need() {
+    [ "$#" -eq 0 ] && return
+    if [ "$(id -u)" != 0 ]; then
+        say "$* missing; install with: apt-get install $*"
+        exit 1
+    fi
+    say "installing $*"
+    { apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "$@"; } >&2
+}
+need "${missing[@]}"
+
+if [ -s "$archive" ]; then
+    say "loading the cached image"
+    podman load -q -i "$archive" >/dev/null || rm -f "$archive"
+    if ready; then exit 0; fi
+fi
+
+# The mirror that this host uses itself, so that a host behind a mirror of its own works too.
+mirror=$(cat /etc/apt/sources.list /etc/apt/sources.list.d/*.list /etc/apt/sources.list.d/*.sources 2>/dev/null |
+    sed -nE 's/^deb (\[[^]]*\] )?(https?:\/\/[^ ]*debian\/?) .*/\2/p; s/^URIs: *(https?:\/\/[^ ]*debian\/?)( .*)?$/\1/p' | head -n 1 || true)
+mirror=${mirror:-http://deb.debian.org/debian}
+
+command -v debootstrap >/dev/null || need debootstrap
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+say "making the base image from $mirror"
+debootstrap --variant=minbase bookworm "$work/root" "$mirror" >"$work/log" 2>&1 || { tail "$work/log" >&2; exit 1; }
+tar -C "$work/root" -c . | podman import -q - localhost/muster-test/base:bookworm >/dev/null
+say "adding PostgreSQL"
+podman build -q --network host --isolation chroot --label "$label=$digest" -t "$MUSTER_TEST_IMAGE" "$here/image" >/dev/null
+podman save -q -o "$archive.new" "$MUSTER_TEST_IMAGE"
+mv "$archive.new" "$archive"
+say "ready"
