@@ -233,7 +233,7 @@ fn a_command_leaves_the_inbox_with_the_records_that_answer_it(pair: Pair) {
     let command = |what| Command { by: Actor { name: "bob@host".into() }, what };
     let first = pair.theirs.post(&run, &command(noted.clone())).expect("posted");
     let second = pair.theirs.post(&run, &command(Order::Kill)).expect("posted");
-    assert_eq!(pair.ours.inbox_runs().expect("asked"), [run.clone()]);
+    assert_eq!(pair.ours.inbox_runs().expect("asked"), std::slice::from_ref(&run));
     assert_eq!(pair.theirs.inbox_runs().expect("asked"), [], "they hold nothing");
     let both = [(first, command(noted.clone())), (second, command(Order::Kill))];
     assert_eq!(pair.ours.inbox(&run).expect("read"), both);

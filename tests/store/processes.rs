@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command as Process, Stdio};
 
-use muster::journal::{RunJournal, Store, Taken};
+use muster::journal::{RunJournal, Taken};
 use muster::model::command::{Command, Order};
 use rustix::process::{Pid, Signal, kill_process};
 
