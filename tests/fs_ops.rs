@@ -315,6 +315,19 @@ fn a_hostile_archive_does_not_leave_its_folder() {
 }
 
 #[test]
+fn a_copy_whose_time_is_over_leaves_nothing() {
+    let folder = Folder::new();
+    let from = folder.file("from", "abc");
+    let mut request =
+        folder.world.ready("fs.copy", json!({ "from": from, "to": folder.path("to") }), "m-late").unwrap();
+    request.deadline = Some(muster::model::Timestamp::UNIX_EPOCH);
+    let error = folder.world.host.send(&request).unwrap_err();
+    assert!(error.message.contains("in time"), "{error}");
+    assert_eq!(folder.names(), ["from"]);
+    assert_eq!(folder.world.host.probe(&request).unwrap(), muster::ops::Probe::NotDone);
+}
+
+#[test]
 fn a_plan_is_told_what_a_write_would_do() {
     use muster::ops::spec::{Backend, Predicted};
     let folder = Folder::new();

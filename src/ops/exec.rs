@@ -72,6 +72,7 @@ impl Operation for ReadProgram {
 
 impl Read for ReadProgram {
     fn read(context: &ReadContext<'_>, args: ReadArgs) -> Result<Printed, OpError> {
+        check_folder(args.cwd.as_deref())?;
         let captured = context.run_read(&ReadCommand {
             argv: args.argv,
             env: reveal_all(&args.env, context.secrets)?,
@@ -207,6 +208,7 @@ impl Write for Run {
     const UNDO_DOC: &'static str = "none: nobody knows what it did; give the step a `rollback:`";
 
     fn before(_: &ReadContext<'_>, args: &RunArgs) -> Result<Value, OpError> {
+        check_folder(args.cwd.as_deref())?;
         check_streams(args.stdin_file.as_deref(), args.stdout_file.as_deref(), args.replace)?;
         Ok(json!({}))
     }
@@ -247,12 +249,15 @@ impl Write for Run {
     }
 }
 
+/// Refuses a working folder that would depend on where muster runs.
+fn check_folder(cwd: Option<&str>) -> Result<(), OpError> {
+    cwd.map_or(Ok(()), |cwd| super::files::absolute(cwd).map(|_| ()))
+}
+
 /// Refuses streams that cannot be: a missing input, an output that would replace something it may not.
 pub(super) fn check_streams(stdin: Option<&str>, stdout: Option<&str>, replace: bool) -> Result<(), OpError> {
     for path in [stdin, stdout].into_iter().flatten() {
-        if !Path::new(path).is_absolute() {
-            return Err(OpError::refused(format!("cannot use {path}: paths are absolute here")));
-        }
+        super::files::absolute(path)?;
     }
     if let Some(path) = stdin
         && !Path::new(path).is_file()

@@ -8,6 +8,9 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use sha2::{Digest, Sha256};
 
+use super::context::ReadContext;
+use crate::clock::Clock;
+use crate::model::Timestamp;
 use crate::model::fault::OpError;
 
 /// How much is read or written at once.
@@ -209,6 +212,44 @@ pub(super) fn digest_file(path: &Path) -> io::Result<Digested> {
 /// Digests bytes.
 pub(super) fn digest_bytes(bytes: &[u8]) -> Digested {
     Digested { bytes: bytes.len() as u64, sha256: hex(&Sha256::digest(bytes)) }
+}
+
+/// A stream that breaks off when the call's time is over.
+pub(super) struct Timed<'c, S> {
+    inner: S,
+    deadline: Option<Timestamp>,
+    clock: &'c dyn Clock,
+}
+
+impl<'c, S> Timed<'c, S> {
+    pub(super) fn new(inner: S, context: &ReadContext<'c>) -> Self {
+        Self { inner, deadline: context.deadline, clock: context.clock }
+    }
+
+    fn check(&self) -> io::Result<()> {
+        if self.deadline.is_some_and(|deadline| self.clock.now() >= deadline) {
+            return Err(io::Error::new(io::ErrorKind::TimedOut, "it did not end in time"));
+        }
+        Ok(())
+    }
+}
+
+impl<S: Read> Read for Timed<'_, S> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        self.check()?;
+        self.inner.read(into)
+    }
+}
+
+impl<S: Write> Write for Timed<'_, S> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.check()?;
+        self.inner.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.inner.flush()
+    }
 }
 
 /// A writer that digests what passes through.

@@ -1,5 +1,6 @@
 //! Making and reading archives.
 
+use std::io::BufWriter;
 use std::path::Path;
 
 use schemars::JsonSchema;
@@ -12,7 +13,7 @@ use super::{placement, tarball};
 use crate::model::Value;
 use crate::model::fault::OpError;
 use crate::ops::context::{ReadContext, WriteContext};
-use crate::ops::files::{DigestingWriter, absolute, cannot};
+use crate::ops::files::{DigestingWriter, Timed, absolute, cannot};
 use crate::ops::spec::{Effect, Found, Operation, Predicted, Read, Repeat, Send, Undo, Write, unknown};
 
 /// `fs.tar_list`.
@@ -135,7 +136,7 @@ impl Write for Archive {
         if to.starts_with(from) {
             return Err(refused("the archive would be inside of it").with_hint("choose a path elsewhere for `to`"));
         }
-        let mut bytes = meta.is_file().then_some(meta.len()).unwrap_or_default();
+        let mut bytes = if meta.is_file() { meta.len() } else { 0 };
         if meta.is_dir() {
             walk(from, &mut |_, _, meta| {
                 bytes += if meta.is_file() { meta.len() } else { 0 };
@@ -149,7 +150,8 @@ impl Write for Archive {
     fn send(context: &WriteContext<'_>, args: ArchiveArgs) -> Result<Send<Archived>, OpError> {
         let (from, to) = (absolute(&args.from)?, absolute(&args.to)?);
         let mark = placement::put(context, to, None, |file| {
-            let mut digesting = DigestingWriter::new(std::io::BufWriter::with_capacity(256 << 10, file));
+            let mut digesting =
+                DigestingWriter::new(BufWriter::with_capacity(256 << 10, Timed::new(file, &context.read)));
             let entries = tarball::pack(from, &args.exclude, &mut digesting)?;
             Ok((digesting.finish().map_err(|e| cannot("write", to, &e))?, entries))
         })?;

@@ -11,7 +11,8 @@ use tar::{Archive, Builder, Entry, EntryType, Header};
 use super::look::{Kind, walk};
 use crate::model::fault::OpError;
 use crate::model::glob;
-use crate::ops::files::{cannot, kill_point};
+use crate::ops::context::ReadContext;
+use crate::ops::files::{Timed, cannot, kill_point};
 
 const BLOCK: u64 = 512;
 
@@ -151,7 +152,7 @@ pub(super) struct Unpacked {
 
 /// Unpacks into a folder that is there and empty. Refuses entries that would be outside of it, links that lead out of it, and
 /// devices. Owners are kept if we may set them.
-pub(super) fn unpack(path: &Path, to: &Path) -> Result<Unpacked, OpError> {
+pub(super) fn unpack(context: &ReadContext<'_>, path: &Path, to: &Path) -> Result<Unpacked, OpError> {
     let mut unpacked = Unpacked { entries: 0, bytes: 0 };
     let may_chown = rustix::process::geteuid().is_root();
     // Modes and times of folders are set at last: a read-only folder could not be filled, and filling changes its time.
@@ -192,7 +193,8 @@ pub(super) fn unpack(path: &Path, to: &Path) -> Result<Unpacked, OpError> {
                 std::fs::hard_link(to.join(link), &target).map_err(failed)?;
             }
             EntryType::Regular | EntryType::Continuous => {
-                unpacked.bytes += unpack_file(entry, &header, &target, may_chown).map_err(failed)?;
+                unpacked.bytes +=
+                    unpack_file(&mut Timed::new(entry, context), &header, &target, may_chown).map_err(failed)?;
             }
             _ => return Err(refused("is neither a file nor a folder nor a link")),
         }

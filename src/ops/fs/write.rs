@@ -14,7 +14,7 @@ use super::placement::{self, Filled};
 use crate::model::Value;
 use crate::model::fault::OpError;
 use crate::ops::context::{ReadContext, WriteContext};
-use crate::ops::files::{Digested, absolute, cannot, copy_digesting, digest_bytes};
+use crate::ops::files::{Digested, Timed, absolute, cannot, copy_digesting, digest_bytes};
 use crate::ops::spec::{Effect, Found, Operation, Predicted, Repeat, Send, Undo, Write, unknown};
 
 const PROBE_DOC: &str =
@@ -266,7 +266,8 @@ impl Write for Copy {
         let (from, to) = (absolute(&args.from)?, absolute(&args.to)?);
         must_be_file(from)?;
         let mark = placement::put(context, to, mode_of(args.mode.as_deref())?, |file| {
-            let mut source = File::open(from).map_err(|e| cannot("read", from, &e))?;
+            let source = File::open(from).map_err(|e| cannot("read", from, &e))?;
+            let mut source = Timed::new(source, &context.read);
             let copied = copy_digesting(&mut source, file);
             Ok((copied.map_err(|e| cannot(&format!("copy {} to", from.display()), to, &e))?, 0))
         })?;
