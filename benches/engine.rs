@@ -248,7 +248,7 @@ fn many_runs(path: &Path) -> f64 {
 
 /// Milliseconds from a store on disk to a run that stands where it stopped, 10,000 calls into its script.
 fn resume(path: &Path) -> f64 {
-    let program = program(&format!("{} host::time::sleep(\"30d\");", effects(CALLS)));
+    let program = program(&format!("{}; host::time::sleep(\"30d\");", effects(CALLS)));
     let store = sqlite(path);
     let first = engine(&store);
     let run = begin(&first, &store, &program, 1);
