@@ -1,7 +1,20 @@
 //! The playbooks that stand in the binary, so that `muster run omnichat-restore` works on a machine with nothing else.
 
 /// Playbook, file and text of each file of `/playbooks`.
-const FILES: &[(&str, &str, &str)] = &[];
+const FILES: &[(&str, &str, &str)] = &[
+    ("hello-recovery", "README.md", include_str!("../../playbooks/hello-recovery/README.md")),
+    ("hello-recovery", "playbook.yaml", include_str!("../../playbooks/hello-recovery/playbook.yaml")),
+    ("hello-recovery", "world.yaml", include_str!("../../playbooks/hello-recovery/world.yaml")),
+    ("omnichat-backup", "README.md", include_str!("../../playbooks/omnichat-backup/README.md")),
+    ("omnichat-backup", "playbook.yaml", include_str!("../../playbooks/omnichat-backup/playbook.yaml")),
+    ("omnichat-backup", "world.yaml", include_str!("../../playbooks/omnichat-backup/world.yaml")),
+    ("omnichat-restore", "README.md", include_str!("../../playbooks/omnichat-restore/README.md")),
+    ("omnichat-restore", "playbook.yaml", include_str!("../../playbooks/omnichat-restore/playbook.yaml")),
+    ("omnichat-restore", "world.yaml", include_str!("../../playbooks/omnichat-restore/world.yaml")),
+    ("omnichat-verify", "README.md", include_str!("../../playbooks/omnichat-verify/README.md")),
+    ("omnichat-verify", "playbook.yaml", include_str!("../../playbooks/omnichat-verify/playbook.yaml")),
+    ("omnichat-verify", "world.yaml", include_str!("../../playbooks/omnichat-verify/world.yaml")),
+];
 
 /// A file of a shipped playbook.
 #[must_use]
