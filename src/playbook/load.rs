@@ -355,18 +355,19 @@ impl Reader<'_> {
     }
 
     fn secret(&mut self, node: &Node) -> Option<SecretSource> {
-        let fields = self.map(node, "a secret's source", &["provider", "from", "keys"])?;
-        let provider = self.required(&fields, "provider", "a secret's source")?;
-        let provider = self.text(provider, "the provider")?;
-        let known = ["dotenv", "file", "env"];
-        if !known.contains(&provider.value.as_str()) {
-            let message = format!("there is no provider `{}` of secrets", provider.value);
-            self.collector
-                .push(Diagnostic::error("secret-source", provider.span, message).likely(&provider.value, known));
-        }
-        let from = self.required(&fields, "from", "a secret's source")?;
+        let fields = self.map(node, "a secret's source", &["dotenv", "file", "env", "keys"])?;
         let keys = self.texts(fields.get("keys"), "the keys");
-        Some(SecretSource { provider, from: self.template(from), keys })
+        let found = fields.fields.iter().find(|(key, _)| matches!(key.value.as_str(), "dotenv" | "file" | "env"));
+        match found {
+            Some((provider, from)) => {
+                Some(SecretSource { provider: (*provider).clone(), from: self.template(from), keys })
+            }
+            None => {
+                let message = "a secret's source is `dotenv: PATH`, `file: PATH` or `env: NAME`";
+                self.error("secret-source", fields.span, message);
+                None
+            }
+        }
     }
 
     /// Drills come with `muster drill`; the form is checked here already, so that a playbook written for it stays valid.
