@@ -71,18 +71,16 @@ impl Content {
                 Self::Text(text) => sha256_hex(&text.as_bytes()[..text.len().min(*bytes as usize)]),
                 other => sha256_hex(format!("the first {bytes} bytes of {}", other.sha256()).as_bytes()),
             },
-            other => sha256_hex(serde_json::to_string(&other.dated_nowhere()).unwrap_or_default().as_bytes()),
+            other => sha256_hex(serde_json::to_string(&other.plain()).unwrap_or_default().as_bytes()),
         }
     }
 
-    /// The same content without the times at which the files within were modified: the checksum of an archive must not hang
-    /// on when the sandbox was loaded.
-    fn dated_nowhere(&self) -> Self {
+    /// The same content without times and ids of the files within: the checksum of an archive must not hang on when the
+    /// sandbox was loaded.
+    fn plain(&self) -> Self {
         match self {
-            Self::Tar(tree) => Self::Tar(Box::new(tree.dated_nowhere())),
-            Self::Sealed { recipient, of } => {
-                Self::Sealed { recipient: recipient.clone(), of: Box::new(of.dated_nowhere()) }
-            }
+            Self::Tar(tree) => Self::Tar(Box::new(tree.plain())),
+            Self::Sealed { recipient, of } => Self::Sealed { recipient: recipient.clone(), of: Box::new(of.plain()) },
             other => other.clone(),
         }
     }

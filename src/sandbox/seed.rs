@@ -6,10 +6,10 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::content::{Content, sha256_hex};
-use super::postgres::{Answer, Contents, Database, DumpImage, Server};
+use super::postgres::{Answer, Contents, Database, DumpImage, Server, Table};
 use super::resources::{Command, Container, Endpoint, Image, Mount, State, Volume};
 use super::seed_file::{FileMap, FileSeed, SizeSeed};
-use super::tree::{Node, Tree, normal};
+use super::tree::{Node, Tree, join, normal};
 use super::world::World;
 use crate::model::amount::parse_duration;
 use crate::model::{Timestamp, Value};
@@ -191,7 +191,7 @@ pub struct DatabaseSeed {
     pub sessions: u32,
     /// User tables by name.
     #[serde(default)]
-    pub tables: BTreeMap<String, super::postgres::Table>,
+    pub tables: BTreeMap<String, Table>,
     /// How many large objects there are.
     #[serde(default)]
     pub large_objects: u64,
@@ -269,7 +269,7 @@ fn build_server(name: &str, seed: ServerSeed) -> Server {
     for (database_name, declared) in seed.databases {
         let owner = declared.owner.unwrap_or_else(|| superuser.to_owned());
         let mut contents = Contents {
-            tables: declared.tables,
+            tables: in_schemas(declared.tables),
             large_objects: declared.large_objects,
             extensions: declared.extensions,
             bytes: declared.size.map_or(0, |size| size.0),
@@ -288,6 +288,12 @@ fn build_server(name: &str, seed: ServerSeed) -> Server {
     }
     server.roles.extend(seed.roles);
     server
+}
+
+/// Tables without a schema are in `public`.
+fn in_schemas(tables: BTreeMap<String, Table>) -> BTreeMap<String, Table> {
+    let named = |name: String| if name.contains('.') { name } else { format!("public.{name}") };
+    tables.into_iter().map(|(name, table)| (named(name), table)).collect()
 }
 
 fn build_container(world: &mut World, name: &str, seed: ContainerSeed) -> Result<(), SeedError> {
@@ -387,7 +393,7 @@ fn build_node(fill: &mut Fill<'_>, seed: &FileSeed, at: &str, path: &str) -> Res
         return Ok(Node { modified: Some(modified), ..Node::dir(mode) });
     }
     if let Some(to) = &map.link {
-        return Ok(Node { kind: super::tree::Kind::Link(to.clone()), mode: 0o777, modified: Some(modified) });
+        return Ok(Node { modified: Some(modified), ..Node::link(to) });
     }
     let mut content = build_content(fill, map, at, path)?;
     if let Some(recipient) = &map.sealed {
@@ -416,7 +422,7 @@ fn build_content(fill: &mut Fill<'_>, map: &FileMap, at: &str, path: &str) -> Re
         });
     }
     if let Some(dump) = &map.dump {
-        let mut contents = dump.contents.clone();
+        let mut contents = Contents { tables: in_schemas(dump.contents.tables.clone()), ..dump.contents.clone() };
         contents.complete();
         return Ok(Content::Dump(Box::new(DumpImage { database: dump.database.clone(), major: dump.major, contents })));
     }
@@ -443,14 +449,17 @@ fn tar_of(fill: &Fill<'_>, of: &str, at: &str) -> Result<Content, SeedError> {
     } else if let Some(rest) = of.strip_prefix("container:") {
         let (name, path) = rest.split_once(':').ok_or_else(|| wrong(at, "write `tar_of` as container:NAME:/path"))?;
         let container = fill.world.declared.get(name).ok_or_else(|| wrong(at, format!("no container {name}")))?;
-        (&container.files, path)
+        let branch = container.files.branch(path);
+        let mut tree = Tree::default();
+        tree.graft(&join("/", super::tree::split(path).map_or("", |(_, name)| name)), &branch.copy());
+        return Ok(Content::Tar(Box::new(tree)));
     } else {
         (fill.tree, of)
     };
     if !tree.exists(path) {
         return Err(wrong(at, format!("nothing at {of} to archive")));
     }
-    Ok(Content::Tar(Box::new(tree.branch(path).below)))
+    Ok(Content::Tar(Box::new(tree.branch(path).copy().below)))
 }
 
 fn before(now: Timestamp, age: &str) -> Option<Timestamp> {

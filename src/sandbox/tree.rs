@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use super::content::Content;
 use crate::model::Timestamp;
 
-/// One entry of a tree.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// One entry of a tree. Two are equal when kind, content and mode are: not when they were written, or which file they are.
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Node {
     /// What it is.
     pub kind: Kind,
@@ -17,6 +17,22 @@ pub struct Node {
     /// When it was last written.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub modified: Option<Timestamp>,
+    /// Tells it from any other, like an inode: it stays under a rename. 0 until it is put into a tree.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub id: u64,
+    /// The key of the call that put it here, until that call is released: what the mark beside it is on a real disk.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub made_by: Option<String>,
+}
+
+fn is_zero(id: &u64) -> bool {
+    *id == 0
+}
+
+impl PartialEq for Node {
+    fn eq(&self, other: &Self) -> bool {
+        self.kind == other.kind && self.mode == other.mode
+    }
 }
 
 /// What an entry of a tree is.
@@ -35,13 +51,19 @@ impl Node {
     /// A folder.
     #[must_use]
     pub fn dir(mode: u32) -> Self {
-        Self { kind: Kind::Dir, mode, modified: None }
+        Self { kind: Kind::Dir, mode, modified: None, id: 0, made_by: None }
     }
 
     /// A file.
     #[must_use]
     pub fn file(content: Content, mode: u32, modified: Option<Timestamp>) -> Self {
-        Self { kind: Kind::File(content), mode, modified }
+        Self { kind: Kind::File(content), mode, modified, id: 0, made_by: None }
+    }
+
+    /// A symbolic link.
+    #[must_use]
+    pub fn link(to: &str) -> Self {
+        Self { kind: Kind::Link(to.to_owned()), ..Self::dir(0o777) }
     }
 
     /// `dir`, `file` or `link`.
@@ -69,6 +91,12 @@ impl Node {
         }
     }
 
+    /// The same without what belongs to one copy of it: time, id, mark.
+    #[must_use]
+    pub fn plain(&self) -> Self {
+        Self { kind: self.kind.clone(), mode: self.mode, modified: None, id: 0, made_by: None }
+    }
+
     /// Whether it is a folder.
     #[must_use]
     pub fn is_dir(&self) -> bool {
@@ -77,10 +105,30 @@ impl Node {
 }
 
 /// A tree of files by absolute path. Its root `/` is always there.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(transparent)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(from = "BTreeMap<String, Node>", into = "BTreeMap<String, Node>")]
 pub struct Tree {
     nodes: BTreeMap<String, Node>,
+    last_id: u64,
+}
+
+impl PartialEq for Tree {
+    fn eq(&self, other: &Self) -> bool {
+        self.nodes == other.nodes
+    }
+}
+
+impl From<BTreeMap<String, Node>> for Tree {
+    fn from(nodes: BTreeMap<String, Node>) -> Self {
+        let last_id = nodes.values().map(|node| node.id).max().unwrap_or(0);
+        Self { nodes, last_id }
+    }
+}
+
+impl From<Tree> for BTreeMap<String, Node> {
+    fn from(tree: Tree) -> Self {
+        tree.nodes
+    }
 }
 
 /// The path without `.`, `..`, doubled or trailing slashes; absolute, as if the root were the working directory.
@@ -178,8 +226,23 @@ impl Tree {
     pub fn put(&mut self, path: &str, node: Node) {
         if let Some((parent, _)) = split(path) {
             self.make_dirs(parent, 0o755);
-            self.nodes.insert(path.to_owned(), node);
+            self.insert(path.to_owned(), node);
         }
+    }
+
+    fn insert(&mut self, path: String, mut node: Node) {
+        if node.id == 0 {
+            self.last_id += 1;
+            node.id = self.last_id;
+        }
+        self.last_id = self.last_id.max(node.id);
+        self.nodes.insert(path, node);
+    }
+
+    /// What tells the thing at this path from any other: it stays under a rename.
+    #[must_use]
+    pub fn id_at(&self, path: &str) -> Option<String> {
+        self.nodes.get(path).map(|node| format!("sandbox:{}", node.id))
     }
 
     /// Makes a folder and those above it; the paths that were made, outermost first.
@@ -195,7 +258,7 @@ impl Tree {
         }
         made.reverse();
         for folder in &made {
-            self.nodes.insert(folder.clone(), Node::dir(mode));
+            self.insert(folder.clone(), Node::dir(mode));
         }
         made
     }
@@ -222,7 +285,7 @@ impl Tree {
             .walk(path)
             .filter_map(|(at, node)| inside(at, path).map(|rest| (rest.to_owned(), node.clone())))
             .collect();
-        Branch { root, below: Tree { nodes } }
+        Branch { root, below: Tree { nodes, last_id: self.last_id } }
     }
 
     /// Puts a branch at this path, over what is there.
@@ -231,20 +294,14 @@ impl Tree {
             self.put(path, branch.root.clone());
         }
         for (at, node) in &branch.below.nodes {
-            self.nodes.insert(join(path, at), node.clone());
+            self.insert(join(path, at), node.clone());
         }
     }
 
-    /// The same tree without modification times.
+    /// The same tree without what belongs to one copy of it: times, ids, marks.
     #[must_use]
-    pub fn dated_nowhere(&self) -> Self {
-        Self {
-            nodes: self
-                .nodes
-                .iter()
-                .map(|(path, node)| (path.clone(), Node { modified: None, ..node.clone() }))
-                .collect(),
-        }
+    pub fn plain(&self) -> Self {
+        Self { nodes: self.nodes.iter().map(|(path, node)| (path.clone(), node.plain())).collect(), last_id: 0 }
     }
 
     /// How many bytes all its files hold.
@@ -273,6 +330,14 @@ pub struct Branch {
     pub root: Node,
     /// What is below it, when it is a folder.
     pub below: Tree,
+}
+
+impl Branch {
+    /// A copy: with ids of its own once it is grafted.
+    #[must_use]
+    pub fn copy(&self) -> Self {
+        Self { root: self.root.plain(), below: self.below.plain() }
+    }
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! The world: everything the sandbox knows, held as data.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -39,6 +39,9 @@ pub struct World {
     pub http: BTreeMap<String, Endpoint>,
     /// Programs that the sandbox does not know by itself.
     pub commands: Vec<Command>,
+    /// Paths of the before-images that each run keeps: what its end deletes.
+    #[serde(default)]
+    pub kept: BTreeMap<String, BTreeSet<String>>,
     /// What the supervisor knows of its children, by key.
     #[serde(default)]
     pub children: BTreeMap<String, Child>,
@@ -91,7 +94,7 @@ pub enum ChildEnd {
 const DEPLOYMENT: [&str; 5] = ["files", "containers", "volumes", "postgres", "http"];
 
 /// Fields that differ between two deployments that are the same: when something was written or started, and which number is next.
-const INCIDENTAL: [&str; 6] = ["modified", "started_at", "next_oid", "ready_at", "id", "posted"];
+const INCIDENTAL: [&str; 6] = ["modified", "started_at", "next_oid", "ready_at", "id", "made_by"];
 
 /// What differs between two deployments, one line a difference: `files./srv/x: there before, gone now`. Empty when one is as the
 /// other. Times, ids of containers and the memory of the supervisor are no part of a deployment.
@@ -146,6 +149,7 @@ impl World {
             postgres: BTreeMap::new(),
             http: BTreeMap::new(),
             commands: Vec::new(),
+            kept: BTreeMap::new(),
             children: BTreeMap::new(),
             effects: Vec::new(),
         }
