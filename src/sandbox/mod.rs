@@ -2,12 +2,20 @@
 //! virtual time and faults.
 
 pub mod content;
+pub mod fault;
+mod fill;
+pub mod host;
 pub mod models;
 pub mod postgres;
+mod programs;
 pub mod resources;
 pub mod seed;
 pub mod seed_file;
+pub mod shell;
 pub mod tree;
+pub mod view;
 pub mod world;
 
-pub use world::World;
+pub use fault::{Action, Faults, Moment};
+pub use host::{SandboxHost, SandboxReader};
+pub use world::{World, diff};

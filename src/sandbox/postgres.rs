@@ -147,6 +147,9 @@ pub struct Server {
     /// Answers to queries that no table holds, in the order of `world.yaml`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub answers: Vec<Answer>,
+    /// Keys of the transactions that `pg.execute` has committed, until their calls are released.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub notes: BTreeSet<String>,
     /// Statements that `pg.execute` has run, by database.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub executed: BTreeMap<String, Vec<String>>,
@@ -180,6 +183,7 @@ impl Server {
             ready_at: None,
             ephemeral: false,
             answers: Vec::new(),
+            notes: BTreeSet::new(),
             executed: BTreeMap::new(),
         };
         for (oid, name, template) in [(1, "template1", true), (4, "template0", true), (5, "postgres", false)] {
@@ -214,6 +218,12 @@ impl Server {
 }
 
 impl Database {
+    /// How many sessions are in it.
+    #[must_use]
+    pub fn connections(&self) -> u32 {
+        self.sessions.values().sum()
+    }
+
     /// A database with nothing set.
     #[must_use]
     pub fn new(oid: u32, owner: &str, contents: Contents) -> Self {

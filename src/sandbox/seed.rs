@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
-use serde_json::json;
 
 use super::content::{Content, sha256_hex};
+use super::fill::{Fill, before, fill_text, fill_value};
 use super::postgres::{Answer, Contents, Database, DumpImage, Server, Table};
 use super::resources::{Command, Container, Endpoint, Image, Mount, State, Volume};
 use super::seed_file::{FileMap, FileSeed, SizeSeed};
@@ -37,7 +37,7 @@ pub enum SeedError {
     },
 }
 
-fn wrong(at: impl Into<String>, message: impl Into<String>) -> SeedError {
+pub(super) fn wrong(at: impl Into<String>, message: impl Into<String>) -> SeedError {
     SeedError::Content { at: at.into(), message: message.into() }
 }
 
@@ -243,7 +243,15 @@ fn build(seed: WorldSeed) -> Result<World, SeedError> {
     for (name, container) in seed.containers {
         build_container(&mut world, &name, container)?;
     }
+    let versions: BTreeMap<String, String> = world
+        .containers
+        .iter()
+        .filter_map(|(name, container)| Some((container.image.clone(), world.postgres.get(name)?.version.clone())))
+        .collect();
     for (name, image) in &mut world.images {
+        if image.postgres.is_none() {
+            image.postgres = versions.get(name).cloned().or_else(|| postgres_of(name));
+        }
         if image.id.is_empty() {
             image.id = format!("sha256:{}", sha256_hex(name.as_bytes()));
         }
@@ -255,6 +263,13 @@ fn build(seed: WorldSeed) -> Result<World, SeedError> {
     }
     world.files = build_tree(&world, &seed.files, "files")?;
     Ok(world)
+}
+
+/// The version of PostgreSQL in an image called `…/postgres:17`.
+fn postgres_of(image: &str) -> Option<String> {
+    let (name, tag) = image.rsplit('/').next()?.split_once(':')?;
+    let major: u32 = tag.chars().take_while(char::is_ascii_digit).collect::<String>().parse().ok()?;
+    (name == "postgres").then(|| format!("{major}.4"))
 }
 
 fn build_server(name: &str, seed: ServerSeed) -> Server {
@@ -366,14 +381,6 @@ fn build_tree(world: &World, seeds: &BTreeMap<String, FileSeed>, at: &str) -> Re
     Ok(tree)
 }
 
-/// What texts are filled in from.
-struct Fill<'w> {
-    world: &'w World,
-    tree: &'w Tree,
-    /// A file that is not built yet.
-    missing: Option<String>,
-}
-
 fn build_node(fill: &mut Fill<'_>, seed: &FileSeed, at: &str, path: &str) -> Result<Node, SeedError> {
     let map = match seed {
         FileSeed::Dir => return Ok(Node::dir(0o755)),
@@ -462,75 +469,10 @@ fn tar_of(fill: &Fill<'_>, of: &str, at: &str) -> Result<Content, SeedError> {
     Ok(Content::Tar(Box::new(tree.branch(path).copy().below)))
 }
 
-fn before(now: Timestamp, age: &str) -> Option<Timestamp> {
-    now.checked_sub(jiff::SignedDuration::try_from(parse_duration(age).ok()?).ok()?).ok()
-}
-
-fn fill_text(fill: &mut Fill<'_>, text: &str, at: &str) -> Result<String, SeedError> {
-    let mut filled = String::new();
-    let mut rest = text;
-    while let Some((head, tail)) = rest.split_once("{{") {
-        let (slot, tail) = tail.split_once("}}").ok_or_else(|| wrong(at, "`{{` without `}}`"))?;
-        filled.push_str(head);
-        match fill_slot(fill, slot.trim(), at)? {
-            Value::String(text) => filled.push_str(&text),
-            other => filled.push_str(&other.to_string()),
-        }
-        rest = tail;
-    }
-    filled.push_str(rest);
-    Ok(filled)
-}
-
-fn fill_value(fill: &mut Fill<'_>, value: &Value, at: &str) -> Result<Value, SeedError> {
-    Ok(match value {
-        Value::String(text) => match text.strip_prefix("{{").and_then(|rest| rest.strip_suffix("}}")) {
-            Some(slot) if !slot.contains("{{") => fill_slot(fill, slot.trim(), at)?,
-            _ => Value::String(fill_text(fill, text, at)?),
-        },
-        Value::Array(items) => items.iter().map(|item| fill_value(fill, item, at)).collect::<Result<_, _>>()?,
-        Value::Object(fields) => fields
-            .iter()
-            .map(|(key, value)| Ok((key.clone(), fill_value(fill, value, at)?)))
-            .collect::<Result<serde_json::Map<_, _>, SeedError>>()?
-            .into(),
-        other => other.clone(),
-    })
-}
-
-fn fill_slot(fill: &mut Fill<'_>, slot: &str, at: &str) -> Result<Value, SeedError> {
-    let words: Vec<&str> = slot.split_whitespace().collect();
-    match words.as_slice() {
-        [what @ ("sha256" | "bytes" | "entries"), path] => {
-            let Some(content) = fill.tree.content(&normal(path)) else {
-                fill.missing = Some((*path).to_owned());
-                return Ok(Value::Null);
-            };
-            Ok(match *what {
-                "sha256" => json!(content.sha256()),
-                "bytes" => json!(content.bytes()),
-                _ => match content {
-                    Content::Dump(dump) => json!(dump.contents.objects()),
-                    Content::Tar(tree) => json!(tree.len()),
-                    _ => return Err(wrong(at, format!("{path} is neither a dump nor an archive"))),
-                },
-            })
-        }
-        ["census", server, database] => {
-            let server = fill.world.postgres.get(*server).ok_or_else(|| wrong(at, format!("no server {server}")))?;
-            let found = server.databases.get(*database).ok_or_else(|| wrong(at, format!("no database {database}")))?;
-            Ok(super::models::pg::census(&found.contents, true))
-        }
-        ["before", age] => before(fill.world.now, age)
-            .map(|then| json!(then))
-            .ok_or_else(|| wrong(at, format!("`{age}` is no duration"))),
-        _ => Err(wrong(at, format!("`{{{{{slot}}}}}` is unknown: sha256, bytes, entries, census or before"))),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
 
     const OMNICHAT: &str = r#"
 params: { backup_dir: /srv/backups }

@@ -94,7 +94,7 @@ pub enum ChildEnd {
 const DEPLOYMENT: [&str; 5] = ["files", "containers", "volumes", "postgres", "http"];
 
 /// Fields that differ between two deployments that are the same: when something was written or started, and which number is next.
-const INCIDENTAL: [&str; 6] = ["modified", "started_at", "next_oid", "ready_at", "id", "made_by"];
+const INCIDENTAL: [&str; 7] = ["modified", "started_at", "next_oid", "ready_at", "id", "made_by", "sessions"];
 
 /// What differs between two deployments, one line a difference: `files./srv/x: there before, gone now`. Empty when one is as the
 /// other. Times, ids of containers and the memory of the supervisor are no part of a deployment.

@@ -1,0 +1,337 @@
+//! Programs in the world: those of the host, those inside containers, those in containers of their own.
+
+use std::collections::BTreeMap;
+
+use serde_json::json;
+
+use super::fs::{may_write, part_of};
+use super::{Call, Effect, Model, docker};
+use crate::model::fault::OpError;
+use crate::model::{Value, glob};
+use crate::ops::host::Probe;
+use crate::sandbox::World;
+use crate::sandbox::content::Content;
+use crate::sandbox::resources::{Command, Container, Deed, Mount, State};
+use crate::sandbox::shell::{self, Outcome, Program};
+use crate::sandbox::tree::Node;
+use crate::sandbox::view::View;
+
+pub(super) fn models() -> Vec<(&'static str, Model)> {
+    vec![
+        ("exec.read", Model::Read(read)),
+        ("exec.run", Model::Write(Effect::new(before_run, run, lost).by_child(takes))),
+        ("docker.read", Model::Read(docker_read)),
+        ("docker.exec", Model::Write(Effect::new(before_exec, run, lost).by_child(takes))),
+        (
+            "docker.run",
+            Model::Write(
+                Effect::new(before_one_shot, one_shot, probe_one_shot)
+                    .by_child(takes)
+                    .release(release_one_shot)
+                    .half(half_one_shot),
+            ),
+        ),
+    ]
+}
+
+/// Where the program of a call runs, and what it sees.
+fn view(call: &Call<'_>) -> View {
+    match call.op {
+        "docker.run" => View::container(&own_name(call)),
+        _ => match call.maybe_text("container") {
+            Some(container) => View::container(container),
+            None => View::host(call.maybe_text("cwd").unwrap_or("/")),
+        },
+    }
+}
+
+/// The declared command that a command line fits.
+fn declared<'w>(world: &'w World, call: &Call<'_>, argv: &[String]) -> Option<&'w Command> {
+    let (container, cwd) = (call.maybe_text("container"), call.maybe_text("cwd"));
+    world.commands.iter().find(|command| {
+        let (words, open) = match command.argv.split_last() {
+            Some((last, words)) if last == "..." => (words, true),
+            _ => (command.argv.as_slice(), false),
+        };
+        let long_enough = if open { argv.len() >= words.len() } else { argv.len() == words.len() };
+        let there = command.container.as_deref().is_none_or(|wanted| container == Some(wanted))
+            && (command.container.is_some() || container.is_none())
+            && command.cwd.as_deref().is_none_or(|wanted| cwd.is_some_and(|cwd| glob::matches(wanted, cwd)));
+        there && long_enough && words.iter().zip(argv).all(|(pattern, word)| glob::matches(pattern, word))
+    })
+}
+
+/// The text with `{1}` and so on filled in by the words of the command line.
+fn filled(text: &str, argv: &[String]) -> String {
+    let mut text = text.to_owned();
+    for (place, word) in argv.iter().enumerate() {
+        text = text.replace(&format!("{{{place}}}"), word);
+    }
+    text
+}
+
+fn program(world: &mut World, call: &Call<'_>, stdin: Option<Content>) -> Result<Outcome, OpError> {
+    let argv: Vec<String> = call.get("argv")?;
+    let Some(command) = declared(world, call, &argv).cloned() else {
+        let argv = entry_point(call, argv);
+        return Ok(shell::run(world, &Program { view: view(call), argv: &argv, stdin, now: call.now }));
+    };
+    if command.code == 0 {
+        for deed in &command.does {
+            if let Err(why) = perform(world, call, deed, &argv) {
+                return Ok(Outcome::failed(1, why));
+            }
+        }
+    }
+    Ok(Outcome {
+        code: command.code,
+        stdout: Content::Text(filled(&command.stdout, &argv)),
+        stderr: filled(&command.stderr, &argv),
+    })
+}
+
+/// A given entrypoint stands before the words.
+fn entry_point(call: &Call<'_>, argv: Vec<String>) -> Vec<String> {
+    let entry = call.maybe_text("entrypoint").filter(|entry| !entry.is_empty()).map(str::to_owned);
+    entry.into_iter().chain(argv).collect()
+}
+
+fn perform(world: &mut World, call: &Call<'_>, deed: &Deed, argv: &[String]) -> Result<(), String> {
+    let view = view(call);
+    let fill = |text: &String| filled(text, argv);
+    let take = |world: &World, path: &str| -> Result<Content, String> {
+        let at = view.place(world, path);
+        at.tree(world).and_then(|tree| tree.content(&at.path)).cloned().ok_or(format!("{path}: no such file"))
+    };
+    let give = |world: &mut World, path: &str, content: Content| {
+        let at = view.place(world, path);
+        if let Some(tree) = at.tree_mut(world) {
+            tree.put(&at.path, Node::file(content, 0o644, Some(call.now)));
+        }
+    };
+    match deed {
+        Deed::Write { path, text } => give(world, &fill(path), Content::Text(fill(text))),
+        Deed::Copy { from, to } => {
+            let content = take(world, &fill(from))?;
+            give(world, &fill(to), content);
+        }
+        Deed::Seal { from, to, recipient } => {
+            let of = Box::new(take(world, &fill(from))?);
+            give(world, &fill(to), Content::Sealed { recipient: fill(recipient), of });
+        }
+        Deed::Unseal { from, to } => match take(world, &fill(from))? {
+            Content::Sealed { of, .. } => give(world, &fill(to), *of),
+            _ => return Err(format!("{}: not encrypted", fill(from))),
+        },
+        Deed::Move { from, to } => {
+            let (source, at) = (view.place(world, &fill(from)), view.place(world, &fill(to)));
+            let branch = source.branch(world).ok_or(format!("{}: no such file", fill(from)))?;
+            if let Some(tree) = source.tree_mut(world) {
+                tree.remove(&source.path);
+            }
+            if let Some(tree) = at.tree_mut(world) {
+                tree.graft(&at.path, &branch);
+            }
+        }
+        Deed::Remove { path } => {
+            let at = view.place(world, &fill(path));
+            if let Some(tree) = at.tree_mut(world) {
+                tree.remove(&at.path);
+            }
+        }
+        Deed::Up { container } => {
+            let name = fill(container);
+            if !docker::make_declared(world, &name, call.now) {
+                return Err(format!("no such service: {name}"));
+            }
+        }
+        Deed::Down { container } => docker::take_down(world, &fill(container)),
+    }
+    Ok(())
+}
+
+// --- reading ---------------------------------------------------------------------------------------------------------------
+
+fn printed(call: &Call<'_>, outcome: &Outcome, act: &str) -> Result<Value, OpError> {
+    if outcome.code == 127 {
+        return Err(OpError::refused(format!("{act}: {}", outcome.stderr)));
+    }
+    if outcome.code != 0 && !call.flag("any_exit") {
+        return Err(OpError::failed(format!("{act}: it ended with exit code {}", outcome.code))
+            .with_detail(outcome.stderr.clone()));
+    }
+    let stdout = outcome.stdout.text().ok_or_else(|| OpError::failed(format!("{act}: what it prints is no text")))?;
+    Ok(json!({ "code": outcome.code, "stdout": stdout, "stderr": outcome.stderr }))
+}
+
+fn act(call: &Call<'_>) -> String {
+    let argv: Vec<String> = call.maybe("argv").unwrap_or_default();
+    let program = argv.first().map_or("", String::as_str);
+    match call.maybe_text("container").or_else(|| call.maybe_text("image")) {
+        Some(place) => format!("cannot run {program} in {place}"),
+        None => format!("cannot run {program}"),
+    }
+}
+
+fn stdin_text(call: &Call<'_>) -> Option<Content> {
+    call.maybe_text("stdin").map(|text| Content::Text(text.to_owned()))
+}
+
+fn read(world: &mut World, call: &Call<'_>) -> Result<Value, OpError> {
+    // Trusted to change nothing; whatever it would change is not kept.
+    let mut world = world.clone();
+    let outcome = program(&mut world, call, stdin_text(call))?;
+    printed(call, &outcome, &act(call))
+}
+
+fn docker_read(world: &mut World, call: &Call<'_>) -> Result<Value, OpError> {
+    docker::running(world, &act(call), call.text("container")?)?;
+    read(world, call)
+}
+
+// --- running ---------------------------------------------------------------------------------------------------------------
+
+fn check_streams(world: &World, call: &Call<'_>) -> Result<(), OpError> {
+    if let Some(path) = call.maybe_text("stdin_file")
+        && world.files.content(&super::absolute(path)?).is_none()
+    {
+        return Err(OpError::refused(format!("cannot read {path}: there is no such file")));
+    }
+    if call.maybe::<Vec<String>>("argv").unwrap_or_default().is_empty() && call.maybe_text("entrypoint").is_none() {
+        return Err(OpError::refused(format!("{}: argv is empty", act(call))));
+    }
+    match call.maybe_text("stdout_file") {
+        Some(path) => may_write(world, &super::absolute(path)?, call.flag("replace")),
+        None => Ok(()),
+    }
+}
+
+fn before_run(world: &World, call: &Call<'_>) -> Result<Value, OpError> {
+    check_streams(world, call)?;
+    Ok(json!({}))
+}
+
+fn before_exec(world: &World, call: &Call<'_>) -> Result<Value, OpError> {
+    check_streams(world, call)?;
+    let container = docker::running(world, &act(call), call.text("container")?)?;
+    Ok(json!({ "id": container.id }))
+}
+
+fn takes(world: &World, call: &Call<'_>) -> u64 {
+    let argv: Vec<String> = call.maybe("argv").unwrap_or_default();
+    declared(world, call, &argv).map_or(100, |command| command.takes_ms)
+}
+
+fn run(world: &mut World, call: &Call<'_>) -> Result<Value, OpError> {
+    let act = act(call);
+    if let Some(container) = call.maybe_text("container") {
+        docker::running(world, &act, container).map_err(|error| OpError::failed(error.message))?;
+    }
+    finish(world, call, &act)
+}
+
+/// Runs the program and brings its output where it belongs.
+fn finish(world: &mut World, call: &Call<'_>, act: &str) -> Result<Value, OpError> {
+    let stdin = match call.maybe_text("stdin_file") {
+        Some(path) => Some(
+            world
+                .files
+                .content(&super::absolute(path)?)
+                .cloned()
+                .ok_or_else(|| OpError::failed(format!("cannot read {path}: there is no such file")))?,
+        ),
+        None => None,
+    };
+    let outcome = program(world, call, stdin)?;
+    let ok: Vec<i32> = call.maybe("ok_codes").unwrap_or_else(|| vec![0]);
+    if !ok.contains(&outcome.code) {
+        return Err(OpError::failed(format!("{act}: it ended with exit code {}", outcome.code))
+            .with_detail(outcome.stderr)
+            .with_hint("if this code is no failure, list it in ok_codes"));
+    }
+    let (bytes, sha256) = (outcome.stdout.bytes(), outcome.stdout.sha256());
+    let mut tail = String::new();
+    match call.maybe_text("stdout_file") {
+        Some(path) => {
+            let path = super::absolute(path)?;
+            if bytes > world.free {
+                return Err(OpError::failed(format!("cannot write {path}: no space left on device")));
+            }
+            world.files.remove(&part_of(&path, call.key));
+            world.files.put(&path, Node::file(outcome.stdout, 0o600, Some(call.now)));
+        }
+        None => tail = outcome.stdout.text().unwrap_or_default().to_owned(),
+    }
+    Ok(json!({
+        "code": outcome.code, "stdout_bytes": bytes, "stdout_sha256": sha256, "stdout_tail": tail,
+        "stderr_tail": outcome.stderr, "millis": takes(world, call),
+    }))
+}
+
+/// What is known when there is no status: that it never was started, or nothing.
+fn lost(world: &World, call: &Call<'_>) -> Result<Probe, OpError> {
+    if !call.lost(world) {
+        return Ok(Probe::NotDone);
+    }
+    let why = format!("{}: it was started, but was killed before it left a status", act(call));
+    Ok(Probe::CannotTell { why })
+}
+
+// --- in a container of its own ---------------------------------------------------------------------------------------------
+
+fn own_name(call: &Call<'_>) -> String {
+    format!("muster-{}", call.key)
+}
+
+fn before_one_shot(world: &World, call: &Call<'_>) -> Result<Value, OpError> {
+    check_streams(world, call)?;
+    let act = act(call);
+    docker::check_mounts(world, &act, &call.maybe::<Vec<Mount>>("mounts").unwrap_or_default())?;
+    Ok(json!({ "image_id": docker::image_id(world, &act, call.text("image")?)? }))
+}
+
+/// The container of the call, in which nothing has run yet.
+fn own_container(call: &Call<'_>) -> Container {
+    Container {
+        state: State::Created,
+        env: BTreeMap::new(),
+        mounts: call.maybe("mounts").unwrap_or_default(),
+        ..docker::new_container(call, call.maybe_text("image").unwrap_or_default())
+    }
+}
+
+fn one_shot(world: &mut World, call: &Call<'_>) -> Result<Value, OpError> {
+    let act = act(call);
+    let name = own_name(call);
+    if world.containers.get(&name).is_some_and(|found| found.state != State::Created) {
+        return Err(OpError::failed(format!("{act}: the name {name} is already taken")));
+    }
+    world.containers.insert(name.clone(), own_container(call));
+    let result = finish(world, call, &act);
+    if let Some(container) = world.containers.get_mut(&name) {
+        container.state = State::Exited;
+        container.exit_code = match &result {
+            Ok(result) => result["code"].as_i64().and_then(|code| i32::try_from(code).ok()).unwrap_or(0),
+            Err(_) => 1,
+        };
+    }
+    result
+}
+
+/// A kill of client and supervisor before the program began leaves the container made, and not started.
+fn half_one_shot(world: &mut World, call: &Call<'_>) {
+    world.containers.insert(own_name(call), own_container(call));
+}
+
+fn probe_one_shot(world: &World, call: &Call<'_>) -> Result<Probe, OpError> {
+    Ok(match world.containers.get(&own_name(call)) {
+        None => Probe::NotDone,
+        Some(found) if found.state == State::Created => Probe::NotDone,
+        Some(found) if found.state == State::Running => Probe::Running { progress: None },
+        Some(_) => Probe::CannotTell { why: format!("{}: it ended, and its output is lost", act(call)) },
+    })
+}
+
+fn release_one_shot(world: &mut World, call: &Call<'_>) {
+    world.containers.remove(&own_name(call));
+}
