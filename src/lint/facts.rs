@@ -49,6 +49,8 @@ pub struct NameUse {
     pub field: Option<(String, At)>,
     /// Where the root stands.
     pub at: At,
+    /// Whether that is inside of a function, which does not see it. (A closure does.)
+    pub in_function: bool,
 }
 
 /// What a script mentions.
@@ -95,12 +97,17 @@ impl Facts {
     }
 
     fn add_function(&mut self, ast: &AST, name: &str, params: &[&str], captured: &Captured) {
-        let body = ast.clone_functions_only_filtered(|_, _, _, other, n| other == name && n == params.len());
+        let mut body = ast.clone_functions_only();
+        body.retain_functions(|_, _, other, n| other == name && n == params.len());
         // What a closure captures becomes a parameter of it; only the others hide what every script sees.
         let captured = captured.get(name).map(Vec::as_slice).unwrap_or_default();
         let own: Vec<&str> =
             params.iter().copied().filter(|param| !captured.iter().any(|name| name == param)).collect();
+        let before = self.names.len();
         self.walk(&body, &own);
+        if !name.starts_with(CLOSURE) {
+            self.names.iter_mut().skip(before).for_each(|used| used.in_function = true);
+        }
     }
 
     fn walk(&mut self, ast: &AST, params: &[&str]) {
@@ -143,7 +150,7 @@ impl Facts {
                     Some(ASTNode::Expr(parent)) => field_of(variable, parent),
                     _ => (None, None),
                 };
-                self.names.push(NameUse { root, name, field, at: *at });
+                self.names.push(NameUse { root, name, field, at: *at, in_function: false });
             }
             ASTNode::Stmt(Stmt::Var(inner, ..)) => self.declared.push(inner.0.name.to_string()),
             ASTNode::Stmt(Stmt::For(inner, _)) => {
@@ -213,6 +220,9 @@ impl Facts {
         };
     }
 }
+
+/// How Rhai's names of closures begin.
+const CLOSURE: &str = "anon$";
 
 type Captured = BTreeMap<String, Vec<String>>;
 
@@ -366,6 +376,15 @@ mod tests {
     fn an_own_variable_hides_a_global() {
         assert!(names("let steps = #{ a: 1 }; steps.a").is_empty());
         assert!(names("[1].map(|item| item + 1)").is_empty());
+    }
+
+    #[test]
+    fn a_function_is_read_without_its_neighbours() {
+        let script = "fn a(x) { host::fs::stat(x) } fn b(x) { host::docker::info() } fn a() { b(1) }";
+        let ast = Compiler::new([script]).module(script).ast.expect("it compiles");
+        let facts = Facts::of_function(&ast, "a", &["x"]);
+        assert_eq!(facts.operations.iter().map(|op| op.name.as_str()).collect::<Vec<_>>(), ["fs.stat"]);
+        assert!(facts.own.is_empty());
     }
 
     #[test]

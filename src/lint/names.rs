@@ -16,6 +16,15 @@ pub const RUN: [&str; 5] = ["id", "short_id", "playbook", "mode", "started"];
 pub fn check(playbook: &Playbook, graph: &Graph<'_>, sites: &[Site<'_>], found: &mut Vec<Diagnostic>) {
     for site in sites {
         for used in &site.facts.names {
+            if used.in_function {
+                let message = format!("a function does not see `{}`", used.root);
+                found.push(
+                    Diagnostic::error("unknown-variable", site.text.word(used.at), message)
+                        .label("only what is declared in the function, and its arguments")
+                        .hint("hand what it needs to it as an argument"),
+                );
+                continue;
+            }
             match used.root {
                 "params" => found.extend(param(playbook, site, used)),
                 "steps" => found.extend(step(playbook, graph, site, used)),

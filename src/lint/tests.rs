@@ -434,3 +434,33 @@ fn what_cannot_be_read_makes_no_further_noise() {
     assert_eq!(found.len(), 1, "{found:#?}");
     assert_eq!(found[0].severity, Severity::Error);
 }
+
+#[test]
+fn every_shipped_playbook_is_sound() {
+    let mut all = String::new();
+    for name in ["hello-recovery", "omnichat-backup", "omnichat-restore", "omnichat-verify"] {
+        let folder = format!("{}/playbooks/{name}", env!("CARGO_MANIFEST_DIR"));
+        let bundle = crate::playbook::bundle::Bundle::load(&folder).expect("it loads");
+        let found = lint(&bundle.playbook, &bundle.modules, &bundle.sources);
+        let shown =
+            crate::playbook::diagnostic::render(&found, &bundle.sources, crate::playbook::diagnostic::Style::PLAIN);
+        all.push_str(&shown);
+    }
+    assert!(all.is_empty(), "{all}");
+}
+
+#[test]
+fn what_runs_is_what_is_linted() {
+    use crate::script::dialect;
+    let engine = dialect::engine();
+    let run = |script: &str| {
+        let mut scope = dialect::compile_scope();
+        let mut params = rhai::Map::new();
+        params.insert("x".into(), 1.into());
+        scope.push_constant("params", params);
+        let ast = engine.compile_with_scope(&scope, script).map_err(|e| e.to_string())?;
+        engine.eval_ast_with_scope::<i64>(&mut scope, &ast).map_err(|e| e.to_string())
+    };
+    assert_eq!(run("[1].map(|n| params.x + n)[0]"), Ok(2));
+    assert!(run("fn f() { params.x } f()").is_err());
+}
