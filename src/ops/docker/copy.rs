@@ -198,7 +198,7 @@ impl CopyInArgs {
 }
 
 impl Write for CopyIn {
-    const REPEAT: Repeat = Repeat::Never;
+    const REPEAT: Repeat = Repeat::Probe;
     const PROBE_DOC: &'static str = "the supervisor's status";
     const UNDO_DOC: &'static str = "impossible: the replaced files are gone; copy them out first";
 

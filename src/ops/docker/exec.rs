@@ -62,7 +62,7 @@ impl Operation for Exec {
     const NAME: &'static str = "docker.exec";
     const EFFECT: Effect = Effect::Exec;
     const DOC: &'static str =
-        "Runs a program inside a running container, streaming its input and output from and to files of this host.";
+        "runs a program inside a running container, streaming its input and output from and to files of this host";
     const PERMISSION: &'static str = "podman or docker; exec into the container";
     const TYPICAL: Duration = Duration::from_secs(2);
     type Args = ExecArgs;
@@ -82,7 +82,7 @@ fn act(args: &ExecArgs) -> String {
 }
 
 impl Write for Exec {
-    const REPEAT: Repeat = Repeat::Never;
+    const REPEAT: Repeat = Repeat::Probe;
     const PROBE_DOC: &'static str =
         "the supervisor's status; when that is lost, the container's processes marked with the key";
     const UNDO_DOC: &'static str = "impossible: what the program did is not known";

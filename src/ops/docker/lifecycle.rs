@@ -53,7 +53,7 @@ pub struct Started {
 impl Operation for Start {
     const NAME: &'static str = "docker.start";
     const EFFECT: Effect = Effect::Update;
-    const DOC: &'static str = "Starts a container that is there. One that runs already is left alone.";
+    const DOC: &'static str = "starts a container that is there. One that runs already is left alone";
     const PERMISSION: &'static str = "podman or docker";
     const TYPICAL: Duration = Duration::from_secs(1);
     type Args = ContainerArgs;
@@ -160,7 +160,7 @@ pub struct Stopped {
 impl Operation for Stop {
     const NAME: &'static str = "docker.stop";
     const EFFECT: Effect = Effect::Update;
-    const DOC: &'static str = "Stops a container and keeps it, with its files. One that does not run is left alone.";
+    const DOC: &'static str = "stops a container and keeps it, with its files. One that does not run is left alone";
     const PERMISSION: &'static str = "podman or docker";
     const TYPICAL: Duration = Duration::from_secs(3);
     type Args = StopArgs;

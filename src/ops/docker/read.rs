@@ -38,7 +38,7 @@ pub struct Info;
 impl Operation for Info {
     const NAME: &'static str = "docker.info";
     const EFFECT: Effect = Effect::Read;
-    const DOC: &'static str = "Which container runtime there is, and what identifies its host.";
+    const DOC: &'static str = "which container runtime there is, and what identifies its host";
     const PERMISSION: &'static str = "podman or docker";
     type Args = NoArgs;
     type Output = RuntimeInfo;
@@ -68,7 +68,7 @@ pub struct Inspect;
 impl Operation for Inspect {
     const NAME: &'static str = "docker.inspect";
     const EFFECT: Effect = Effect::Read;
-    const DOC: &'static str = "What a container is right now; `exists: false` when there is none.";
+    const DOC: &'static str = "what a container is right now; `exists: false` when there is none";
     const PERMISSION: &'static str = "podman or docker";
     type Args = ContainerArgs;
     type Output = Container;
@@ -111,7 +111,7 @@ pub struct ImageFound {
 impl Operation for Image {
     const NAME: &'static str = "docker.image";
     const EFFECT: Effect = Effect::Read;
-    const DOC: &'static str = "Whether an image is on this host. Nothing is ever pulled.";
+    const DOC: &'static str = "whether an image is on this host. Nothing is ever pulled";
     const PERMISSION: &'static str = "podman or docker";
     type Args = ImageArgs;
     type Output = ImageFound;
@@ -176,7 +176,7 @@ pub struct ListedContainer {
 impl Operation for List {
     const NAME: &'static str = "docker.list";
     const EFFECT: Effect = Effect::Read;
-    const DOC: &'static str = "The containers of this host, by name.";
+    const DOC: &'static str = "the containers of this host, by name";
     const PERMISSION: &'static str = "podman or docker";
     type Args = ListArgs;
     type Output = ContainerList;
@@ -269,7 +269,7 @@ pub fn volume(context: &ReadContext<'_>, name: &str) -> Result<VolumeFound, OpEr
 impl Operation for Volume {
     const NAME: &'static str = "docker.volume";
     const EFFECT: Effect = Effect::Read;
-    const DOC: &'static str = "What a volume is right now; `exists: false` when there is none.";
+    const DOC: &'static str = "what a volume is right now; `exists: false` when there is none";
     const PERMISSION: &'static str = "podman or docker";
     type Args = VolumeArgs;
     type Output = VolumeFound;
@@ -331,7 +331,7 @@ pub struct Printed {
 impl Operation for ReadInside {
     const NAME: &'static str = "docker.read";
     const EFFECT: Effect = Effect::Read;
-    const DOC: &'static str = "Runs a program inside a running container and captures what it prints. A trusted read: nothing keeps the program from writing, so it is granted by pattern and also runs in a plan.";
+    const DOC: &'static str = "runs a program inside a running container and captures what it prints. A trusted read: nothing keeps the program from writing, so it is granted by pattern and also runs in a plan";
     const PERMISSION: &'static str = "podman or docker; exec into the container";
     const TYPICAL: Duration = Duration::from_millis(300);
     type Args = ReadInsideArgs;
@@ -392,7 +392,7 @@ pub struct WaitHealthy;
 impl Operation for WaitHealthy {
     const NAME: &'static str = "docker.wait_healthy";
     const EFFECT: Effect = Effect::Wait;
-    const DOC: &'static str = "Waits until a container is healthy by its own healthcheck, or runs if it has none. A container that has exited is an error.";
+    const DOC: &'static str = "waits until a container is healthy by its own healthcheck, or runs if it has none. A container that has exited is an error";
     const PERMISSION: &'static str = "podman or docker";
     const TYPICAL: Duration = Duration::from_secs(5);
     type Args = ContainerArgs;

@@ -319,7 +319,7 @@ pub fn explain(act: &str, server: &Server, code: i32, stderr: &str) -> OpError {
     } else if (has("database \"") || has("role \"") || has("relation \"") || has("schema \"")) && has("does not exist")
     {
         (C::Refused, missing(stderr), "pg.databases lists what there is; check the spelling and `server.user`")
-    } else if has("already exists") {
+    } else if stderr.lines().any(|line| after_marker(line).is_some() && line.ends_with("already exists")) {
         (C::Refused, "the name is taken".to_owned(), "choose another name, or remove the old one first")
     } else if has("permission denied") || has("must be owner") || has("must be superuser") {
         (C::Refused, format!("{user} may not do that on server {name}"), "grant the privilege, or use another role")

@@ -103,7 +103,7 @@ impl Operation for Execute {
 }
 
 impl Write for Execute {
-    const REPEAT: Repeat = Repeat::Never;
+    const REPEAT: Repeat = Repeat::Probe;
     const PROBE_DOC: &'static str = "the server's word on the transaction, whose id was noted before the SQL ran";
     const UNDO_DOC: &'static str = "impossible: what the SQL did is not known";
 
