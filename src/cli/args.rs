@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
 use super::commands::{
-    answer, approve, cancel, completions, doctor, done, exit_codes, kill, logs, note, ops, ps, reject, retry, rollback,
-    settle, show, skip, skip_undo,
+    answer, approve, cancel, completions, doctor, done, exit_codes, fork, kill, lint, logs, note, ops, plan, ps,
+    reject, resume, retry, rollback, run, settle, show, skip, skip_undo,
 };
 use super::context::Context;
 use super::exit::Code;
@@ -28,6 +28,11 @@ pub struct Cli {
 /// What to do.
 #[derive(Subcommand)]
 pub enum Command {
+    Lint(lint::Args),
+    Plan(plan::Args),
+    Run(run::Args),
+    Resume(resume::Args),
+    Fork(fork::Args),
     Retry(retry::Args),
     Skip(skip::Args),
     Done(done::Args),
@@ -50,7 +55,8 @@ pub enum Command {
 }
 
 /// The commands as they are grouped in `muster --help`.
-pub const GROUPS: [(&str, &[&str]); 4] = [
+pub const GROUPS: [(&str, &[&str]); 5] = [
+    ("Preview and run", &["lint", "plan", "run", "resume", "fork"]),
     ("Decide for a run that waits", &["retry", "skip", "done", "answer", "approve", "reject", "settle", "skip-undo"]),
     ("End or undo a run", &["rollback", "cancel", "kill"]),
     ("Look", &["ps", "show", "logs", "note"]),
@@ -64,6 +70,11 @@ impl Command {
     /// As the command says.
     pub fn run(self, context: &Context) -> Result<Code, Failure> {
         match self {
+            Self::Lint(args) => lint::run(&args, context),
+            Self::Plan(args) => plan::run(&args, context),
+            Self::Run(args) => run::run(&args, context),
+            Self::Resume(args) => resume::run(&args, context),
+            Self::Fork(args) => fork::run(&args, context),
             Self::Retry(args) => retry::run(args, context),
             Self::Skip(args) => skip::run(args, context),
             Self::Done(args) => done::run(args, context),

@@ -5,6 +5,8 @@ pub mod commands;
 pub mod context;
 pub mod exit;
 pub mod failure;
+pub mod foreground;
+pub mod given;
 pub mod order;
 pub mod printer;
 pub mod render;

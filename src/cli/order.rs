@@ -40,9 +40,14 @@ pub fn give(context: &Context, run: &str, what: Order, manner: Manner) -> Result
     if let Some(holder) = &head.holder {
         return wait_for(context, store.as_ref(), &head, holder, &command, from);
     }
-    let _ = manner.later;
-    context.printer.note(&format!("{said}: left in the inbox of run {short}; `muster resume {short}` carries it out"));
-    Ok(Code::Done)
+    if manner.later || matches!(command.what, Order::Note { .. }) {
+        context
+            .printer
+            .note(&format!("{said}: left in the inbox of run {short}; `muster resume {short}` carries it out"));
+        return Ok(Code::Done);
+    }
+    let app = super::foreground::app(context)?;
+    super::foreground::take(context, &app, &head.run, super::foreground::Manner::default())
 }
 
 /// Waits until the holder has journaled the order, and says honestly what became of it.
