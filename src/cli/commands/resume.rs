@@ -7,6 +7,7 @@ use crate::cli::failure::Failure;
 use crate::cli::foreground::{self, Manner};
 use crate::journal::Store as _;
 use crate::model::command::Order;
+use crate::model::status::RunStatus;
 
 /// Carry on a run that nobody carries on: after a crash, a pause, or Ctrl-C.
 ///
@@ -29,7 +30,7 @@ pub fn run(args: &Args, context: &Context) -> Result<Code, Failure> {
     let app = foreground::app(context)?;
     let head = context::head_of(app.store.as_ref(), &args.on.run)?;
     // A pause for credentials, targets or an undo is over once somebody says so.
-    if !head.status.is_terminal() && head.holder.is_none() && app.store.inbox(&head.run)?.is_empty() {
+    if head.status == RunStatus::Paused && head.holder.is_none() && app.store.inbox(&head.run)?.is_empty() {
         app.say(&head.run, Order::Resume)?;
     }
     foreground::take(context, &app, &head.run, args.manner)
