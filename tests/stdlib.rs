@@ -39,6 +39,7 @@ fn library() -> Program {
         secrets: Vec::new(),
         parallel: 1,
         steps: Vec::new(),
+        drill: None,
     };
     Program::compile(playbook, String::new(), &modules).unwrap()
 }

@@ -100,6 +100,15 @@ impl Origin {
         }
     }
 
+    /// Whether a file, if it is there, lies in the playbook's folder also when links are followed.
+    fn holds(&self, name: &str) -> bool {
+        let Self::Folder(folder) = self else { return true };
+        match (folder.canonicalize(), folder.join(name).canonicalize()) {
+            (Ok(folder), Ok(file)) => file.starts_with(folder),
+            _ => true,
+        }
+    }
+
     fn shown(&self, name: &str) -> String {
         match self {
             Self::Folder(folder) => folder.join(name).display().to_string(),
@@ -199,9 +208,11 @@ impl Gathering<'_> {
             ));
             return Ok(());
         }
+        let file = format!("{path}.rhai");
         let inside = !path.is_empty()
             && Path::new(path).components().all(|part| matches!(part, Component::Normal(_)))
-            && !path.contains('\\');
+            && !path.contains('\\')
+            && self.origin.holds(&file);
         if !inside {
             let message = format!("`{path}` leads out of the playbook's folder");
             self.collector.push(
@@ -218,7 +229,6 @@ impl Gathering<'_> {
             ));
             return Ok(());
         }
-        let file = format!("{path}.rhai");
         let found = match (self.origin, path.strip_prefix("stdlib/")) {
             // A run keeps the standard library it began with.
             (Origin::Stored(_), _) | (_, None) => self.origin.read(&file)?,

@@ -2,8 +2,12 @@
 
 pub mod bundle;
 pub mod diagnostic;
+mod fields;
 pub mod load;
+mod load_step;
 pub mod lock;
+pub mod names;
+pub mod param_type;
 pub mod params;
 pub mod shipped;
 pub mod stdlib;

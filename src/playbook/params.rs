@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::diagnostic::{Collector, Diagnostic};
 use super::types::{Param, ParamType, Template};
-use super::yaml::{self, Node};
+use super::yaml::{self, Data};
 use crate::model::amount::{parse_duration, parse_size};
 use crate::model::secret::{HANDLE_KEY, is_handle};
 use crate::model::span::{Source, Span, Spanned};
@@ -55,17 +55,17 @@ impl Given {
     pub fn add_file(&mut self, name: &str, bytes: &[u8], collector: &mut Collector) {
         let number = FIRST_FILE.saturating_add(u16::try_from(self.files.len()).unwrap_or(u16::MAX));
         self.files.push(Source { name: name.to_owned(), text: String::from_utf8_lossy(bytes).into() });
-        match yaml::parse(bytes, number, collector) {
-            Some(Node::Map(fields, _)) => {
+        let Some(tree) = yaml::parse(bytes, number, collector) else { return };
+        match &tree.data {
+            Data::Map(fields) => {
                 for (key, node) in fields {
-                    self.values.insert(key.value.clone(), Spanned::new(node.value(), key.span));
+                    self.values.insert(key.value.clone(), Spanned::new(node.value(), node.span));
                 }
             }
-            Some(other) => {
-                let message = format!("a parameter file is a map from names to values, not {}", other.kind());
-                collector.push(Diagnostic::error("params-file", other.span(), message));
+            _ => {
+                let message = format!("a parameter file is a map from names to values, not {}", tree.kind());
+                collector.push(Diagnostic::error("params-file", tree.span, message));
             }
-            None => {}
         }
     }
 }
@@ -228,6 +228,25 @@ fn typed(kind: &ParamType, value: Value, means: &Means<'_>) -> Result<Value, Str
             _ => Err("a secret is env:NAME, file:PATH, dotenv:PATH#KEY, or the secret itself".to_owned()),
         },
     }
+}
+
+/// Whether a plain value fits a type, for defaults that need no evaluation.
+pub(super) fn check(kind: &ParamType, value: &Value) -> Result<(), String> {
+    let means = Means {
+        evaluate: &|_, _| Ok(Value::Null),
+        seal: &|_| Ok(Value::Null),
+        matches: &|_, _| true,
+        folder: Path::new("/"),
+    };
+    typed(kind, value.clone(), &means).map(|_| ())
+}
+
+/// Whether a text says where a secret is, and is not the secret itself.
+pub(super) fn names_a_secret(text: &str) -> bool {
+    text.is_empty()
+        || text.starts_with("env:")
+        || text.starts_with("file:")
+        || text.strip_prefix("dotenv:").is_some_and(|rest| rest.contains('#'))
 }
 
 fn absolute(text: &str, folder: &Path) -> PathBuf {

@@ -68,54 +68,52 @@ fn greedy(source: &str, start: usize, end: usize, decoded: &str) -> Vec<u32> {
     let bytes = source.as_bytes();
     let mut places = Vec::with_capacity(decoded.len() + 1);
     let mut at = start;
-    for wanted in decoded.bytes() {
-        let here = at;
+    // The next byte that is no blank: kept, so that a long run of blanks is looked over once.
+    let mut solid = start;
+    for wanted in decoded.chars() {
+        at = at.min(end);
+        if solid < at || solid == start {
+            solid = at;
+            while solid < end && matches!(bytes[solid], b' ' | b'\t' | b'\r') {
+                solid += 1;
+            }
+        }
+        let mut here = at;
         match bytes.get(at).filter(|_| at < end) {
-            Some(b'\\') if wanted != b'\\' || bytes.get(at + 1) == Some(&b'\\') => {
-                // An escape in double quotes: `\n`, `\"`, `\x41`, `\u00e9`, or a line break escaped away.
+            None => {}
+            Some(b'\\') if wanted != '\\' || bytes.get(at + 1) == Some(&b'\\') => {
+                // An escape in double quotes: `\n`, `\"`, `\x41`, `\u00e9`.
                 at += match bytes.get(at + 1) {
                     Some(b'x') => 4,
                     Some(b'u') => 6,
                     Some(b'U') => 10,
                     _ => 2,
                 };
-                while bytes.get(here + 1).is_some_and(|byte| *byte == b'\n')
-                    && bytes.get(at).is_some_and(u8::is_ascii_whitespace)
-                {
+            }
+            Some(b'\'') if wanted == '\'' && bytes.get(at + 1) == Some(&b'\'') => at += 2,
+            Some(b' ' | b'\t') if matches!(wanted, ' ' | '\t') && bytes.get(solid) != Some(&b'\n') => at += 1,
+            Some(byte) if byte.is_ascii_whitespace() && matches!(wanted, ' ' | '\n') => {
+                // A folded line break.
+                while at < end && bytes[at] != b'\n' {
+                    at += 1;
+                }
+                at += 1;
+                while at < end && matches!(bytes[at], b' ' | b'\t') {
                     at += 1;
                 }
             }
-            Some(byte) if byte.is_ascii_whitespace() => {
-                if *byte == wanted && wanted != b'\n' && !line_ends(bytes, at) {
-                    at += 1;
-                } else if wanted.is_ascii_whitespace() {
-                    // A folded line break. Several of them, less one, are breaks in the text.
-                    if let Some(n) = bytes[at..end].iter().position(|byte| *byte == b'\n') {
-                        at += n + 1;
-                    }
-                    while at < end && matches!(bytes.get(at), Some(b' ' | b'\t')) {
+            Some(byte) => {
+                if byte.is_ascii_whitespace() {
+                    while at < end && bytes[at].is_ascii_whitespace() {
                         at += 1;
                     }
-                } else {
-                    while at < end && bytes.get(at).is_some_and(u8::is_ascii_whitespace) {
-                        at += 1;
-                    }
-                    places.push(u32::try_from(at).unwrap_or(u32::MAX));
-                    at += 1;
-                    continue;
+                    here = at;
                 }
+                at += wanted.len_utf8();
             }
-            Some(b'\'') if wanted == b'\'' && bytes.get(at + 1) == Some(&b'\'') => at += 2,
-            Some(_) => at += 1,
-            None => {}
         }
-        places.push(u32::try_from(here).unwrap_or(u32::MAX));
-        at = at.min(end);
+        places.extend(std::iter::repeat_n(u32::try_from(here).unwrap_or(u32::MAX), wanted.len_utf8()));
     }
-    places.push(u32::try_from(at).unwrap_or(u32::MAX));
+    places.push(u32::try_from(at.min(end)).unwrap_or(u32::MAX));
     places
-}
-
-fn line_ends(bytes: &[u8], at: usize) -> bool {
-    bytes[at..].iter().find(|byte| !matches!(byte, b' ' | b'\t' | b'\r')).is_none_or(|byte| *byte == b'\n')
 }

@@ -182,6 +182,20 @@ pub struct Step {
     pub span: Span,
 }
 
+/// How the playbook is drilled.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Drill {
+    /// Parameters that a drill sets, over `run`.
+    pub params: Vec<(Spanned<String>, Template)>,
+    /// Steps that a drill leaves out.
+    pub skip: Vec<Spanned<String>>,
+    /// Containers and the like that a drill may touch although it did not make them.
+    pub shared: Vec<Template>,
+    /// What is measured when the steps have ended: a name and a Rhai expression.
+    pub measure: Vec<(Spanned<String>, Expr)>,
+    pub span: Span,
+}
+
 /// A playbook.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Playbook {
@@ -199,6 +213,7 @@ pub struct Playbook {
     /// Steps at once; 8 when absent.
     pub parallel: u32,
     pub steps: Vec<Step>,
+    pub drill: Option<Drill>,
 }
 
 impl Playbook {

@@ -1,5 +1,8 @@
-//! YAML as a tree in which everything has its place. Anchors, aliases, tags and several documents in a file are no part of
-//! the format: they are refused, and with them every text that grows while it is read.
+//! YAML to a tree in which every node knows its place. Anchors, aliases, tags and several documents in a file are no part of
+//! the format: they are refused, and with them every text that grows while it is read. Budgets bound the rest.
+
+use std::cell::Cell;
+use std::collections::HashMap;
 
 use saphyr_parser::{Event, Parser, ScalarStyle};
 
@@ -7,267 +10,387 @@ use super::diagnostic::{Collector, Diagnostic};
 use crate::model::Value;
 use crate::model::span::{Span, Spanned};
 
-/// Bytes in one file.
+/// Bytes of one file.
 pub const MAX_FILE: usize = 1 << 20;
-/// Bytes in one text.
+/// Bytes of one scalar.
 pub const MAX_SCALAR: usize = 256 << 10;
-/// Levels of nesting.
+/// Nodes within nodes.
 pub const MAX_DEPTH: usize = 64;
-/// Nodes in one file.
+/// Nodes of one file.
 pub const MAX_NODES: usize = 100_000;
 
-/// A part of a YAML text.
+/// A node of the tree.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Node {
-    /// A text, number, bool or null. `plain` ones are not quoted: only they can be something else than text.
-    Scalar { text: String, plain: bool, span: Span },
+pub struct Node {
+    /// Its place. Of a scalar: its contents, without quotes, block header and indentation of the first line.
+    pub span: Span,
+    /// What it is.
+    pub data: Data,
+}
+
+/// What a node is.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Data {
+    /// One value. `value` is a text unless it was written plainly and reads as something else.
+    Scalar { text: String, value: Value },
     /// A list.
-    List(Vec<Node>, Span),
-    /// A map, in the order written; each key once.
-    Map(Vec<(Spanned<String>, Node)>, Span),
+    List(Vec<Node>),
+    /// A map, in the order written, with its keys unique.
+    Map(Vec<(Spanned<String>, Node)>),
 }
 
 impl Node {
-    /// Its place.
-    #[must_use]
-    pub fn span(&self) -> Span {
-        match self {
-            Self::Scalar { span, .. } | Self::List(_, span) | Self::Map(_, span) => *span,
-        }
-    }
-
-    /// What it is, in words.
+    /// What it is, for messages: `a list`.
     #[must_use]
     pub fn kind(&self) -> &'static str {
-        match self {
-            Self::List(..) => "a list",
-            Self::Map(..) => "a map",
-            Self::Scalar { .. } => match self.value() {
+        match &self.data {
+            Data::List(_) => "a list",
+            Data::Map(_) => "a map",
+            Data::Scalar { value, .. } => match value {
                 Value::Null => "nothing",
-                Value::Bool(_) => "true or false",
+                Value::Bool(_) => "a bool",
                 Value::Number(_) => "a number",
                 _ => "a text",
             },
         }
     }
 
-    /// Its value, by the core schema of YAML 1.2.
+    /// The plain value.
     #[must_use]
     pub fn value(&self) -> Value {
-        match self {
-            Self::Scalar { text, plain, .. } => {
-                if !plain {
-                    return Value::from(text.as_str());
-                }
-                match text.as_str() {
-                    "" | "~" | "null" | "Null" | "NULL" => Value::Null,
-                    "true" | "True" | "TRUE" => Value::Bool(true),
-                    "false" | "False" | "FALSE" => Value::Bool(false),
-                    other => number(other).unwrap_or_else(|| Value::from(other)),
-                }
-            }
-            Self::List(items, _) => Value::Array(items.iter().map(Self::value).collect()),
-            Self::Map(fields, _) => {
-                Value::Object(fields.iter().map(|(key, node)| (key.value.clone(), node.value())).collect())
+        match &self.data {
+            Data::Scalar { value, .. } => value.clone(),
+            Data::List(items) => Value::Array(items.iter().map(Self::value).collect()),
+            Data::Map(fields) => {
+                Value::Object(fields.iter().map(|(key, item)| (key.value.clone(), item.value())).collect())
             }
         }
     }
-}
-
-fn number(text: &str) -> Option<Value> {
-    let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
-    if !digits.starts_with(|c: char| c.is_ascii_digit() || c == '.') {
-        return None;
-    }
-    if digits.bytes().all(|b| b.is_ascii_digit()) {
-        return text.trim_start_matches('+').parse::<i64>().ok().map(Value::from);
-    }
-    if digits.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'.' | b'e' | b'E' | b'-' | b'+')) {
-        let float: f64 = text.trim_start_matches('+').parse().ok()?;
-        return serde_json::Number::from_f64(float).map(Value::Number);
-    }
-    None
-}
-
-/// What is being built.
-enum Open {
-    List(Vec<Node>, usize),
-    Map {
-        fields: Vec<(Spanned<String>, Node)>,
-        key: Option<Spanned<String>>,
-        seen: std::collections::HashMap<String, Span>,
-        start: usize,
-    },
 }
 
 /// Reads a file. What is wrong goes to the collector; `None` when there is no tree at all.
 pub fn parse(bytes: &[u8], source: u16, collector: &mut Collector) -> Option<Node> {
-    let whole = |end: usize| Span::new(source, 0, end);
-    if bytes.len() > MAX_FILE {
-        let message = format!("the file has {} bytes; {MAX_FILE} is the most", bytes.len());
-        collector.push(Diagnostic::error("too-large", whole(0), message).hint("keep data in files of its own"));
-        return None;
-    }
-    let text = match std::str::from_utf8(bytes) {
+    let text = match check_bytes(bytes, source) {
         Ok(text) => text,
-        Err(error) => {
-            let at = error.valid_up_to();
-            let message = format!("byte {at} is not UTF-8");
-            let span = Span::new(source, 0, 0);
-            collector.push(Diagnostic::error("not-utf8", span, message).hint("save the file as UTF-8"));
+        Err(fault) => {
+            collector.push(*fault);
             return None;
         }
     };
-    let text = text.strip_prefix('\u{feff}').map_or(text, |rest| rest);
-    let places = Places::of(text, source);
-    let mut stack: Vec<Open> = Vec::new();
-    let mut root: Option<Node> = None;
-    let mut nodes = 0usize;
-    let mut documents = 0usize;
-    for event in Parser::new_from_str(text) {
-        let (event, span) = match event {
-            Ok(event) => event,
-            Err(error) => {
-                let at = places.byte(error.marker().index());
-                let message = format!("this is no YAML: {}", error.info());
-                collector.push(Diagnostic::error("yaml", Span::new(source, at, at + 1), message));
-                return None;
-            }
-        };
-        let (start, end) = (places.byte(span.start.index()), places.byte(span.end.index()));
-        let here = Span::new(source, start, end);
-        let anchored = matches!(&event, Event::Scalar(_, _, id, _) | Event::SequenceStart(id, _) | Event::MappingStart(id, _) if *id > 0);
-        let tagged = matches!(
-            &event,
-            Event::Scalar(_, _, _, Some(_)) | Event::SequenceStart(_, Some(_)) | Event::MappingStart(_, Some(_))
-        );
-        if anchored || tagged || matches!(event, Event::Alias(_)) {
-            let what = if tagged { "tags (`!name`)" } else { "anchors and aliases (`&name`, `*name`)" };
-            collector.push(
-                Diagnostic::error("no-alias", here, format!("{what} are no part of the format"))
-                    .hint("write it out, or compute it with an expression `${…}`"),
-            );
-            return None;
-        }
-        let done = match event {
-            Event::DocumentStart(_) => {
-                documents += 1;
-                if documents > 1 {
-                    collector.push(Diagnostic::error(
-                        "one-document",
-                        here,
-                        "a second document begins here; a file holds one",
-                    ));
-                    return None;
-                }
-                continue;
-            }
-            Event::SequenceStart(..) => {
-                stack.push(Open::List(Vec::new(), start));
-                None
-            }
-            Event::MappingStart(..) => {
-                stack.push(Open::Map { fields: Vec::new(), key: None, seen: Default::default(), start });
-                None
-            }
-            Event::SequenceEnd | Event::MappingEnd => match stack.pop() {
-                Some(Open::List(items, from)) => Some(Node::List(items, Span::new(source, from, end.max(from)))),
-                Some(Open::Map { fields, start, .. }) => {
-                    let last = fields.last().map_or(end, |(_, node)| node.span().end as usize);
-                    Some(Node::Map(fields, Span::new(source, start, last)))
-                }
-                None => None,
-            },
-            Event::Scalar(content, style, ..) => {
-                if content.len() > MAX_SCALAR {
-                    let message = format!("this text has {} bytes; {MAX_SCALAR} is the most", content.len());
-                    collector.push(Diagnostic::error("too-large", Span::new(source, start, start + 1), message));
-                    return None;
-                }
-                let span = places.scalar(text, style, start, end);
-                Some(Node::Scalar { text: content.into_owned(), plain: style == ScalarStyle::Plain, span })
-            }
-            _ => continue,
-        };
-        if stack.len() > MAX_DEPTH {
-            collector.push(Diagnostic::error(
-                "too-deep",
-                here,
-                format!("this is nested deeper than {MAX_DEPTH} levels"),
-            ));
-            return None;
-        }
-        let Some(node) = done else { continue };
-        nodes += 1;
-        if nodes > MAX_NODES {
-            collector.push(Diagnostic::error("too-large", here, format!("the file has more than {MAX_NODES} parts")));
-            return None;
-        }
-        match stack.last_mut() {
-            None => root = Some(node),
-            Some(Open::List(items, _)) => items.push(node),
-            Some(Open::Map { fields, key, seen, .. }) => match key.take() {
-                Some(key) => fields.push((key, node)),
-                None => {
-                    let Node::Scalar { text, span, .. } = node else {
-                        collector.push(Diagnostic::error("key", node.span(), "a key is a text"));
-                        return None;
-                    };
-                    if let Some(first) = seen.get(&text) {
-                        collector.push(
-                            Diagnostic::error("duplicate-key", span, format!("`{text}` stands here a second time"))
-                                .related(*first, "the first time"),
-                        );
-                    } else {
-                        seen.insert(text.clone(), span);
-                    }
-                    *key = Some(Spanned::new(text, span));
-                }
-            },
+    let mut builder = Builder::new(text, source, collector);
+    match builder.run() {
+        Ok(node) => Some(node),
+        Err(fault) => {
+            collector.push(*fault);
+            None
         }
     }
-    if root.is_none() {
-        collector.push(
-            Diagnostic::error("empty", whole(0), "the file is empty")
-                .hint("`muster new NAME` writes one to begin with"),
-        );
-    }
-    root
 }
 
-/// From characters, which the parser counts, to bytes.
-struct Places {
-    bytes: Option<Vec<u32>>,
-    length: usize,
+fn check_bytes(bytes: &[u8], source: u16) -> Step<&str> {
+    let fault = |code, start, end, message: String, hint: &str| {
+        Err(Box::new(Diagnostic::error(code, Span::new(source, start, end), message).hint(hint)))
+    };
+    if bytes.len() > MAX_FILE {
+        let message = format!("the file is larger than {MAX_FILE} bytes");
+        return fault("too-large", 0, 0, message, "keep data in files of its own");
+    }
+    if bytes.starts_with("\u{feff}".as_bytes()) {
+        let message = "the file begins with a byte-order mark".to_owned();
+        return fault("byte-order-mark", 0, 3, message, "save it as UTF-8 without one");
+    }
+    match std::str::from_utf8(bytes) {
+        Ok(text) => Ok(text),
+        Err(error) => {
+            let at = error.valid_up_to();
+            let byte = bytes.get(at).copied().unwrap_or(0);
+            // It is shown on the text with the byte replaced by U+FFFD, which has three bytes.
+            fault(
+                "not-utf8",
+                at,
+                at + 3,
+                format!("byte {at} is 0x{byte:02x}, which is not UTF-8"),
+                "save the file as UTF-8",
+            )
+        }
+    }
+}
+
+enum Open {
+    List(Vec<Node>),
+    Map { fields: Vec<(Spanned<String>, Node)>, seen: HashMap<String, Span>, key: Option<Spanned<String>> },
+}
+
+struct Frame {
+    open: Open,
+    start: usize,
+}
+
+struct Builder<'t> {
+    text: &'t str,
     source: u16,
+    lines: Vec<usize>,
+    /// Line, column and byte of the last place that was looked up.
+    last: Cell<(usize, usize, usize)>,
+    stack: Vec<Frame>,
+    nodes: usize,
+    collector: &'t mut Collector,
+    root: Option<Node>,
 }
 
-impl Places {
-    fn of(text: &str, source: u16) -> Self {
-        let bytes = (!text.is_ascii())
-            .then(|| text.char_indices().map(|(at, _)| u32::try_from(at).unwrap_or(u32::MAX)).collect());
-        Self { bytes, length: text.len(), source }
+type Step<T> = Result<T, Box<Diagnostic>>;
+
+impl<'t> Builder<'t> {
+    fn new(text: &'t str, source: u16, collector: &'t mut Collector) -> Self {
+        let lines = std::iter::once(0).chain(text.match_indices('\n').map(|(n, _)| n + 1)).collect();
+        Self { text, source, lines, last: Cell::new((0, 0, 0)), stack: Vec::new(), nodes: 0, collector, root: None }
     }
 
-    fn byte(&self, index: usize) -> usize {
-        match &self.bytes {
-            None => index.min(self.length),
-            Some(bytes) => bytes.get(index).map_or(self.length, |at| *at as usize),
+    /// The parser counts characters; a place is bytes. Counting within the line keeps one line's faults out of the next, and
+    /// counting on from the last place keeps a long line from being counted anew for each of its nodes.
+    fn byte(&self, marker: saphyr_parser::Marker) -> usize {
+        let Some(start) = self.lines.get(marker.line().saturating_sub(1)).copied() else { return self.text.len() };
+        let end = self.lines.get(marker.line()).map_or(self.text.len(), |next| next - 1);
+        let (line, column, byte) = self.last.get();
+        let (from, at) = if line == marker.line() { (byte, column) } else { (start, 0) };
+        let place = if marker.col() >= at {
+            self.text[from..end].char_indices().nth(marker.col() - at).map_or(end, |(n, _)| from + n)
+        } else {
+            self.text[start..from].char_indices().rev().nth(at - marker.col() - 1).map_or(start, |(n, _)| start + n)
+        };
+        // Past the end of the line the column says nothing to count on from.
+        if place < end {
+            self.last.set((marker.line(), marker.col(), place));
+        }
+        place
+    }
+
+    fn fault(&self, code: &'static str, start: usize, end: usize, message: impl Into<String>) -> Box<Diagnostic> {
+        Box::new(Diagnostic::error(code, Span::new(self.source, start, end), message))
+    }
+
+    fn run(&mut self) -> Step<Node> {
+        let mut parser = Parser::new_from_str(self.text);
+        let mut documents = 0;
+        while let Some(event) = parser.next_event() {
+            let (event, span) = event.map_err(|e| self.syntax(&e))?;
+            // Only what begins a node is placed: finding a column costs the length of its line.
+            match event {
+                Event::DocumentStart(_) => {
+                    documents += 1;
+                    if documents > 1 {
+                        let at = self.byte(span.start);
+                        return Err(self.fault(
+                            "several-documents",
+                            at,
+                            at + 3,
+                            "there is more than one YAML document",
+                        ));
+                    }
+                }
+                Event::Alias(_) => {
+                    let (start, end) = (self.byte(span.start), self.byte(span.end));
+                    return Err(self.refuse(true, start, end));
+                }
+                Event::Scalar(text, style, anchor, tag) => {
+                    let (start, end) = (self.byte(span.start), self.byte(span.end));
+                    if anchor != 0 || tag.is_some() {
+                        return Err(self.refuse(anchor != 0, start, end));
+                    }
+                    self.scalar(&text, style, start, end)?;
+                }
+                Event::SequenceStart(anchor, tag) => {
+                    let start = self.byte(span.start);
+                    if anchor != 0 || tag.is_some() {
+                        return Err(self.refuse(anchor != 0, start, start + 1));
+                    }
+                    self.open(Open::List(Vec::new()), start)?;
+                }
+                Event::MappingStart(anchor, tag) => {
+                    let start = self.byte(span.start);
+                    if anchor != 0 || tag.is_some() {
+                        return Err(self.refuse(anchor != 0, start, start + 1));
+                    }
+                    self.open(Open::Map { fields: Vec::new(), seen: HashMap::new(), key: None }, start)?;
+                }
+                Event::SequenceEnd | Event::MappingEnd => {
+                    let end = self.byte(span.end);
+                    self.close(end)?;
+                }
+                Event::Nothing | Event::StreamStart | Event::StreamEnd | Event::DocumentEnd => {}
+            }
+        }
+        self.root.take().ok_or_else(|| {
+            Box::new(self.fault("empty", 0, 0, "the file is empty").hint("`muster new NAME` writes one to begin with"))
+        })
+    }
+
+    fn syntax(&self, error: &saphyr_parser::ScanError) -> Box<Diagnostic> {
+        let at = self.byte(*error.marker());
+        // The parser's own limit for `[[[[…`, which it meets before it has told us of any of them.
+        if error.info().contains("recursion limit") {
+            let message = format!("this is nested deeper than {MAX_DEPTH} levels");
+            return self.fault("too-deep", at, at + 1, message);
+        }
+        // What is missing at the end is shown at the last thing that is there.
+        let last = self.text.trim_end().char_indices().next_back().map_or(0, |(n, _)| n);
+        let at = if at > last { last } else { at };
+        let mut fault = self.fault("yaml", at, at + 1, format!("this is no YAML: {}", error.info()));
+        let line_start = self.text[..at].rfind('\n').map_or(0, |n| n + 1);
+        let line = self.text[line_start..].split('\n').next().unwrap_or("");
+        let blank = line.len() - line.trim_start().len();
+        if let Some(tab) = line[..blank].find('\t') {
+            fault.span = Span::new(self.source, line_start + tab, line_start + tab + 1);
+            fault.hint = Some("YAML is indented with spaces: replace the tab".to_owned());
+        }
+        fault
+    }
+
+    fn refuse(&self, anchor: bool, start: usize, end: usize) -> Box<Diagnostic> {
+        let what = if anchor { "anchors and aliases (`&name`, `*name`)" } else { "tags (`!name`)" };
+        let fault = self.fault("no-alias", start, end, format!("{what} are no part of the format"));
+        Box::new(fault.hint("write it out, compute it with an expression `${…}`, or put a text in quotes"))
+    }
+
+    fn open(&mut self, open: Open, start: usize) -> Step<()> {
+        self.refuse_key(start, start + 1)?;
+        self.count(start)?;
+        if self.stack.len() >= MAX_DEPTH {
+            let message = format!("this is nested deeper than {MAX_DEPTH} levels");
+            return Err(self.fault("too-deep", start, start + 1, message));
+        }
+        self.stack.push(Frame { open, start });
+        Ok(())
+    }
+
+    fn count(&mut self, at: usize) -> Step<()> {
+        self.nodes += 1;
+        if self.nodes > MAX_NODES {
+            return Err(self.fault("too-large", at, at + 1, format!("the file has more than {MAX_NODES} parts")));
+        }
+        Ok(())
+    }
+
+    /// A list or a map cannot be a key.
+    fn refuse_key(&self, start: usize, end: usize) -> Step<()> {
+        match self.stack.last() {
+            Some(Frame { open: Open::Map { key: None, .. }, .. }) => {
+                let fault = self.fault("bad-key", start, end, "a key has to be a plain text");
+                Err(Box::new(fault.hint("a text that begins with `{`, `[`, `*` or `?` needs quotes")))
+            }
+            _ => Ok(()),
         }
     }
 
-    /// The place of a scalar's content: for a block, from its first line's first letter.
-    fn scalar(&self, text: &str, style: ScalarStyle, start: usize, end: usize) -> Span {
-        if !matches!(style, ScalarStyle::Literal | ScalarStyle::Folded) {
-            return Span::new(self.source, start, end);
+    fn scalar(&mut self, text: &str, style: ScalarStyle, start: usize, end: usize) -> Step<()> {
+        if text.len() > MAX_SCALAR {
+            let message = format!("a text of {} bytes; {MAX_SCALAR} are allowed", text.len());
+            return Err(self.fault("too-large", start, start + 1, message));
         }
-        let rest = text.get(start..).unwrap_or("");
-        let mut from = start;
-        if rest.starts_with(['|', '>']) {
-            from += rest.find('\n').map_or(0, |line| line + 1);
+        self.count(start)?;
+        let (start, end) = self.contents(text, style, start, end);
+        let span = Span::new(self.source, start, end);
+        let value = if style == ScalarStyle::Plain { plain(text) } else { Value::from(text) };
+        if let Some(Frame { open: Open::Map { key: key @ None, seen, .. }, .. }) = self.stack.last_mut() {
+            let fault = if text == "<<" {
+                Some(Diagnostic::error("merge-key", span, "YAML merge keys (`<<`) are not used here"))
+            } else {
+                seen.get(text).map(|first| {
+                    Diagnostic::error("duplicate-key", span, format!("key `{}` stands twice in one map", shown(text)))
+                        .label("again here")
+                        .related(*first, "first here")
+                })
+            };
+            seen.entry(text.to_owned()).or_insert(span);
+            *key = Some(Spanned::new(text.to_owned(), span));
+            if let Some(fault) = fault {
+                self.collector.push(fault);
+            }
+            return Ok(());
         }
-        let content = text.get(from..end.max(from)).unwrap_or("");
-        let blank = content.len() - content.trim_start_matches([' ', '\n', '\r']).len();
-        Span::new(self.source, from + blank, end.max(from + blank))
+        let node = Node { span, data: Data::Scalar { text: text.to_owned(), value } };
+        self.add(node);
+        Ok(())
     }
+
+    fn close(&mut self, end: usize) -> Step<()> {
+        let Some(frame) = self.stack.pop() else { return Ok(()) };
+        // A block ends where the next thing begins; what is shown ends with its own last character.
+        let trimmed = self.text[..end.max(frame.start)].trim_end().len().max(frame.start);
+        let data = match frame.open {
+            Open::List(items) => Data::List(items),
+            Open::Map { fields, .. } => Data::Map(fields),
+        };
+        self.add(Node { span: Span::new(self.source, frame.start, trimmed), data });
+        Ok(())
+    }
+
+    fn add(&mut self, node: Node) {
+        match self.stack.last_mut().map(|frame| &mut frame.open) {
+            Some(Open::List(items)) => items.push(node),
+            Some(Open::Map { fields, key, .. }) => {
+                if let Some(key) = key.take() {
+                    fields.push((key, node));
+                }
+            }
+            None => self.root = Some(node),
+        }
+    }
+
+    /// Where the contents of a scalar begin and end.
+    fn contents(&self, text: &str, style: ScalarStyle, start: usize, end: usize) -> (usize, usize) {
+        let slice = &self.text[start.min(end)..end];
+        match style {
+            ScalarStyle::Plain => (start, start + slice.trim_end().len()),
+            ScalarStyle::SingleQuoted | ScalarStyle::DoubleQuoted => {
+                let quote = if style == ScalarStyle::SingleQuoted { '\'' } else { '"' };
+                let open = slice.find(quote).map_or(start, |n| start + n + 1);
+                let close = slice.rfind(quote).map_or(end, |n| start + n).max(open);
+                (open, close)
+            }
+            ScalarStyle::Literal | ScalarStyle::Folded => {
+                // The header runs to the end of its line; the first line that is not blank tells the indentation.
+                let header = slice.find('\n').map_or(end, |n| start + n + 1);
+                let body = if slice.starts_with(['|', '>']) { header } else { start };
+                let body = self.text[..body].rfind('\n').map_or(0, |n| n + 1);
+                let spaces = |line: &str| line.len() - line.trim_start_matches(' ').len();
+                let of_source = self.text[body..].split('\n').find(|line| !line.trim().is_empty()).map_or(0, spaces);
+                let of_text = text.split('\n').find(|line| !line.trim().is_empty()).map_or(0, spaces);
+                let indent = of_source.saturating_sub(of_text);
+                let first = self.text[body..].split('\n').next().unwrap_or("");
+                let begin = body + indent.min(spaces(first));
+                (begin, end.max(begin))
+            }
+        }
+    }
+}
+
+/// A text from the user's file, cut to what can be shown in a message.
+pub(super) fn shown(text: &str) -> String {
+    if text.chars().count() <= 60 { text.to_owned() } else { text.chars().take(57).chain("...".chars()).collect() }
+}
+
+/// What a scalar without quotes is, by YAML's core schema.
+#[must_use]
+pub fn plain(text: &str) -> Value {
+    match text {
+        "" | "~" | "null" | "Null" | "NULL" => return Value::Null,
+        "true" | "True" | "TRUE" => return Value::Bool(true),
+        "false" | "False" | "FALSE" => return Value::Bool(false),
+        _ => {}
+    }
+    let digits = text.strip_prefix(['+', '-']).unwrap_or(text);
+    if !digits.starts_with(|c: char| c.is_ascii_digit() || c == '.') || text.len() > 40 {
+        return Value::from(text);
+    }
+    let number = match digits.as_bytes() {
+        [b'0', b'x', ..] if digits == text => i64::from_str_radix(&digits[2..], 16).ok().map(Value::from),
+        [b'0', b'o', ..] if digits == text => i64::from_str_radix(&digits[2..], 8).ok().map(Value::from),
+        bytes if bytes.iter().all(u8::is_ascii_digit) => text.parse::<i64>().ok().map(Value::from),
+        bytes if bytes.iter().all(|byte| byte.is_ascii_digit() || b".eE+-".contains(byte)) => {
+            text.parse::<f64>().ok().and_then(serde_json::Number::from_f64).map(Value::Number)
+        }
+        _ => None,
+    };
+    number.unwrap_or_else(|| Value::from(text))
 }

@@ -44,6 +44,7 @@ fn empty() -> Playbook {
         secrets: Vec::new(),
         parallel: 8,
         steps: Vec::new(),
+        drill: None,
     }
 }
 
