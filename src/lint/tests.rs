@@ -34,6 +34,7 @@ impl Book {
             secrets: Vec::new(),
             parallel: 8,
             steps: Vec::new(),
+            drill: None,
         };
         Self { text, playbook, modules: Vec::new() }
     }
