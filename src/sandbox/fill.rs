@@ -13,7 +13,9 @@ use crate::model::{Timestamp, Value};
 pub(super) struct Fill<'w> {
     pub(super) world: &'w World,
     pub(super) tree: &'w Tree,
-    /// A file that is not built yet.
+    /// Files that are not built yet.
+    pub(super) pending: &'w [String],
+    /// The one of them that is wanted.
     pub(super) missing: Option<String>,
 }
 

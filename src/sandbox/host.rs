@@ -126,7 +126,7 @@ fn settle(world: &mut World, now: Timestamp, redactor: &Redactor) {
 impl ReadHost for SandboxReader {
     fn read(&self, request: &Request) -> Result<Value, OpError> {
         match model_of(request.op)? {
-            Model::Read(read) => self.with(request, |world, call| read(world, call)),
+            Model::Read(read) => self.with(request, read),
             Model::Wait(_) | Model::Write(_) => Err(not_that_kind(request.op)),
         }
     }

@@ -19,3 +19,6 @@ pub mod world;
 pub use fault::{Action, Faults, Moment};
 pub use host::{SandboxHost, SandboxReader};
 pub use world::{World, diff};
+
+#[cfg(test)]
+mod tests;

@@ -9,7 +9,7 @@ use super::fill::{Fill, before, fill_text, fill_value};
 use super::postgres::{Answer, Contents, Database, DumpImage, Server, Table};
 use super::resources::{Command, Container, Endpoint, Image, Mount, State, Volume};
 use super::seed_file::{FileMap, FileSeed, SizeSeed};
-use super::tree::{Node, Tree, join, normal};
+use super::tree::{Node, Tree, inside, join, normal};
 use super::world::World;
 use crate::model::amount::parse_duration;
 use crate::model::{Timestamp, Value};
@@ -360,13 +360,14 @@ fn build_tree(world: &World, seeds: &BTreeMap<String, FileSeed>, at: &str) -> Re
     }
     while !waiting.is_empty() {
         let count = waiting.len();
+        let pending: Vec<String> = waiting.iter().map(|(path, _)| normal(path)).collect();
         let mut left = Vec::new();
         for (path, seed) in waiting {
             let place = format!("{at}.{path}");
-            let mut fill = Fill { world, tree: &tree, missing: None };
+            let mut fill = Fill { world, tree: &tree, pending: &pending, missing: None };
             let node = build_node(&mut fill, seed, &place, path)?;
             match fill.missing {
-                Some(missing) if !seeds.contains_key(&missing) => {
+                Some(missing) if !pending.contains(&normal(&missing)) => {
                     return Err(wrong(place, format!("there is no file {missing} to fill in from")));
                 }
                 Some(_) => left.push((path, seed)),
@@ -449,7 +450,7 @@ fn build_content(fill: &mut Fill<'_>, map: &FileMap, at: &str, path: &str) -> Re
     Err(wrong(at, "a file needs one of text, json, size, dump, dump_of, tar, tar_of, link, dir"))
 }
 
-fn tar_of(fill: &Fill<'_>, of: &str, at: &str) -> Result<Content, SeedError> {
+fn tar_of(fill: &mut Fill<'_>, of: &str, at: &str) -> Result<Content, SeedError> {
     let (tree, path) = if let Some(volume) = of.strip_prefix("volume:") {
         let volume = fill.world.volumes.get(volume).ok_or_else(|| wrong(at, format!("no volume {volume}")))?;
         (&volume.files, "/")
@@ -461,6 +462,11 @@ fn tar_of(fill: &Fill<'_>, of: &str, at: &str) -> Result<Content, SeedError> {
         tree.graft(&join("/", super::tree::split(path).map_or("", |(_, name)| name)), &branch.copy());
         return Ok(Content::Tar(Box::new(tree)));
     } else {
+        // All that the world declares there comes first.
+        if let Some(path) = fill.pending.iter().find(|path| inside(path, &normal(of)).is_some()) {
+            fill.missing = Some(path.clone());
+            return Ok(Content::Text(String::new()));
+        }
         (fill.tree, of)
     };
     if !tree.exists(path) {

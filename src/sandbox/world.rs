@@ -97,7 +97,8 @@ const DEPLOYMENT: [&str; 5] = ["files", "containers", "volumes", "postgres", "ht
 const INCIDENTAL: [&str; 7] = ["modified", "started_at", "next_oid", "ready_at", "id", "made_by", "sessions"];
 
 /// What differs between two deployments, one line a difference: `files./srv/x: there before, gone now`. Empty when one is as the
-/// other. Times, ids of containers and the memory of the supervisor are no part of a deployment.
+/// other. Times, ids of containers, sessions and the memory of the supervisor are no part of a deployment; neither is which try
+/// of a call made a thing: its key, and the object id of a database that a run made.
 #[must_use]
 pub fn diff(before: &World, after: &World) -> Vec<String> {
     let (Ok(before), Ok(after)) = (serde_json::to_value(before), serde_json::to_value(after)) else {
@@ -110,9 +111,24 @@ pub fn diff(before: &World, after: &World) -> Vec<String> {
     found
 }
 
+/// A database or a labelled thing that a run made, without what hangs on which try of the call it was.
+fn of_any_try(fields: &serde_json::Map<String, Value>) -> Option<serde_json::Map<String, Value>> {
+    let mut fields = fields.clone();
+    let labelled = fields.remove("muster.key").is_some();
+    let mark = fields.get("comment").and_then(Value::as_str).filter(|comment| comment.starts_with("muster:"));
+    let Some(mark) = mark.and_then(|mark| mark.rsplit_once(':')).map(|(run, _)| run.to_owned()) else {
+        return labelled.then_some(fields);
+    };
+    fields.insert("comment".to_owned(), Value::String(mark));
+    fields.remove("oid");
+    Some(fields)
+}
+
 fn compare(path: &str, before: &Value, after: &Value, found: &mut Vec<String>) {
     match (before, after) {
         (Value::Object(old), Value::Object(new)) => {
+            let (plain_old, plain_new) = (of_any_try(old), of_any_try(new));
+            let (old, new) = (plain_old.as_ref().unwrap_or(old), plain_new.as_ref().unwrap_or(new));
             for (key, value) in old {
                 if INCIDENTAL.contains(&key.as_str()) {
                     continue;
