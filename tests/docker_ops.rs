@@ -1,5 +1,5 @@
-//! The family `docker` on real containers: what each operation does, what its probe says at each point at which it can be
-//! killed, and what its undo leaves.
+//! The family `docker` on real containers: what each operation does, what its probe says at each point at which it can
+//! be killed, and what its undo leaves.
 
 mod live_world;
 #[path = "support/deployment.rs"]
@@ -47,7 +47,8 @@ impl Ground {
         self.world.host.probe(request).unwrap()
     }
 
-    /// Kills the supervisor of a call and all that it started on this host, as a crash of the host's user session would.
+    /// Kills the supervisor of a call and all that it started on this host, as a crash of the host's user session
+    /// would.
     fn kill_supervisor(&self, key: &str) {
         let record = std::fs::read_to_string(self.dir.path().join("children").join(key).join("started.json")).unwrap();
         let record: Value = serde_json::from_str(&record).unwrap();
@@ -108,9 +109,8 @@ fn a_program_inside_is_read_with_its_input_and_exit_code() {
     let read = |args: Value| ground.world.read("docker.read", args);
     let said = read(json!({ "container": ground.app(), "argv": ["cat"], "stdin": "a\nb" })).unwrap();
     assert_eq!(said, json!({ "code": 0, "stdout": "a\nb", "stderr": "" }));
-    let said = read(
-        json!({ "container": ground.app(), "argv": ["sh", "-c", "echo $X; exit 3"], "env": { "X": "1" }, "any_exit": true }),
-    );
+    let script = ["sh", "-c", "echo $X; exit 3"];
+    let said = read(json!({ "container": ground.app(), "argv": script, "env": { "X": "1" }, "any_exit": true }));
     assert_eq!(said.unwrap(), json!({ "code": 3, "stdout": "1\n", "stderr": "" }));
     let error = read(json!({ "container": ground.app(), "argv": ["false"] })).unwrap_err();
     assert_eq!(error.class, ErrorClass::Failed);
@@ -225,7 +225,8 @@ fn a_one_shot_container_is_gone_when_its_end_is_recorded() {
     let ground = Ground::new("run");
     let volume = ground.deployment.name("local_ollama-data");
     let args = json!({
-        "image": IMAGE, "argv": ["sh", "-c", "echo kept >/v/file; echo said"], "mounts": [{ "volume": volume, "at": "/v" }],
+        "image": IMAGE, "argv": ["sh", "-c", "echo kept >/v/file; echo said"],
+        "mounts": [{ "volume": volume, "at": "/v" }],
         "stdout_file": ground.file("out"),
     });
     let ended = ground.world.write("docker.run", args, &ground.key("run")).unwrap();

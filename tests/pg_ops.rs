@@ -1,5 +1,5 @@
-//! The family `pg` on a real server in a container: what each operation does, what its probe says at each point at which it
-//! can be killed, and what its undo leaves.
+//! The family `pg` on a real server in a container: what each operation does, what its probe says at each point at
+//! which it can be killed, and what its undo leaves.
 
 mod live_world;
 #[path = "support/deployment.rs"]
@@ -132,7 +132,8 @@ fn a_query_reads_typed_rows_and_cannot_write() {
     let ground = Ground::new("query");
     let query = |sql: &str| ground.read("pg.query", json!({ "database": "chatbot_db", "sql": sql }));
     let rows = query(
-        "select id, archived, null as nothing, 1.5 as half, 'it''s; \"so\"' as text from chat order by id limit 1 -- the first",
+        "select id, archived, null as nothing, 1.5 as half, 'it''s; \"so\"' as text from chat order by id limit 1 -- \
+         the first",
     );
     assert_eq!(
         rows.unwrap()["rows"],
@@ -258,7 +259,8 @@ fn a_dump_whose_supervisor_was_killed_leaves_no_half_file() {
     ground.kill_supervisor("m-dump");
     assert_eq!(ground.probe(&request), Probe::NotDone);
     assert!(!std::path::Path::new(&to).exists());
-    let end = "select pg_terminate_backend(pid) from pg_stat_activity where query like '%pg_sleep(600)%' and pid <> pg_backend_pid()";
+    let end = "select pg_terminate_backend(pid) from pg_stat_activity where query like '%pg_sleep(600)%' and pid <> \
+         pg_backend_pid()";
     ground.deployment.psql("postgres", end).unwrap();
     let _ = locker.wait();
     ground.world.host.send(&request).unwrap();

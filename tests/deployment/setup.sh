@@ -9,7 +9,7 @@ set -euo pipefail
 
 digest=$(cat "$here/image/Containerfile" "$here/image/entrypoint.sh" | sha256sum | cut -c1-12)
 label=muster.test.digest
-archive=$MUSTER_TEST_CACHE/postgres-15.tar
+archive=$MUSTER_TEST_CACHE/postgres-15-$digest.tar
 
 say() { printf 'fixture: %s\n' "$*" >&2; }
 
@@ -60,4 +60,5 @@ say "adding PostgreSQL"
 podman build -q --network host --isolation chroot --label "$label=$digest" -t "$MUSTER_TEST_IMAGE" "$here/image" >/dev/null
 podman save -q -o "$archive.new" "$MUSTER_TEST_IMAGE"
 mv "$archive.new" "$archive"
+find "$MUSTER_TEST_CACHE" -name 'postgres-15-*.tar' -mtime +14 -delete
 say "ready"

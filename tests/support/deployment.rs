@@ -1,5 +1,5 @@
-//! A deployment like OmniChat's local mode, of real containers, under a prefix of its own: up and filled when it is made,
-//! gone when it is dropped.
+//! A deployment like OmniChat's local mode, of real containers, under a prefix of its own: up and filled when it is
+//! made, gone when it is dropped.
 
 #![allow(dead_code, reason = "each test file uses what it needs")]
 
@@ -164,7 +164,7 @@ impl Deployment {
     /// Waits until the server answers.
     pub fn wait_for_database(&self) {
         let begun = Instant::now();
-        while self.psql("chatbot_db", "show listen_addresses").is_ok_and(|text| !text.is_empty()) == false {
+        while !self.psql("chatbot_db", "show listen_addresses").is_ok_and(|text| !text.is_empty()) {
             assert!(begun.elapsed() < Duration::from_secs(60), "the database does not come up");
             std::thread::sleep(Duration::from_millis(100));
         }
@@ -173,7 +173,11 @@ impl Deployment {
     /// What is in a database: rows and a checksum a table, and of the large objects. Counted without Muster.
     pub fn census(&self, database: &str) -> BTreeMap<String, String> {
         let tables = self
-            .psql(database, "select quote_ident(relname) from pg_class where relkind = 'r' and relnamespace = 'public'::regnamespace")
+            .psql(
+                database,
+                "select quote_ident(relname) from pg_class where relkind = 'r' and relnamespace = \
+                 'public'::regnamespace",
+            )
             .expect("the tables are listed");
         let mut census = BTreeMap::new();
         for table in tables.lines() {
@@ -182,7 +186,8 @@ impl Deployment {
             );
             census.insert(table.to_owned(), self.psql(database, &sql).expect("the table is read"));
         }
-        let sql = "select count(*) || ' ' || coalesce(md5(string_agg(oid || md5(lo_get(oid)), '|' order by oid)), '') from pg_largeobject_metadata";
+        let sql = "select count(*) || ' ' || coalesce(md5(string_agg(oid || md5(lo_get(oid)), '|' order by oid)), \
+             '') from pg_largeobject_metadata";
         census.insert("large objects".to_owned(), self.psql(database, sql).expect("the large objects are read"));
         census
     }

@@ -1,4 +1,5 @@
-//! Finds programs inside a container by the mark that Muster gave them: the container client may be dead while they go on.
+//! Finds programs inside a container by the mark that Muster gave them: the container client may be dead while they go
+//! on.
 
 use super::client::{CALL_VARIABLE, client};
 use super::inspect::inspect;

@@ -331,7 +331,8 @@ pub struct Printed {
 impl Operation for ReadInside {
     const NAME: &'static str = "docker.read";
     const EFFECT: Effect = Effect::Read;
-    const DOC: &'static str = "runs a program inside a running container and captures what it prints. A trusted read: nothing keeps the program from writing, so it is granted by pattern and also runs in a plan";
+    const DOC: &'static str = "runs a program inside a running container and captures what it prints. A trusted \
+         read: nothing keeps the program from writing, so it is granted by pattern and also runs in a plan";
     const PERMISSION: &'static str = "podman or docker; exec into the container";
     const TYPICAL: Duration = Duration::from_millis(300);
     type Args = ReadInsideArgs;
@@ -392,7 +393,8 @@ pub struct WaitHealthy;
 impl Operation for WaitHealthy {
     const NAME: &'static str = "docker.wait_healthy";
     const EFFECT: Effect = Effect::Wait;
-    const DOC: &'static str = "waits until a container is healthy by its own healthcheck, or runs if it has none. A container that has exited is an error";
+    const DOC: &'static str = "waits until a container is healthy by its own healthcheck, or runs if it has none. A \
+         container that has exited is an error";
     const PERMISSION: &'static str = "podman or docker";
     const TYPICAL: Duration = Duration::from_secs(5);
     type Args = ContainerArgs;

@@ -143,7 +143,8 @@ pub fn check(context: &ReadContext<'_>, act: &str, server: &Server, path: &str) 
 impl Operation for CheckDump {
     const NAME: &'static str = "pg.check_dump";
     const EFFECT: Effect = Effect::Read;
-    const DOC: &'static str = "reads a dump in custom format to its end, so that one that is empty, cut short, damaged or of another kind is found out";
+    const DOC: &'static str = "reads a dump in custom format to its end, so that one that is empty, cut short, \
+         damaged or of another kind is found out";
     const PERMISSION: &'static str = "pg_restore; reading the file";
     const TYPICAL: Duration = Duration::from_secs(2);
     type Args = CheckDumpArgs;
@@ -167,7 +168,16 @@ mod tests {
 
     #[test]
     fn a_listing_counts_what_is_no_comment() {
-        let text = ";\n; Archive created at 2026-01-01\n;     dbname: chatbot_db\n;     Dumped from database version: 15.18 (Debian)\n;\n\n215; 1259 16386 TABLE public chat x\n3380; 0 16386 TABLE DATA public chat x\n";
+        let text = "\
+;
+; Archive created at 2026-01-01
+;     dbname: chatbot_db
+;     Dumped from database version: 15.18 (Debian)
+;
+
+215; 1259 16386 TABLE public chat x
+3380; 0 16386 TABLE DATA public chat x
+";
         let listing = parse_listing(text);
         assert_eq!(listing, Listing { entries: 2, database: "chatbot_db".to_owned(), major: Some(15) });
     }

@@ -53,8 +53,8 @@ pub struct CountedTable {
     pub checksum: Option<String>,
 }
 
-/// Texts of values depend on these settings; the sum of 60-bit pieces of MD5 depends on no order. The generated statements
-/// each print one line of JSON.
+/// Texts of values depend on these settings; the sum of 60-bit pieces of MD5 depends on no order. The generated
+/// statements each print one line of JSON.
 const SQL: &str = r#"
 set datestyle = 'ISO, YMD'; set timezone = 'UTC'; set intervalstyle = 'postgres'; set bytea_output = 'hex';
 set extra_float_digits = 3; set search_path = ''; set row_security = off; set xmloption = content;
@@ -85,7 +85,8 @@ commit;
 impl Operation for Census {
     const NAME: &'static str = "pg.census";
     const EFFECT: Effect = Effect::Read;
-    const DOC: &'static str = "counts rows and large objects exactly, in one snapshot, with checksums if asked; checksums of large objects need a superuser";
+    const DOC: &'static str = "counts rows and large objects exactly, in one snapshot, with checksums if asked; \
+         checksums of large objects need a superuser";
     const PERMISSION: &'static str = "psql; SELECT on all tables";
     const TYPICAL: Duration = Duration::from_secs(2);
     type Args = CensusArgs;

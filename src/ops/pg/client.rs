@@ -244,7 +244,8 @@ pub fn explain(act: &str, server: &Server, code: i32, stderr: &str) -> OpError {
         (
             C::Refused,
             "PostgreSQL's client tools are not there".to_owned(),
-            "install postgresql-client where the tools have to run: in the container if `container` is given, else here",
+            "install postgresql-client where the tools have to run: in the container if `container` is given, else \
+             here",
         )
     } else if has("password authentication failed")
         || has("no password supplied")

@@ -13,8 +13,8 @@ use crate::model::fault::{OpError, Target};
 use crate::ops::context::{ReadContext, WriteContext};
 use crate::ops::spec::{Effect, Found, Operation, Predicted, Repeat, Send, Undo, Write};
 
-/// Counts what a user made: relations, functions, types and operators outside the system's schemas and not of an extension
-/// that the template brought, schemas besides `public`, and large objects.
+/// Counts what a user made: relations, functions, types and operators outside the system's schemas and not of an
+/// extension that the template brought, schemas besides `public`, and large objects.
 const COUNT: &str = r"
 with user_schemas as (
     select oid, nspname from pg_namespace
@@ -41,8 +41,8 @@ pub fn count(context: &ReadContext<'_>, act: &str, server: &Server, database: &s
     answer.parse().map_err(|_| OpError::failed(format!("{act}: the server answered `{answer}` instead of a number")))
 }
 
-/// Removes all that a user made. Each piece is a transaction of its own, since a transaction can hold only so many locks;
-/// done again after an interruption it goes on where it stopped.
+/// Removes all that a user made. Each piece is a transaction of its own, since a transaction can hold only so many
+/// locks; done again after an interruption it goes on where it stopped.
 const EMPTY: &str = r"
 select format('drop schema %I cascade', nspname) from pg_namespace
 where nspname not in ('pg_catalog', 'information_schema', 'public') and nspname !~ '^pg_(toast|temp)' order by oid
@@ -57,7 +57,7 @@ select format('drop table %I.%I cascade', n.nspname, c.relname)
 from pg_class c join pg_namespace n on n.oid = c.relnamespace
 where n.nspname = 'public' and c.relkind in ('r', 'p') and not c.relispartition order by c.oid desc
 \gexec
-select format('select count(lo_unlink(oid)) from (select oid from pg_largeobject_metadata order by oid limit 1000) page')
+select 'select count(lo_unlink(oid)) from (select oid from pg_largeobject_metadata order by oid limit 1000) page'
 from generate_series(0, (select count(*) from pg_largeobject_metadata) / 1000)
 \gexec
 begin;

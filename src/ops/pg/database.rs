@@ -1,5 +1,5 @@
-//! Making and dropping databases. A new one is made under a name that holds the key of the call, tagged by its comment, and
-//! only then renamed: whatever happens in between, it is found again.
+//! Making and dropping databases. A new one is made under a name that holds the key of the call, tagged by its
+//! comment, and only then renamed: whatever happens in between, it is found again.
 
 use std::time::Duration;
 
@@ -192,8 +192,8 @@ pub struct DropDatabaseArgs {
     pub server: Server,
     /// Its name.
     pub database: String,
-    /// Only if its comment starts with this text; then its absence is no error, and it is also found under the name that it
-    /// bears while it is being made.
+    /// Only if its comment starts with this text; then its absence is no error, and it is also found under the name
+    /// that it bears while it is being made.
     #[serde(default)]
     pub tagged: Option<String>,
 }

@@ -72,7 +72,8 @@ impl DumpArgs {
 impl Operation for Dump {
     const NAME: &'static str = "pg.dump";
     const EFFECT: Effect = Effect::Create;
-    const DOC: &'static str = "dumps a database in custom format into a new file, which appears only when it is whole and is then read to its end";
+    const DOC: &'static str = "dumps a database in custom format into a new file, which appears only when it is \
+         whole and is then read to its end";
     const PERMISSION: &'static str = "pg_dump; SELECT on all tables; writing the file";
     const TYPICAL: Duration = Duration::from_secs(10);
     type Args = DumpArgs;

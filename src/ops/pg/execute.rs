@@ -1,7 +1,7 @@
 //! Running SQL that changes something, in one transaction.
 //!
-//! The id of the transaction is written to a file beside psql before the first statement of the user runs. When the outcome
-//! is not known, the server tells by that id whether the transaction was committed.
+//! The id of the transaction is written to a file beside psql before the first statement of the user runs. When the
+//! outcome is not known, the server tells by that id whether the transaction was committed.
 
 use std::time::Duration;
 
@@ -37,8 +37,8 @@ pub struct ExecuteArgs {
 /// SQL was run.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Executed {
-    /// What the server said of the last statement: `UPDATE 3`. Empty when the answer was lost, but the server says that the
-    /// transaction was committed.
+    /// What the server said of the last statement: `UPDATE 3`. Empty when the answer was lost, but the server says
+    /// that the transaction was committed.
     pub tag: String,
 }
 

@@ -1,5 +1,5 @@
-//! Cuts SQL into statements, knowing quotes, dollar quotes and comments: enough to tell one statement from two, and what
-//! kind it is. It does not understand SQL.
+//! Cuts SQL into statements, knowing quotes, dollar quotes and comments: enough to tell one statement from two, and
+//! what kind it is. It does not understand SQL.
 
 /// One statement, without its semicolon.
 #[derive(Clone, Debug, PartialEq, Eq)]

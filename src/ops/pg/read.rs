@@ -123,7 +123,8 @@ pub fn databases(context: &ReadContext<'_>, server: &Server) -> Result<Vec<Liste
             'name', d.datname, 'oid', d.oid::bigint, 'owner', pg_get_userbyid(d.datdba),
             'bytes', case when has_database_privilege(d.oid, 'CONNECT') then pg_database_size(d.oid) else 0 end,
             'comment', coalesce(shobj_description(d.oid, 'pg_database'), ''),
-            'connections', (select count(*) from pg_stat_activity a where a.datid = d.oid and a.pid <> pg_backend_pid()),
+            'connections',
+                (select count(*) from pg_stat_activity a where a.datid = d.oid and a.pid <> pg_backend_pid()),
             'template', d.datistemplate, 'allows_connections', d.datallowconn) order by d.datname), '[]')
         from pg_database d;";
     let query = Query { act: &act, database: MAINTENANCE, sql, ..Query::default() };
@@ -190,7 +191,8 @@ pub struct Rows {
 impl Operation for ReadRows {
     const NAME: &'static str = "pg.query";
     const EFFECT: Effect = Effect::Read;
-    const DOC: &'static str = "asks one question in SQL, in a read-only transaction; functions that act outside the transaction are not held back by that";
+    const DOC: &'static str = "asks one question in SQL, in a read-only transaction; functions that act outside the \
+         transaction are not held back by that";
     const PERMISSION: &'static str = "psql; SELECT on what it names";
     const TYPICAL: Duration = Duration::from_millis(300);
     type Args = QueryArgs;
@@ -214,11 +216,15 @@ impl Read for ReadRows {
         };
         if !matches!(statement.keyword.as_str(), "SELECT" | "WITH" | "VALUES" | "TABLE" | "") {
             return Err(OpError::refused(format!("{act}: it starts with {}, which is no question", statement.keyword))
-                .with_hint("pg.query takes SELECT, WITH, VALUES and TABLE (for SHOW: select current_setting(…)); pg.execute takes what writes"));
+                .with_hint(
+                    "pg.query takes SELECT, WITH, VALUES and TABLE (for SHOW: select current_setting(…)); \
+                     pg.execute takes what writes",
+                ));
         }
         // The line break ends a comment at the statement's end.
         let sql = format!(
-            "begin transaction read only;\nselect coalesce(json_agg(row_to_json(muster_row)), '[]') from (\n{}\n) muster_row;\ncommit;\n",
+            "begin transaction read only;\nselect coalesce(json_agg(row_to_json(muster_row)), '[]') from (\n{}\n) \
+             muster_row;\ncommit;\n",
             statement.text
         );
         let query = Query { act: &act, database: &args.database, sql: &sql, ..Query::default() };

@@ -40,8 +40,8 @@ pub struct RenameArgs {
     /// Whether to end the sessions that are in these databases; without it they make the call fail.
     #[serde(default)]
     pub terminate: bool,
-    /// The object ids that the databases must have, by the name that they shall bear; those that bear it already are left
-    /// alone. An undo passes them.
+    /// The object ids that the databases must have, by the name that they shall bear; those that bear it already are
+    /// left alone. An undo passes them.
     #[serde(default)]
     pub oids: Option<BTreeMap<String, i64>>,
 }
@@ -169,7 +169,8 @@ impl Write for RenameDatabases {
         if args.terminate {
             let oids: Vec<String> = names.before.values().map(i64::to_string).collect();
             sql = format!(
-                "select count(pg_terminate_backend(pid)) from pg_stat_activity where datid in ({}) and pid <> pg_backend_pid();\n",
+                "select count(pg_terminate_backend(pid)) from pg_stat_activity where datid in ({}) and pid <> \
+                 pg_backend_pid();\n",
                 oids.join(", ")
             );
         }

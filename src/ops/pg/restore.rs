@@ -1,9 +1,9 @@
 //! Restoring a dump into an empty database.
 //!
-//! The file is first copied to where the server is, under a name that holds the key, and counts only when its length and
-//! SHA-256 are those of the original: a client that is killed in the middle looks there like a clean end of input. The
-//! restore itself is one transaction, so that afterwards the database holds all of it or nothing. That is what the probe
-//! looks at, once no program and no session with the key of the call is at work any more.
+//! The file is first copied to where the server is, under a name that holds the key, and counts only when its length
+//! and SHA-256 are those of the original: a client that is killed in the middle looks there like a clean end of input.
+//! The restore itself is one transaction, so that afterwards the database holds all of it or nothing. That is what the
+//! probe looks at, once no program and no session with the key of the call is at work any more.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
