@@ -85,7 +85,7 @@ impl Reader<'_> {
             capabilities: fields.get("capabilities").map(|node| self.capabilities(node)).unwrap_or_default(),
             secrets: fields.get("secrets").map(|node| self.secrets(node)).unwrap_or_default(),
             parallel,
-            drill: fields.get("drill").and_then(|node| self.drill(node, &steps)),
+            drill: fields.get("drill").and_then(|node| self.drill(node, &steps, fields.get("params"))),
             steps,
         })
     }
@@ -224,9 +224,18 @@ impl Reader<'_> {
         sources
     }
 
-    fn drill(&mut self, node: &Node, steps: &[Step]) -> Option<Drill> {
+    fn drill(&mut self, node: &Node, steps: &[Step], declared: Option<&Node>) -> Option<Drill> {
         let fields = self.fields(node, "drill", &DRILL_KEYS)?;
         let params = fields.get("params").map(|node| self.named_templates(node)).unwrap_or_default();
+        let declared: Vec<&str> = match declared.map(|node| &node.data) {
+            Some(Data::Map(entries)) => entries.iter().map(|(name, _)| name.value.as_str()).collect(),
+            _ => Vec::new(),
+        };
+        for (name, _) in params.iter().filter(|(name, _)| !declared.contains(&name.value.as_str())) {
+            let message = format!("there is no parameter `{}` for a drill to set", shown(&name.value));
+            let fault = Diagnostic::error("unknown-param", name.span, message);
+            self.faults.push(fault.likely(&name.value, declared.iter().copied()));
+        }
         let skip = fields.get("skip").map(|node| self.texts(node, false)).unwrap_or_default();
         let known = |id: &str| steps.iter().any(|step| step.id.value == id);
         for id in skip.iter().filter(|id| !known(&id.value)) {

@@ -9,6 +9,7 @@ pub mod lock;
 pub mod names;
 pub mod param_type;
 pub mod params;
+pub mod schema;
 pub mod shipped;
 pub mod stdlib;
 pub mod template;
