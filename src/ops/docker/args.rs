@@ -52,7 +52,7 @@ impl MountArgs {
         if let Some(bad) = [source, &self.at].into_iter().find(|text| text.contains(',') || text.is_empty()) {
             return Err(OpError::refused(format!("cannot mount `{bad}`: a mount path is not empty and has no comma")));
         }
-        let read_only = if self.read_only { ",readonly" } else { "" };
+        let read_only = if self.read_only { ",ro" } else { "" };
         Ok(format!("type={kind},source={source},destination={}{read_only}", self.at))
     }
 }
