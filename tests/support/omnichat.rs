@@ -1,108 +1,61 @@
-//! A deployment of OmniChat on this host for one test, and runs of the shipped playbooks against it.
-#![allow(dead_code)]
+//! Runs of the shipped OmniChat playbooks against a deployment of real containers.
+
+#![allow(dead_code, reason = "each test file uses what it needs")]
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
-use muster::app::{App, Ending, Settings};
+use muster::app::{App, Settings};
 use muster::engine::{NoObserver, RunState};
-use muster::model::command::Actor;
+use muster::model::RunId;
+use muster::model::command::{Actor, Order};
 use muster::playbook::params::Given;
 
-fn fixture() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/deployment")
+use crate::deployment::{Deployment, contain};
+
+/// A deployment, a store, and a folder for backups.
+pub struct Estate {
+    pub deployment: Deployment,
+    home: tempfile::TempDir,
 }
 
-/// A shell command in the fixture's environment; its output. Panics when it fails.
-pub fn shell(prefix: &str, script: &str) -> String {
-    let script = format!(". {}/environment.sh; set -euo pipefail; {script}", fixture().display());
-    let output = Command::new("bash")
-        .args(["-c", &script])
-        .env("OMNICHAT_PREFIX", prefix)
-        .env("P", prefix)
-        .stdin(Stdio::null())
-        .output()
-        .expect("bash runs");
-    assert!(output.status.success(), "{script}\n{}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8_lossy(&output.stdout).into_owned()
-}
-
-/// A deployment that is up and filled; gone when dropped.
-pub struct Deployment {
-    pub prefix: String,
-    pub folder: tempfile::TempDir,
-}
-
-impl Deployment {
-    /// A small one.
-    pub fn up(name: &str) -> Self {
-        let prefix = format!("books-{name}-");
-        let folder = tempfile::tempdir().expect("a folder");
-        let own = Self { prefix, folder };
-        shell(&own.prefix, &format!("{}/setup.sh", fixture().display()));
-        shell(&own.prefix, &format!("cp -a {}/template {}", fixture().display(), own.checkout().display()));
-        own.make("local-destroy");
-        own.make("local-up");
-        shell(&own.prefix, &format!("{}/seed.sh", fixture().display()));
-        own
+impl Estate {
+    /// Up, with a little in it.
+    pub fn start(name: &str) -> Self {
+        let estate = Self { deployment: Deployment::start(name), home: tempfile::tempdir().expect("a folder") };
+        estate.deployment.wait_for_database();
+        estate
     }
 
-    pub fn checkout(&self) -> PathBuf {
-        self.folder.path().join("omnichat")
+    /// A file of the deployment's checkout.
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.deployment.path().join(name)
     }
 
+    /// A path in a folder beside the deployment.
+    pub fn home(&self, name: &str) -> PathBuf {
+        self.home.path().join(name)
+    }
+
+    /// Where backups are kept.
     pub fn backups(&self) -> PathBuf {
-        self.folder.path().join("backups")
+        self.home("backups")
     }
 
-    pub fn make(&self, target: &str) {
-        shell(&self.prefix, &format!("make -s -C {} {target}", self.checkout().display()));
+    /// The names of what lies there.
+    pub fn backup_names(&self) -> Vec<String> {
+        let Ok(entries) = std::fs::read_dir(self.backups()) else { return Vec::new() };
+        let mut names: Vec<String> =
+            entries.map(|entry| entry.expect("an entry").file_name().into_string().expect("a name")).collect();
+        names.sort();
+        names
     }
 
-    /// `psql` in the database's container.
-    pub fn sql(&self, database: &str, statement: &str) -> String {
-        shell(
-            &self.prefix,
-            &format!(
-                "podman exec ${{P}}open-webui-db psql -X -q -U chatbot_user -d {database} -v ON_ERROR_STOP=1 -Atc \"{statement}\""
-            ),
-        )
-    }
-
-    /// The parameters that every playbook takes here.
-    fn common(&self, playbook: &str) -> BTreeMap<&'static str, String> {
-        let named = |name: &str| format!("{}{name}", self.prefix);
-        let mut given = BTreeMap::from([
-            ("backup_dir", self.backups().display().to_string()),
-            ("db_container", named("open-webui-db")),
-            ("ollama_container", named("ollama")),
-        ]);
-        if playbook != "omnichat-verify" {
-            given.insert("deployment", self.checkout().display().to_string());
-            given.insert("web_container", named("open-webui"));
-            given.insert("project", named("local"));
-        }
-        if playbook == "omnichat-restore" {
-            let make = |target: &str| {
-                let conf = std::env::var("CONTAINERS_CONF")
-                    .unwrap_or_else(|_| shell("", "printf %s \"${CONTAINERS_CONF:-}\""));
-                let conf = if conf.is_empty() { String::new() } else { format!(", \"CONTAINERS_CONF={conf}\"") };
-                format!("[make, \"OMNICHAT_PREFIX={}\"{conf}, {target}]", self.prefix)
-            };
-            given.insert("up", make("local-up"));
-            given.insert("up_database", make("local-up-db"));
-            given.insert("health_url", String::new());
-        }
-        given
-    }
-
-    /// An engine's home of its own, with which a run can be taken up again.
-    pub fn app(&self) -> App {
+    fn app(&self) -> App {
         let settings = Settings {
-            store: self.folder.path().join("muster.db"),
+            store: self.home("muster.db"),
             supervisor: PathBuf::from(env!("CARGO_BIN_EXE_muster")),
             actor: Actor { name: "tester@here".to_owned() },
             workers: 4,
@@ -111,7 +64,25 @@ impl Deployment {
     }
 
     fn given(&self, playbook: &str, extra: &[(&str, &str)]) -> Given {
-        let mut pairs: BTreeMap<&str, String> = self.common(playbook);
+        let name = |plain: &str| self.deployment.name(plain);
+        let mut pairs = BTreeMap::from([
+            ("backup_dir", self.backups().display().to_string()),
+            ("db_container", name("open-webui-db")),
+            ("ollama_container", name("ollama")),
+        ]);
+        if playbook != "omnichat-verify" {
+            pairs.insert("deployment", self.deployment.path().display().to_string());
+            pairs.insert("web_container", name("open-webui"));
+            pairs.insert("project", name("local"));
+        }
+        if playbook == "omnichat-restore" {
+            // Variables given on make's command line reach the programs it starts.
+            let variables: String =
+                self.deployment.environment().iter().map(|(name, value)| format!("\"{name}={value}\", ")).collect();
+            pairs.insert("up", format!("[make, {variables}local-up]"));
+            pairs.insert("up_database", format!("[make, {variables}local-up-db]"));
+            pairs.insert("health_url", String::new());
+        }
         pairs.extend(extra.iter().map(|(name, value)| (*name, (*value).to_owned())));
         let mut given = Given::default();
         for (name, value) in pairs {
@@ -120,50 +91,54 @@ impl Deployment {
         given
     }
 
+    fn drive(&self, app: &App, session: muster::app::Session) -> RunState {
+        let run = session.run().clone();
+        session.drive(4, false, &Arc::new(AtomicUsize::new(0))).expect("the engine goes on");
+        RunState::fold(&app.records(&run).expect("the journal loads")).expect("the journal folds")
+    }
+
     /// Runs a playbook until it ends or waits for somebody.
     pub fn run(&self, playbook: &str, extra: &[(&str, &str)]) -> RunState {
         let app = self.app();
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("playbooks").join(playbook);
-        let start = match app.prepare(&folder.display().to_string(), &self.given(playbook, extra)) {
-            Ok(start) => start,
-            Err(error) => panic!("{playbook} cannot start: {error:?}"),
-        };
+        let start = app
+            .prepare(&folder.display().to_string(), &self.given(playbook, extra))
+            .unwrap_or_else(|error| panic!("{playbook} cannot start: {error:?}"));
         let session = app.start(&start, Arc::new(NoObserver)).expect("the run begins");
-        let run = session.run().clone();
-        let ending = session.drive(4, false, &Arc::new(AtomicUsize::new(0))).expect("the engine goes on");
-        let state = RunState::fold(&app.records(&run).expect("records")).expect("a state");
-        assert!(matches!(ending, Ending::Ended | Ending::Paused), "{ending:?}");
-        state
+        self.drive(&app, session)
     }
 
-    /// What the deployment is, as text: rows and contents of every database, files of the volumes and of the checkout, and which
-    /// containers run. Two equal texts are two equal deployments.
-    pub fn picture(&self) -> String {
-        shell(
-            &self.prefix,
-            &format!(
-                r#"
-            podman ps -a --filter label=com.docker.compose.project=${{P}}local --format '{{{{.Names}}}} {{{{.State}}}}' | cut -d' ' -f1,2 | sort
-            podman volume ls -q --filter name=${{P}} | sort
-            psql() {{ podman exec ${{P}}open-webui-db psql -X -q -U chatbot_user -At "$@"; }}
-            for d in $(psql -d postgres -c 'select datname from pg_database order by 1'); do
-                echo "database $d"
-                test $d = template0 || podman exec ${{P}}open-webui-db pg_dump -U chatbot_user --no-comments $d | grep -v -E '^\\(un)?restrict|^--' | sha256sum
-            done
-            podman run --rm --network none --pull never -v ${{P}}local_ollama-data:/v:ro $MUSTER_TEST_IMAGE sh -c 'cd /v && find . -printf "%p %y %m %U\n" | sort && find . -type f -exec sha256sum {{}} + | sort -k2'
-            cd {0} && find . -printf "%p %y %m\n" | sort && find . -type f -exec sha256sum {{}} + | sort -k2
-        "#,
-                self.checkout().display()
-            ),
-        )
+    /// Tells a waiting run something, and drives it on.
+    pub fn say(&self, run: &RunId, order: Order) -> RunState {
+        let app = self.app();
+        app.say(run, order).expect("the order is stored");
+        let session = app.take(run, Arc::new(NoObserver)).expect("nobody else holds it");
+        self.drive(&app, session)
     }
-}
 
-impl Drop for Deployment {
-    fn drop(&mut self) {
-        if std::thread::panicking() && std::env::var_os("MUSTER_TEST_KEEP").is_some() {
-            return;
+    /// What the deployment is: two equal pictures are two equal deployments. The database has to run.
+    pub fn picture(&self) -> BTreeMap<String, String> {
+        let mut picture = BTreeMap::new();
+        for container in ["open-webui-db", "open-webui", "ollama"] {
+            picture.insert(format!("container {container}"), self.deployment.state(container));
         }
-        self.make("local-destroy");
+        for database in self.deployment.databases() {
+            for (table, digest) in self.deployment.census(&database) {
+                picture.insert(format!("database {database} {table}"), digest);
+            }
+        }
+        let image = "localhost/muster-test/postgres:15";
+        let volume = format!("{}:/v:ro", self.deployment.name("local_ollama-data"));
+        let script = r"cd /v && find . -printf '%p %y %m %U:%G\n' | LC_ALL=C sort && find . -type f -exec sha256sum {} + | LC_ALL=C sort";
+        let files =
+            contain(&["run", "--rm", "--network", "none", "--pull", "never", "-v", &volume, image, "sh", "-c", script]);
+        picture.insert("models".to_owned(), files);
+        if self.deployment.state("open-webui") == "running" {
+            picture.insert("app data".to_owned(), self.deployment.app_data_hash());
+        }
+        for file in ["Makefile", "local/.env"] {
+            picture.insert(format!("file {file}"), std::fs::read_to_string(self.file(file)).unwrap_or_default());
+        }
+        picture
     }
 }
