@@ -8,14 +8,14 @@ set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
 
 digest=$(cat "$here/image/Containerfile" "$here/image/entrypoint.sh" | sha256sum | cut -c1-12)
-label=muster.test.digest
+exact=$MUSTER_TEST_IMAGE-$digest
 archive=$MUSTER_TEST_CACHE/postgres-15-$digest.tar
 
 say() { printf 'fixture: %s\n' "$*" >&2; }
 
+# Other checkouts may use another image under the same plain name: the exact one is kept beside it.
 ready() {
-    command -v podman >/dev/null &&
-        [ "$(podman image inspect -f "{{index .Labels \"$label\"}}" "$MUSTER_TEST_IMAGE" 2>/dev/null)" = "$digest" ]
+    command -v podman >/dev/null && podman image exists "$exact" && podman tag "$exact" "$MUSTER_TEST_IMAGE"
 }
 
 if [ "${1:-}" = --check ]; then ready; exit; fi
@@ -57,8 +57,9 @@ say "making the base image from $mirror"
 debootstrap --variant=minbase bookworm "$work/root" "$mirror" >"$work/log" 2>&1 || { tail "$work/log" >&2; exit 1; }
 tar -C "$work/root" -c . | podman import -q - localhost/muster-test/base:bookworm >/dev/null
 say "adding PostgreSQL"
-podman build -q --network host --isolation chroot --label "$label=$digest" -t "$MUSTER_TEST_IMAGE" "$here/image" >/dev/null
-podman save -q -o "$archive.new" "$MUSTER_TEST_IMAGE"
+podman build -q --network host --isolation chroot -t "$exact" "$here/image" >/dev/null
+podman save -q -o "$archive.new" "$exact"
 mv "$archive.new" "$archive"
+ready
 find "$MUSTER_TEST_CACHE" -name 'postgres-15-*.tar' -mtime +14 -delete
 say "ready"
