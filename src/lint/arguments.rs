@@ -49,15 +49,15 @@ pub fn check(op: &OpEntry, given: &Given<Span>, call: Span) -> Vec<Diagnostic> {
         },
     };
     check.map(&schema, map, "", call);
-    if check.found.is_empty() {
-        if let Some(Err(message)) = Given::Map(map.clone()).value().map(|value| (op.check_args)(&value)) {
-            let place = if map.fields.is_empty() { call } else { map.at };
-            check.found.push(
-                Diagnostic::error("argument-value", place, format!("arguments of {} do not fit: {message}", op.name))
-                    .label("given here")
-                    .hint(reference(op)),
-            );
-        }
+    if check.found.is_empty()
+        && let Some(Err(message)) = Given::Map(map.clone()).value().map(|value| (op.check_args)(&value))
+    {
+        let place = if map.fields.is_empty() { call } else { map.at };
+        check.found.push(
+            Diagnostic::error("argument-value", place, format!("arguments of {} do not fit: {message}", op.name))
+                .label("given here")
+                .hint(reference(op)),
+        );
     }
     check.found
 }
@@ -136,7 +136,13 @@ impl<'c> Check<'c> {
             self.found.push(
                 Diagnostic::error("argument-type", given.at(), message)
                     .label(format!("this is {}", kind_of(given)))
-                    .hint(reference(self.op)),
+                    .hint(match given {
+                        // `mode: 0700` is a number to YAML.
+                        Given::Literal(Value::Number(_) | Value::Bool(_), _) if kinds.contains(&"string") => {
+                            "put it in quotes".to_owned()
+                        }
+                        _ => reference(self.op),
+                    }),
             );
             return;
         }

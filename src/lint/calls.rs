@@ -12,17 +12,20 @@ use crate::playbook::diagnostic::{Diagnostic, likely};
 use crate::playbook::types::{Body, Playbook, Step};
 use crate::script::program::alias;
 
+/// A function, and the place in it.
+pub type Through = (String, Span);
+
 /// An operation that a step comes to, and where the user wrote so.
 #[derive(Clone, Debug)]
 pub struct StepCall<'a> {
-    /// The step.
-    pub step: &'a Step,
+    /// The step; none for what a drill measures.
+    pub step: Option<&'a Step>,
     /// The operation.
     pub op: &'static OpEntry,
     /// The place in the playbook.
     pub at: Span,
     /// The function through which it comes to it, and the place of the call there.
-    pub through: Option<(String, Span)>,
+    pub through: Option<Through>,
 }
 
 /// Checks all calls; returns those whose operation exists and may stand where it stands.
@@ -43,7 +46,7 @@ pub fn check<'a>(
     }
     for site in sites {
         operations(&site.facts, &site.text, found);
-        let mut reached: Vec<(&'static OpEntry, Span, Option<(String, Span)>)> = Vec::new();
+        let mut reached: Vec<(&'static OpEntry, Span, Option<Through>)> = Vec::new();
         for call in &site.facts.operations {
             let op = crate::ops::find(&call.name);
             reached.extend(op.map(|op| (op, site.text.path(call.at), None)));
@@ -51,7 +54,10 @@ pub fn check<'a>(
         for call in &site.facts.functions {
             let at = site.text.path(call.at);
             let path = by_alias.get(call.alias.as_str()).copied();
-            found.extend(modules.check_call(&call.alias, path, &names, &call.name, call.arity, at));
+            if let Some(objection) = modules.check_call(&call.alias, path, &names, &call.name, call.arity, at) {
+                found.push(objection);
+                continue;
+            }
             for inner in path.into_iter().flat_map(|path| modules.operations(path, &call.name, call.arity)) {
                 reached.push((inner.op, at, Some((format!("{}::{}", call.alias, call.name), inner.span))));
             }
@@ -62,8 +68,8 @@ pub fn check<'a>(
                 if !found.contains(&objection) {
                     found.push(objection);
                 }
-            } else if let Some(step) = site.step {
-                calls.push(StepCall { step, op, at, through });
+            } else {
+                calls.push(StepCall { step: site.step, op, at, through });
             }
         }
     }
@@ -82,13 +88,13 @@ pub fn check<'a>(
                     ),
                     given => found.extend(arguments::check(op, &given, path.span)),
                 }
-                calls.push(StepCall { step, op, at: path.span, through: None });
+                calls.push(StepCall { step: Some(step), op, at: path.span, through: None });
             } else if let Some(objection) = uses(path.value.as_str(), path.span, &imports, modules) {
                 found.push(objection);
             } else if let Some((module, function)) = path.value.rsplit_once('.') {
                 for inner in modules.operations(module, function, 1) {
                     let through = Some((format!("{}::{function}", alias(module)), inner.span));
-                    calls.push(StepCall { step, op: inner.op, at: path.span, through });
+                    calls.push(StepCall { step: Some(step), op: inner.op, at: path.span, through });
                 }
             }
         }
@@ -139,7 +145,7 @@ fn unknown_operation(name: &str, at: Span, before: &str, between: &str) -> Diagn
 }
 
 /// Why an operation must not stand there.
-fn misplaced(site: &Site<'_>, op: &OpEntry, at: Span, through: Option<&(String, Span)>) -> Option<Diagnostic> {
+fn misplaced(site: &Site<'_>, op: &OpEntry, at: Span, through: Option<&Through>) -> Option<Diagnostic> {
     let by = through.map_or(String::new(), |(function, _)| format!(", through {function}"));
     let related = |diagnostic: Diagnostic| match through {
         Some((_, span)) => diagnostic.related(*span, "called here"),
@@ -158,15 +164,18 @@ fn misplaced(site: &Site<'_>, op: &OpEntry, at: Span, through: Option<&(String, 
         ));
     }
     // As the engine has it: what is verified is asked again and again, and never recorded.
-    (site.role == Role::Verify && !matches!(op.effect, Effect::Read | Effect::Value)).then(|| {
+    (site.role.only_reads() && !matches!(op.effect, Effect::Read | Effect::Value)).then(|| {
         let (what, hint) = match op.effect {
-            Effect::Wait => ("waits", "`verify` itself asks again until it is true: call an operation that reads"),
+            Effect::Wait if site.role == Role::Verify => {
+                ("waits", "`verify` itself asks again until it is true: call an operation that reads")
+            }
+            Effect::Wait => ("waits", "wait in a step, and only look at the outcome here"),
             Effect::Ask => ("asks a person", "give the step an `approval`, or ask in a step of its own"),
-            Effect::Log => ("writes to the log", "leave it out: what `verify` finds is recorded anyway"),
+            Effect::Log => ("writes to the log", "leave it out: what is found is recorded anyway"),
             _ => ("changes the world", "do it in the step's script, and only look at the outcome here"),
         };
         related(
-            Diagnostic::error("verify-only-reads", at, format!("`verify` calls {}{by}, which {what}", op.name))
+            Diagnostic::error("only-reads", at, format!("{} calls {}{by}, which {what}", site.role.name(), op.name))
                 .label("only operations that read may stand here")
                 .hint(hint),
         )

@@ -63,12 +63,11 @@ fn missing(playbook: &Playbook, calls: &[StepCall<'_>], found: &mut Vec<Diagnost
     }
     for (op, places) in missing {
         let Some((first, others)) = places.split_first() else { continue };
-        let step = &first.step.id.value;
         let through = first.through.as_ref().map_or(String::new(), |(function, _)| format!(" through {function}"));
         let mut diagnostic = Diagnostic::error(
             "missing-capability",
             first.at,
-            format!("step `{step}` uses {op}{through}, which no capability grants"),
+            format!("{} uses {op}{through}, which no capability grants", who(first)),
         )
         .label("not granted")
         .hint(format!("add `- {op}` to `capabilities`, scoped to what it may touch"));
@@ -79,11 +78,15 @@ fn missing(playbook: &Playbook, calls: &[StepCall<'_>], found: &mut Vec<Diagnost
         for other in others {
             if told.len() <= MORE_PLACES && !told.contains(&other.at) {
                 told.push(other.at);
-                diagnostic = diagnostic.related(other.at, format!("also by step `{}`", other.step.id.value));
+                diagnostic = diagnostic.related(other.at, format!("also by {}", who(other)));
             }
         }
         found.push(diagnostic);
     }
+}
+
+fn who(call: &StepCall<'_>) -> String {
+    call.step.map_or_else(|| "what the drill measures".to_owned(), |step| format!("step `{}`", step.id.value))
 }
 
 fn no_operation(pattern: &str, span: crate::model::span::Span) -> Diagnostic {

@@ -206,12 +206,11 @@ impl Facts {
             Some(Stmt::Assignment(_)) => Some("an assignment: to compare, write `==`"),
             Some(Stmt::Var(..)) => Some("a declaration"),
             Some(Stmt::Expr(expr)) => {
-                if let Expr::Dot(chain, ..) = &**expr {
-                    if let (Expr::Variable(variable, ..), Expr::Property(property, _)) = (&chain.lhs, &chain.rhs) {
-                        if variable.1 == "params" {
-                            self.is_param = Some(property.2.to_string());
-                        }
-                    }
+                if let Expr::Dot(chain, ..) = &**expr
+                    && let (Expr::Variable(variable, ..), Expr::Property(property, _)) = (&chain.lhs, &chain.rhs)
+                    && variable.1 == "params"
+                {
+                    self.is_param = Some(property.2.to_string());
                 }
                 no_bool(expr)
             }
@@ -230,14 +229,14 @@ type Captured = BTreeMap<String, Vec<String>>;
 fn captured(ast: &AST) -> Captured {
     let mut all = Captured::new();
     ast.walk(&mut |path| {
-        if let Some(ASTNode::Expr(Expr::FnCall(call, _))) = path.last() {
-            if let Some(name) = closure(call) {
-                let names = call.args.iter().filter_map(|arg| match arg {
-                    Expr::Variable(variable, ..) => Some(variable.1.to_string()),
-                    _ => None,
-                });
-                all.insert(name, names.collect());
-            }
+        if let Some(ASTNode::Expr(Expr::FnCall(call, _))) = path.last()
+            && let Some(name) = closure(call)
+        {
+            let names = call.args.iter().filter_map(|arg| match arg {
+                Expr::Variable(variable, ..) => Some(variable.1.to_string()),
+                _ => None,
+            });
+            all.insert(name, names.collect());
         }
         true
     });

@@ -10,7 +10,7 @@
 //! | `unknown-run-field` `no-foreach` `unused-item` | what else scripts see |
 //! | `unknown-operation` `unknown-argument` `missing-argument` `argument-type` `argument-value` | calls of operations |
 //! | `not-imported` `unknown-module` `unknown-function` `private-function` `wrong-arity` | calls of functions |
-//! | `call-in-expression` `verify-only-reads` `call-outside-function` | operations stand only where they may |
+//! | `call-in-expression` `only-reads` `call-outside-function` | operations stand only where they may |
 //! | `missing-capability` `unknown-scope` `unused-capability` | what is done is granted, and nothing else |
 //! | `unknown-import` `import-alias` `unused-import` | imports |
 //! | `no-condition` `never-runs` `approval-of-nobody` `stands-after-rollback` | single steps |

@@ -6,6 +6,7 @@ use super::facts::NameUse;
 use super::graph::Graph;
 use super::sites::{Role, Site};
 use crate::model::Value;
+use crate::model::span::Span;
 use crate::playbook::diagnostic::{Diagnostic, likely};
 use crate::playbook::types::{Body, Playbook};
 
@@ -33,11 +34,29 @@ pub fn check(playbook: &Playbook, graph: &Graph<'_>, sites: &[Site<'_>], found: 
             }
         }
     }
+    for (name, _) in playbook.drill.iter().flat_map(|drill| &drill.params) {
+        let params = || playbook.params.iter().map(|param| param.name.value.as_str());
+        if !params().any(|param| param == name.value) {
+            found.push(
+                Diagnostic::error("unknown-param", name.span, format!("there is no parameter `{}`", name.value))
+                    .label("not declared under `params`")
+                    .likely(&name.value, params()),
+            );
+        }
+    }
     unused_params(playbook, sites, found);
     unused_items(playbook, sites, found);
 }
 
 fn param(playbook: &Playbook, site: &Site<'_>, used: &NameUse) -> Option<Diagnostic> {
+    if site.role == Role::DrillParam {
+        let message = "a parameter of the drill cannot use other parameters";
+        return Some(
+            Diagnostic::error("param-order", site.text.word(used.at), message)
+                .label("none has a value yet")
+                .hint("use `run`, such as `${run.short_id}`"),
+        );
+    }
     let Some((name, at)) = &used.name else {
         return matches!(site.role, Role::Default(_)).then(|| {
             Diagnostic::error("param-order", site.text.word(used.at), "a default cannot use all parameters at once")
@@ -75,7 +94,16 @@ fn param(playbook: &Playbook, site: &Site<'_>, used: &NameUse) -> Option<Diagnos
 }
 
 fn step(playbook: &Playbook, graph: &Graph<'_>, site: &Site<'_>, used: &NameUse) -> Option<Diagnostic> {
-    let Some(step) = site.step else {
+    let step = match (site.step, site.role, &used.name) {
+        (Some(step), ..) => Some(step),
+        (None, Role::Measure, Some((name, at))) => {
+            let ids = || playbook.steps.iter().map(|step| step.id.value.as_str());
+            return (!ids().any(|id| id == name)).then(|| unknown_step(name, site.text.word(*at), ids()));
+        }
+        (None, Role::Measure, None) => return None,
+        (None, ..) => None,
+    };
+    let Some(step) = step else {
         return Some(
             Diagnostic::error(
                 "steps-here",
@@ -91,11 +119,7 @@ fn step(playbook: &Playbook, graph: &Graph<'_>, site: &Site<'_>, used: &NameUse)
     let id = step.id.value.as_str();
     let Some(target) = playbook.step(name) else {
         let others = playbook.steps.iter().map(|step| step.id.value.as_str()).filter(|other| *other != id);
-        return Some(
-            Diagnostic::error("unknown-step", place, format!("there is no step `{name}`"))
-                .label("no such step")
-                .likely(name, others),
-        );
+        return Some(unknown_step(name, place, others));
     };
     if name == id && !graph.needs(id, id) {
         return Some(
@@ -120,6 +144,12 @@ fn step(playbook: &Playbook, graph: &Graph<'_>, site: &Site<'_>, used: &NameUse)
         });
     }
     output(target, site, used)
+}
+
+fn unknown_step<'n>(name: &str, place: Span, others: impl Iterator<Item = &'n str>) -> Diagnostic {
+    Diagnostic::error("unknown-step", place, format!("there is no step `{name}`"))
+        .label("no such step")
+        .likely(name, others)
 }
 
 /// Whether the result of the operation that a step uses has the field.

@@ -16,6 +16,12 @@ pub enum Role {
     Scope,
     /// Where a secret stands.
     Secret,
+    /// A parameter that a drill sets.
+    DrillParam,
+    /// What a drill may touch although it did not make it.
+    Shared,
+    /// What a drill measures, once all steps have ended.
+    Measure,
     /// `when`.
     When,
     /// The items of `foreach`.
@@ -38,13 +44,22 @@ impl Role {
     /// Whether it must call no operation.
     #[must_use]
     pub fn is_pure(self) -> bool {
-        !matches!(self, Self::Body | Self::Verify | Self::Rollback)
+        !matches!(self, Self::Body | Self::Verify | Self::Rollback | Self::Measure)
+    }
+
+    /// Whether it may call only what reads.
+    #[must_use]
+    pub fn only_reads(self) -> bool {
+        matches!(self, Self::Verify | Self::Measure)
     }
 
     /// Whether the item of a `foreach` can be seen there.
     #[must_use]
     pub fn sees_item(self) -> bool {
-        !matches!(self, Self::Default(_) | Self::Scope | Self::Secret | Self::Items)
+        matches!(
+            self,
+            Self::When | Self::Key | Self::With | Self::Instructions | Self::Body | Self::Verify | Self::Rollback
+        )
     }
 
     /// What to call it.
@@ -54,6 +69,9 @@ impl Role {
             Self::Default(_) => "the default of a parameter",
             Self::Scope => "the scope of a capability",
             Self::Secret => "the place of a secret",
+            Self::DrillParam => "a parameter of the drill",
+            Self::Shared => "what a drill shares",
+            Self::Measure => "`measure`",
             Self::When => "`when`",
             Self::Items => "the items of `foreach`",
             Self::Key => "the key of `foreach`",
@@ -112,6 +130,15 @@ pub fn places(playbook: &Playbook) -> Vec<Place<'_>> {
         }
         all.extend(step.verify.iter().map(|verify| (here, Role::Verify, &verify.check)));
         all.extend(step.rollback.iter().map(|script| (here, Role::Rollback, script)));
+    }
+    if let Some(drill) = &playbook.drill {
+        for (_, template) in &drill.params {
+            expressions(Some(template), &mut |expr| all.push((None, Role::DrillParam, expr)));
+        }
+        for template in &drill.shared {
+            expressions(Some(template), &mut |expr| all.push((None, Role::Shared, expr)));
+        }
+        all.extend(drill.measure.iter().map(|(_, expr)| (None, Role::Measure, expr)));
     }
     all
 }

@@ -10,15 +10,13 @@ use crate::script::program::alias;
 /// What is wrong with single steps.
 pub fn check(playbook: &Playbook, sites: &[Site<'_>], found: &mut Vec<Diagnostic>) {
     for step in &playbook.steps {
-        if let Some(approval) = &step.approval {
-            if approval.count == 0 {
-                let message = format!("the approval of step `{}` asks for nobody", step.id.value);
-                found.push(
-                    Diagnostic::error("approval-of-nobody", step.id.span, message)
-                        .label("`count: 0`")
-                        .hint("ask for at least one, or remove `approval`"),
-                );
-            }
+        if step.approval.as_ref().is_some_and(|approval| approval.count == 0) {
+            let message = format!("the approval of step `{}` asks for nobody", step.id.value);
+            found.push(
+                Diagnostic::error("approval-of-nobody", step.id.span, message)
+                    .label("`count: 0`")
+                    .hint("ask for at least one, or remove `approval`"),
+            );
         }
         found.extend(stands(step));
     }

@@ -109,7 +109,7 @@ impl Book {
                 (name, value)
             });
             let fields: Vec<_> = fields.collect();
-            let with = (!fields.is_empty()).then(|| Template::Map(fields, path.span));
+            let with = (!fields.is_empty()).then_some(Template::Map(fields, path.span));
             Body::Uses { path, with }
         })
     }
@@ -273,7 +273,7 @@ fn faults_of_operations_are_found() {
             ("unknown-operation", "fs.mkae_dir", "did you mean `fs.make_dir`?"),
             ("missing-argument", "fs.make_dir", "path"),
             ("unknown-argument", "pth", "did you mean `path`?"),
-            ("argument-type", "448", "muster ops fs.make_dir"),
+            ("argument-type", "448", "quotes"),
             ("argument-value", "time.sleep", ""),
             ("argument-type", "maybe", ""),
         ]);
@@ -358,8 +358,8 @@ fn operations_stand_only_where_they_may() {
         })
         .finds(&[
             ("call-in-expression", "host::docker::info", "earlier step"),
-            ("verify-only-reads", "tools::effect", "outcome"),
-            ("verify-only-reads", "host::docker::wait_healthy", "again"),
+            ("only-reads", "tools::effect", "outcome"),
+            ("only-reads", "host::docker::wait_healthy", "again"),
         ]);
 }
 

@@ -46,8 +46,14 @@ fn block(source: &str, start: usize, end: usize, decoded: &str) -> Option<Vec<u3
     }
     let mut places = Vec::with_capacity(decoded.len() + 1);
     let mut at = line_start;
-    for line in decoded.split('\n') {
-        if at > end && !line.is_empty() {
+    let mut lines = decoded.split('\n').peekable();
+    while let Some(line) = lines.next() {
+        if line.is_empty() && lines.peek().is_none() {
+            // After the last line break stands whatever follows the scalar.
+            places.push(u32::try_from(at.min(source.len())).unwrap_or(u32::MAX));
+            break;
+        }
+        if at > end {
             return None;
         }
         let rest = source.get(at.min(source.len())..)?;
