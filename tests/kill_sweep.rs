@@ -1,0 +1,318 @@
+//! For every shipped playbook, on its sandbox world: the engine stopped after every record, and before, in the middle of and after
+//! every effect, and once more while it recovers; and a failure of every effect followed by a rollback.
+
+use std::sync::Arc;
+
+use muster::clock::SimClock;
+use muster::engine::{Engine, Host, NoObserver, RunState};
+use muster::journal::memory::MemoryStore;
+use muster::journal::run_journal::RunJournal;
+use muster::journal::{Fact, Head, Store, Taken, chain};
+use muster::model::command::{Actor, Command, Order};
+use muster::model::secret::Redactor;
+use muster::model::span::{Span, Spanned};
+use muster::model::status::{Mode, RunStatus};
+use muster::model::{RunId, Value};
+use muster::playbook::bundle::Bundle;
+use muster::playbook::diagnostic::Collector;
+use muster::playbook::params::{self, Given, Means};
+use muster::playbook::shipped;
+use muster::playbook::types::{OnFailure, Template};
+use muster::sandbox::fault::{Action, Faults, Moment};
+use muster::sandbox::host::{Hook, SandboxHost};
+use muster::sandbox::world::{World, diff};
+use muster::script::{Program, Scope};
+use parking_lot::Mutex;
+
+/// How a run came out: its status, and what it left.
+struct Rig {
+    program: Arc<Program>,
+    params: Value,
+    world: Arc<Mutex<World>>,
+    clock: Arc<SimClock>,
+    store: Arc<MemoryStore>,
+    redactor: Arc<Redactor>,
+    run: RunId,
+}
+
+fn load(name: &str, rollback: bool) -> (Arc<Program>, Value, World) {
+    let bundle = Bundle::load(name).unwrap_or_else(|error| panic!("{name}: {error}"));
+    let world = World::load(shipped::file(name, "world.yaml").expect("every playbook has a world"))
+        .unwrap_or_else(|error| panic!("{name}/world.yaml: {error}"));
+    let mut playbook = bundle.playbook.clone();
+    if rollback {
+        for step in &mut playbook.steps {
+            step.on_failure = OnFailure::Rollback;
+            step.retry = None;
+        }
+    }
+    let program = Program::compile(playbook, bundle.digest.clone(), &bundle.modules).expect("it compiles");
+    let mut given = Given::default();
+    for (name, value) in &world.params {
+        given.values.insert(name.clone(), Spanned::new(value.clone(), Span::default()));
+    }
+    let evaluate = |template: &Template, scope: &Value| {
+        let scope = Scope { params: scope["params"].clone(), ..Scope::default() };
+        program.template(template, &scope).map_err(|error| error.to_string())
+    };
+    let means = Means {
+        evaluate: &evaluate,
+        seal: &|_| Err("no secrets here".to_owned()),
+        matches: &muster::model::glob::matches,
+        folder: std::path::Path::new("/"),
+    };
+    let mut collector = Collector::default();
+    let params = params::evaluate(&program.playbook.params, &given, &means, &mut collector);
+    let found = collector.finish();
+    assert!(found.is_empty(), "{name}: {found:?}");
+    (Arc::new(program), params, world)
+}
+
+impl Rig {
+    fn new(name: &str, rollback: bool) -> Self {
+        let (program, params, world) = load(name, rollback);
+        let clock = Arc::new(SimClock::at(world.now));
+        Self {
+            program,
+            params,
+            clock,
+            world: Arc::new(Mutex::new(world)),
+            store: Arc::new(MemoryStore::new()),
+            redactor: Arc::new(Redactor::default()),
+            run: RunId::from_entropy(77),
+        }
+    }
+
+    fn host(&self, hook: Option<Hook>) -> SandboxHost {
+        let clock: Arc<dyn muster::clock::Clock> = self.clock.clone();
+        let host = SandboxHost::new(Arc::clone(&self.world), clock, Arc::clone(&self.redactor));
+        match hook {
+            Some(hook) => {
+                // The store dies with the engine.
+                let store = Arc::clone(&self.store);
+                host.on_send(Box::new(move |request, moment| {
+                    let action = hook(request, moment);
+                    if matches!(action, Action::Stop | Action::Half { stop: true }) {
+                        store.stop_after(0);
+                    }
+                    action
+                }))
+            }
+            None => host,
+        }
+    }
+
+    /// Takes the run, new or not, and drives it as far as it goes; approvals are given.
+    fn drive(&self, hook: Option<Hook>) {
+        let clock: Arc<dyn muster::clock::Clock> = self.clock.clone();
+        let store: Arc<dyn Store> = self.store.clone();
+        let engine =
+            Engine::new(Host::Full(Arc::new(self.host(hook))), clock, Arc::clone(&store), Arc::clone(&self.redactor));
+        let now = self.world.lock().now;
+        let head = Head {
+            run: self.run.clone(),
+            playbook: self.program.playbook.name.value.clone(),
+            version: "1.0.0".to_owned(),
+            bundle: self.program.digest.clone(),
+            status: RunStatus::Running,
+            detail: String::new(),
+            started: now,
+            updated: now,
+            records: 0,
+            epoch: 0,
+            holder: None,
+        };
+        if store.head(&self.run).is_err() && store.create(&head).is_err() {
+            return;
+        }
+        let Ok(Taken::Yes { epoch }) = store.take(&self.run) else { return };
+        let (journal, records) =
+            RunJournal::open(Arc::clone(&store), Arc::clone(&self.redactor), self.run.clone(), epoch)
+                .expect("it opens");
+        let first = records.is_empty().then(|| Fact::RunStarted {
+            format: 1,
+            run: self.run.clone(),
+            playbook: head.playbook.clone(),
+            version: head.version.clone(),
+            bundle: head.bundle.clone(),
+            mode: Mode::Sandbox,
+            params: self.params.clone(),
+            by: Actor { name: "sweep".to_owned() },
+            seed: 1,
+            engine: "test".to_owned(),
+            forked_from: None,
+        });
+        if engine.adopt(Arc::clone(&self.program), journal, &records, first, Arc::new(NoObserver)).is_err() {
+            return;
+        }
+        engine.run_until_idle();
+        for _ in 0..10 {
+            let waiting = engine.state(&self.run).map(|state| state.waiting_for_people()).unwrap_or_default();
+            let Some(muster::journal::Pause::Approval { step }) = waiting.into_iter().next() else { break };
+            let what = Order::Approve { step, role: None, reason: None, break_glass: false };
+            let command = Command { by: Actor { name: "approver".to_owned() }, what };
+            if store.post(&self.run, &command).is_err() || engine.collect_mail().is_err() {
+                break;
+            }
+            engine.run_until_idle();
+        }
+    }
+
+    fn after_crash(&self) -> Rig {
+        Rig {
+            program: Arc::clone(&self.program),
+            params: self.params.clone(),
+            world: Arc::clone(&self.world),
+            clock: Arc::clone(&self.clock),
+            store: Arc::new(self.store.survivor()),
+            redactor: Arc::clone(&self.redactor),
+            run: self.run.clone(),
+        }
+    }
+
+    fn state(&self) -> RunState {
+        let store: Arc<dyn Store> = self.store.clone();
+        let lines = store.load(&self.run).expect("the journal loads");
+        RunState::fold(&chain::read(&self.run, &lines).expect("it reads")).expect("it folds")
+    }
+
+    fn end(&self) -> (RunStatus, String) {
+        let state = self.state();
+        (state.status(), state.detail())
+    }
+
+    fn nothing_twice(&self, when: &str) {
+        let world = self.world.lock();
+        assert!(world.completed_twice().is_empty(), "{when}: completed twice: {:?}", world.completed_twice());
+    }
+}
+
+/// The number of effects sent, and of records written, by an undisturbed run.
+fn undisturbed(name: &str, rollback: bool) -> (Rig, usize, u64) {
+    let rig = Rig::new(name, rollback);
+    let count = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let counting = Arc::clone(&count);
+    rig.drive(Some(Box::new(move |_, moment| {
+        if moment == Moment::Before {
+            counting.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+        }
+        Action::Go
+    })));
+    let records = rig.state().next_seq;
+    let sends = count.load(std::sync::atomic::Ordering::SeqCst);
+    (rig, sends, records)
+}
+
+fn stopped_after_every_record(name: &str) {
+    let (whole, _, records) = undisturbed(name, false);
+    let expected = whole.end();
+    assert!(expected.0 == RunStatus::Succeeded, "{name} undisturbed: {expected:?}");
+    let end = whole.world.lock().clone();
+    for stop in 0..records {
+        for second in [None, Some(1)] {
+            let rig = Rig::new(name, false);
+            rig.store.stop_after(stop);
+            rig.drive(None);
+            let mut rig = rig.after_crash();
+            if let Some(second) = second {
+                rig.store.stop_after(second);
+                rig.drive(None);
+                rig = rig.after_crash();
+            }
+            rig.drive(None);
+            let when = format!("{name} stopped after {stop} records, then {second:?}");
+            assert_eq!(rig.end().0, expected.0, "{when}: {}", rig.end().1);
+            let left = diff(&end, &rig.world.lock());
+            assert!(left.is_empty(), "{when}: {left:#?}");
+            rig.nothing_twice(&when);
+        }
+    }
+}
+
+fn stopped_around_every_effect(name: &str) {
+    let (whole, sends, _) = undisturbed(name, false);
+    let end = whole.world.lock().clone();
+    for send in 0..sends {
+        for (moment, action) in [
+            (Moment::Before, Action::Stop),
+            (Moment::Before, Action::Half { stop: true }),
+            (Moment::After, Action::Stop),
+        ] {
+            let rig = Rig::new(name, false);
+            rig.drive(Some(Faults::at(send, moment, action.clone())));
+            let rig = rig.after_crash();
+            rig.drive(None);
+            let when = format!("{name}: {action:?} {moment:?} effect {send}");
+            let (status, detail) = rig.end();
+            assert!(status.is_terminal() || status == RunStatus::Paused, "{when}: {status:?} {detail}");
+            // A program that was killed halfway and has no undo waits for a person; everything else comes to the same end.
+            if status == RunStatus::Paused {
+                assert!(matches!(action, Action::Half { .. }), "{when}: {detail}");
+                continue;
+            }
+            assert_eq!(status, RunStatus::Succeeded, "{when}: {detail}");
+            let left = diff(&end, &rig.world.lock());
+            assert!(left.is_empty(), "{when}: {left:#?}");
+            rig.nothing_twice(&when);
+        }
+    }
+}
+
+fn rolled_back_after_a_failure_of_every_effect(name: &str) {
+    let (_, sends, _) = undisturbed(name, true);
+    let (_, _, before) = load(name, true);
+    for send in 0..sends {
+        let faults: [(&str, Hook); 2] = [
+            ("refused", Faults::refused(send)),
+            ("half done", Faults::at(send, Moment::Before, Action::Half { stop: false })),
+        ];
+        for (what, hook) in faults {
+            let rig = Rig::new(name, true);
+            rig.drive(Some(hook));
+            let when = format!("{name}: effect {send} {what}");
+            let (status, detail) = rig.end();
+            let crossed = rig.state().steps.values().any(|step| step.no_return);
+            if status == RunStatus::Succeeded || crossed || status == RunStatus::Paused && what == "half done" {
+                continue;
+            }
+            assert_eq!(status, RunStatus::RolledBack, "{when}: {detail}");
+            let left = diff(&before, &rig.world.lock());
+            assert!(left.is_empty(), "{when}: {left:#?}");
+        }
+    }
+}
+
+const SWEPT: [&str; 4] = ["hello-recovery", "omnichat-backup", "omnichat-verify", "omnichat-restore"];
+
+#[test]
+fn every_shipped_playbook_is_swept() {
+    for name in shipped::names() {
+        assert!(SWEPT.contains(&name), "{name} is not swept");
+    }
+}
+
+macro_rules! sweep {
+    ($module:ident, $name:literal) => {
+        mod $module {
+            #[test]
+            fn stopped_after_every_record_it_comes_to_the_same_end() {
+                super::stopped_after_every_record($name);
+            }
+
+            #[test]
+            fn stopped_around_every_effect_it_comes_to_the_same_end() {
+                super::stopped_around_every_effect($name);
+            }
+
+            #[test]
+            fn a_failure_of_every_effect_is_rolled_back_to_what_was_before() {
+                super::rolled_back_after_a_failure_of_every_effect($name);
+            }
+        }
+    };
+}
+
+sweep!(hello_recovery, "hello-recovery");
+sweep!(omnichat_backup, "omnichat-backup");
+sweep!(omnichat_verify, "omnichat-verify");
+sweep!(omnichat_restore, "omnichat-restore");
