@@ -534,7 +534,13 @@ impl Inner {
         };
         if quiescing {
             // A rollback begins, or the run is cancelled: what was not done stays not done.
-            let error = OpError::refused("it was not done, and the run is not going on");
+            // It may have left traces short of being done: where there is an undo, that clears them away.
+            let why = "it was not done, and the run is not going on";
+            let undoable = {
+                let core = cell.core.lock();
+                matches!(&core.state.calls[index].kind, CallKind::Effect { undo: UndoPlan::Call { .. }, .. })
+            };
+            let error = if undoable { OpError::failed(why) } else { OpError::refused(why) };
             return self.failed(cell, index, request, error);
         }
         if resent >= MAX_RESENT {
@@ -542,15 +548,17 @@ impl Inner {
         }
         let Backend::Write(entry) = &request.op.backend else { return Ok(Advance::Stopped) };
         if new_key {
+            // Its half was undone: it is a new try, which looks at the world anew. A call that was not done is sent as it was:
+            // what it had begun is part of what it goes on from.
             request.key = key_of(&cell.id, &id, resent + 1);
-        }
-        request.before = Value::Null;
-        match self.host.reader().before(&request) {
-            Ok(before) => request.before = before,
-            Err(error) if error.class == ErrorClass::Credentials => {
-                return self.pause(cell, Pause::Credentials { step: id.step, message: error.message });
+            request.before = Value::Null;
+            match self.host.reader().before(&request) {
+                Ok(before) => request.before = before,
+                Err(error) if error.class == ErrorClass::Credentials => {
+                    return self.pause(cell, Pause::Credentials { step: id.step, message: error.message });
+                }
+                Err(error) => return self.failed(cell, index, request, error),
             }
-            Err(error) => return self.failed(cell, index, request, error),
         }
         let undo = plan_of((entry.undo)(&request.args, &request.before, &request.key));
         {

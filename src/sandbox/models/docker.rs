@@ -220,9 +220,14 @@ pub(super) fn running<'w>(world: &'w World, act: &str, name: &str) -> Result<&'w
         .with_hint(format!("start it with `docker start {name}`")))
 }
 
+/// An image by name or by id, as the client takes either.
+fn find_image<'w>(world: &'w World, image: &str) -> Option<&'w crate::sandbox::resources::Image> {
+    world.images.get(image).or_else(|| world.images.values().find(|other| other.id == image))
+}
+
 /// The id of an image that has to be on the host.
 pub(super) fn image_id(world: &World, act: &str, image: &str) -> Result<String, OpError> {
-    world.images.get(image).map(|image| image.id.clone()).ok_or_else(|| {
+    find_image(world, image).map(|image| image.id.clone()).ok_or_else(|| {
         OpError::refused(format!("{act}: the image is not on this host, and Muster pulls none"))
             .with_hint("pull or load it first")
     })
@@ -286,7 +291,7 @@ fn started_at(container: &Container) -> String {
 }
 
 fn image(world: &mut World, call: &Call<'_>) -> Result<Value, OpError> {
-    let found = world.images.get(call.text("image")?);
+    let found = find_image(world, call.text("image")?);
     Ok(json!({ "exists": found.is_some(), "id": found.map(|image| image.id.clone()).unwrap_or_default() }))
 }
 
