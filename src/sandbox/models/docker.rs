@@ -83,7 +83,7 @@ pub fn bring_up(world: &mut World, name: &str, now: Timestamp) {
     let version = world
         .containers
         .get(name)
-        .and_then(|container| world.images.get(&container.image))
+        .and_then(|container| find_image(world, &container.image))
         .and_then(|image| image.postgres.clone());
     let Some(container) = world.containers.get_mut(name) else { return };
     container.state = State::Running;
@@ -276,7 +276,7 @@ fn inspect(world: &World, name: &str, now: Timestamp) -> Value {
     json!({
         "exists": true, "id": found.id, "state": found.state.as_str(), "running": found.state == State::Running,
         "health": health(found, now), "image": found.image,
-        "image_id": world.images.get(&found.image).map(|image| image.id.clone()).unwrap_or_default(),
+        "image_id": find_image(world, &found.image).map(|image| image.id.clone()).unwrap_or_default(),
         "labels": found.labels, "mounts": mounts, "started_at": started_at(found), "exit_code": found.exit_code,
         "owned_by": found.labels.get(RUN_LABEL).cloned().unwrap_or_default(),
     })
