@@ -1,7 +1,7 @@
 //! A bundle: everything that decides what a playbook does, under one digest.
 
 use std::collections::BTreeMap;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -210,11 +210,11 @@ impl Gathering<'_> {
         }
         let file = format!("{path}.rhai");
         let inside = !path.is_empty()
-            && Path::new(path).components().all(|part| matches!(part, Component::Normal(_)))
+            && path.split('/').all(|part| !matches!(part, "" | "." | ".."))
             && !path.contains('\\')
             && self.origin.holds(&file);
         if !inside {
-            let message = format!("`{path}` leads out of the playbook's folder");
+            let message = format!("`{path}` is no plain path within the playbook's folder");
             self.collector.push(
                 Diagnostic::error("import-path", import.span, message)
                     .hint("import modules of the folder, or of `stdlib/`"),
