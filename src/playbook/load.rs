@@ -49,11 +49,11 @@ pub fn read(tree: &Node, source: &str, collector: &mut Collector) -> Playbook {
 impl Reader<'_> {
     fn playbook(&mut self, tree: &Node) -> Option<Playbook> {
         let fields = self.fields(tree, "playbook", &KEYS)?;
-        if let Some(node) = self.required(&fields, "muster") {
-            if !matches!(&node.data, Data::Scalar { value, .. } if value.as_i64() == Some(1)) {
-                let fault = Diagnostic::error("format", node.span, "this is not format 1, the one that is understood");
-                self.faults.push(fault.hint("write `muster: 1`"));
-            }
+        if let Some(node) = self.required(&fields, "muster")
+            && !matches!(&node.data, Data::Scalar { value, .. } if value.as_i64() == Some(1))
+        {
+            let fault = Diagnostic::error("format", node.span, "this is not format 1, the one that is understood");
+            self.faults.push(fault.hint("write `muster: 1`"));
         }
         let name = self.required(&fields, "name").and_then(|node| self.some_text(node));
         if let Some(name) = name.as_ref().filter(|name| !names::is_playbook_name(&name.value)) {
@@ -137,10 +137,10 @@ impl Reader<'_> {
         let default = fields.get("default").map(|node| self.template(node));
         let matches = fields.get("matches").and_then(|node| self.some_text(node));
         let kind = kind?;
-        if let (Some(default), Some(plain)) = (&default, default.as_ref().and_then(Template::as_plain)) {
-            if let Err(why) = super::params::check(&kind, &plain) {
-                self.faults.push(Diagnostic::error("bad-default", default.span(), format!("this is no {kind}: {why}")));
-            }
+        if let (Some(default), Some(plain)) = (&default, default.as_ref().and_then(Template::as_plain))
+            && let Err(why) = super::params::check(&kind, &plain)
+        {
+            self.faults.push(Diagnostic::error("bad-default", default.span(), format!("this is no {kind}: {why}")));
         }
         if kind == ParamType::Secret && default.as_ref().is_some_and(|default| default.as_plain().is_some()) {
             let literal = default.as_ref().and_then(Template::as_plain);

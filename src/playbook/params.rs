@@ -113,14 +113,12 @@ pub fn evaluate(params: &[Param], given: &Given, means: &Means<'_>, collector: &
         };
         match outcome {
             Ok(value) => {
-                if let (Some(pattern), Some(text)) = (&param.matches, value.as_str()) {
-                    if !(means.matches)(&pattern.value, text) {
-                        let message =
-                            format!("parameter `{name}` is `{text}`, which does not match `{}`", pattern.value);
-                        collector.push(
-                            Diagnostic::error("param-pattern", span, message).related(pattern.span, "the pattern"),
-                        );
-                    }
+                if let (Some(pattern), Some(text)) = (&param.matches, value.as_str())
+                    && !(means.matches)(&pattern.value, text)
+                {
+                    let message = format!("parameter `{name}` is `{text}`, which does not match `{}`", pattern.value);
+                    collector
+                        .push(Diagnostic::error("param-pattern", span, message).related(pattern.span, "the pattern"));
                 }
                 values.insert(name.clone(), value);
             }

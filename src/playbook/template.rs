@@ -141,10 +141,10 @@ fn of_text(text: &str, span: Span, source: &str, report: &mut dyn FnMut(Diagnost
     if let [Piece::Expr(start, end)] = found.as_slice() {
         return Template::Expr(expr(*start, *end));
     }
-    if let [Piece::Expr(start, end), Piece::Plain(rest)] = found.as_slice() {
-        if rest == "\n" {
-            return Template::Expr(expr(*start, *end));
-        }
+    if let [Piece::Expr(start, end), Piece::Plain(rest)] = found.as_slice()
+        && rest == "\n"
+    {
+        return Template::Expr(expr(*start, *end));
     }
     if let [Piece::Plain(plain)] = found.as_slice() {
         return Template::Plain(Spanned::new(Value::from(plain.as_str()), span));
@@ -162,12 +162,11 @@ fn of_text(text: &str, span: Span, source: &str, report: &mut dyn FnMut(Diagnost
 /// An expression where one is expected: with or without `${}` around it.
 pub(super) fn bare(text: &str, span: Span, source: &str) -> Spanned<String> {
     let trimmed = text.trim();
-    if let Ok(found) = pieces(trimmed) {
-        if let [Piece::Expr(_, _)] = found.as_slice() {
-            if let Template::Expr(expr) = of_text(trimmed, trim(text, span, source), source, &mut |_| {}) {
-                return expr;
-            }
-        }
+    if let Ok(found) = pieces(trimmed)
+        && let [Piece::Expr(_, _)] = found.as_slice()
+        && let Template::Expr(expr) = of_text(trimmed, trim(text, span, source), source, &mut |_| {})
+    {
+        return expr;
     }
     Spanned::new(trimmed.to_owned(), trim(text, span, source))
 }
