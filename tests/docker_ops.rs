@@ -270,6 +270,30 @@ fn a_one_shot_container_goes_on_and_ends_without_its_client() {
 }
 
 #[test]
+fn what_became_of_a_call_can_be_asked_after_its_deadline() {
+    let ground = Ground::new("late");
+    let key = ground.key("exec");
+    let args = json!({ "container": ground.app(), "argv": ["sleep", "3"] });
+    let mut request = ground.world.ready("docker.exec", args, &key).unwrap();
+    request.deadline = muster::model::Timestamp::now().checked_add(Duration::from_millis(900)).ok();
+    ground.world.host.send(&request).unwrap();
+    until("the deadline has killed the client", || {
+        matches!(ground.world.children.status(&key).unwrap(), ChildStatus::Ended(_))
+    });
+    // The deadline does not reach into the container: what goes on there is told, and afterwards that it cannot be known.
+    until("the program inside has ended", || !matches!(ground.probe(&request), Probe::Running { .. }));
+    assert!(matches!(ground.probe(&request), Probe::CannotTell { .. }), "{:?}", ground.probe(&request));
+    let args = json!({ "image": IMAGE, "argv": ["sleep", "60"] });
+    let mut request = ground.world.ready("docker.run", args, &ground.key("run")).unwrap();
+    request.deadline = muster::model::Timestamp::now().checked_add(Duration::from_secs(2)).ok();
+    ground.world.host.send(&request).unwrap();
+    until("it has ended", || !matches!(ground.probe(&request), Probe::Running { .. }));
+    assert!(matches!(ground.probe(&request), Probe::Failed { .. }), "{:?}", ground.probe(&request));
+    ground.world.host.release(&request);
+    assert_eq!(ground.probe(&request), Probe::NotDone, "nothing is left of it");
+}
+
+#[test]
 fn a_one_shot_that_was_made_but_never_started_is_sent_anew() {
     let ground = Ground::new("half");
     let key = ground.key("run");

@@ -38,6 +38,13 @@ impl LiveReader {
     }
 }
 
+impl LiveReader {
+    /// For what is asked about a call when its time may be over: the deadline is that of the call alone.
+    fn untimed<'c>(&'c self, request: &'c Request) -> ReadContext<'c> {
+        ReadContext { deadline: None, ..self.context(request) }
+    }
+}
+
 fn not_that_kind(op: &OpEntry, act: &str) -> OpError {
     OpError::refused(format!("cannot {act} {}: it is an operation of another kind ({:?})", op.name, op.effect))
 }
@@ -69,11 +76,11 @@ impl ReadHost for LiveReader {
     }
 
     fn probe(&self, request: &Request) -> Result<Probe, OpError> {
-        (effect_of(request.op, "probe")?.probe)(&self.context(request), &request.args)
+        (effect_of(request.op, "probe")?.probe)(&self.untimed(request), &request.args)
     }
 
     fn fingerprint(&self, request: &Request, result: &Value) -> Result<Value, OpError> {
-        (effect_of(request.op, "fingerprint")?.fingerprint)(&self.context(request), &request.args, result)
+        (effect_of(request.op, "fingerprint")?.fingerprint)(&self.untimed(request), &request.args, result)
     }
 
     fn target(&self, request: &Request) -> Result<Option<Target>, OpError> {
@@ -132,7 +139,8 @@ impl WriteHost for LiveHost {
 
     fn release(&self, request: &Request) {
         if let Ok(entry) = effect_of(request.op, "release") {
-            (entry.release)(&self.context(request), &request.args);
+            let context = WriteContext { read: self.reader.untimed(request), writer: &self.writer };
+            (entry.release)(&context, &request.args);
         }
     }
 

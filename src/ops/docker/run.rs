@@ -222,10 +222,19 @@ impl Write for Run {
 
     fn release(context: &WriteContext<'_>, _args: &RunArgs) {
         let name = name_of(context.read.key);
-        let ours = inspect(&context.read, &name)
-            .is_ok_and(|found| found.labels.get(KEY_LABEL).is_some_and(|key| key == context.read.key));
-        if ours {
-            let _ = context.run_write(&ReadCommand { any_exit: true, ..client(["rm", "-f", "-v", &name]) });
+        let is_there = || {
+            inspect(&context.read, &name)
+                .is_ok_and(|found| found.labels.get(KEY_LABEL).is_some_and(|key| key == context.read.key))
+        };
+        // Right after the end the runtime may still be cleaning up by itself, and then refuses.
+        for _ in 0..5 {
+            if !is_there() {
+                break;
+            }
+            let removed = context.run_write(&ReadCommand { any_exit: true, ..client(["rm", "-f", "-v", &name]) });
+            if !removed.is_ok_and(|removed| removed.code == 0) {
+                context.read.clock.sleep(Duration::from_millis(200));
+            }
         }
         context.forget_child();
     }
