@@ -60,6 +60,10 @@ fn inherited() -> Vec<RawFd> {
 
 /// Runs as supervisor, and says with what exit code to end. To be called before anything else.
 #[must_use]
+#[cfg_attr(
+    not(test),
+    expect(clippy::print_stderr, reason = "a person who types the subcommand is told so; there is no printer in here")
+)]
 pub fn main() -> i32 {
     for fd in inherited() {
         // SAFETY: called before anything else, so that nothing in this process owns a file beyond the standard streams, and the
