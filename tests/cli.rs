@@ -129,7 +129,7 @@ fn a_misspelt_step_is_told_from_the_steps_there_are() {
     paused(&desk);
     assert_eq!(
         desk.muster(&["retry", RUN, "restroe"]),
-        said(1, "", "error: run 7k3f9q has come to no step `restroe`\n  hint: did you mean `restore`?\n")
+        said(1, "", "error: run 7k3f9q has no step `restroe`\n  hint: did you mean `restore`?\n")
     );
 }
 

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
 use super::commands::{
-    answer, approve, cancel, completions, doctor, done, exit_codes, fork, kill, lint, logs, note, ops, plan, ps,
-    reject, resume, retry, rollback, run, settle, show, skip, skip_undo,
+    answer, approve, cancel, completions, doctor, done, exit_codes, fork, kill, lint, logs, new, note, ops, plan,
+    playbook, ps, reject, resume, retry, rollback, run, schema, settle, show, skip, skip_undo,
 };
 use super::context::Context;
 use super::exit::Code;
@@ -15,7 +15,7 @@ use crate::model::Value;
 
 /// Runs disaster-recovery playbooks: previewed, durable, rolled back and drilled.
 #[derive(Parser)]
-#[command(name = "muster", version, arg_required_else_help = true, max_term_width = 100)]
+#[command(name = "muster", version, max_term_width = 100)]
 pub struct Cli {
     /// Keep runs in this file.
     #[arg(long, global = true, value_name = "PATH", env = "MUSTER_STORE", hide_env_values = true)]
@@ -28,7 +28,10 @@ pub struct Cli {
 /// What to do.
 #[derive(Subcommand)]
 pub enum Command {
+    New(new::Args),
     Lint(lint::Args),
+    Schema(schema::Args),
+    Playbook(playbook::Args),
     Plan(plan::Args),
     Run(run::Args),
     Resume(resume::Args),
@@ -55,8 +58,9 @@ pub enum Command {
 }
 
 /// The commands as they are grouped in `muster --help`.
-pub const GROUPS: [(&str, &[&str]); 5] = [
-    ("Preview and run", &["lint", "plan", "run", "resume", "fork"]),
+pub const GROUPS: [(&str, &[&str]); 6] = [
+    ("Write a playbook", &["new", "lint", "schema", "playbook"]),
+    ("Run a playbook", &["plan", "run", "resume", "fork"]),
     ("Decide for a run that waits", &["retry", "skip", "done", "answer", "approve", "reject", "settle", "skip-undo"]),
     ("End or undo a run", &["rollback", "cancel", "kill"]),
     ("Look", &["ps", "show", "logs", "note"]),
@@ -70,10 +74,13 @@ impl Command {
     /// As the command says.
     pub fn run(self, context: &Context) -> Result<Code, Failure> {
         match self {
+            Self::New(args) => new::run(&args, context),
             Self::Lint(args) => lint::run(&args, context),
+            Self::Schema(args) => schema::run(&args, context),
+            Self::Playbook(args) => playbook::run(&args, context),
             Self::Plan(args) => plan::run(&args, context),
             Self::Run(args) => run::run(&args, context),
-            Self::Resume(args) => resume::run(&args, context),
+            Self::Resume(args) => resume::run(args, context),
             Self::Fork(args) => fork::run(&args, context),
             Self::Retry(args) => retry::run(args, context),
             Self::Skip(args) => skip::run(args, context),

@@ -1,35 +1,51 @@
 //! What every command works with: where the store is, how output looks, what time it is.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::failure::Failure;
 use super::printer::Printer;
 use super::render::view::View;
+use crate::app::{App, Settings};
 use crate::clock::{Clock as _, SystemClock};
 use crate::journal::sqlite::{Options, SqliteStore};
 use crate::journal::{Head, Record, Store, StoreError};
 use crate::model::{RunId, Timestamp};
+use crate::playbook::bundle::Bundle;
 
 /// What every command works with.
 pub struct Context {
-    /// The store's file.
-    pub store_path: PathBuf,
+    /// Where things are, and who is at the keyboard.
+    pub settings: Settings,
     /// Where output goes.
     pub printer: Printer,
 }
 
 impl Context {
-    /// Opens the store. What its owner should know goes to standard error.
+    /// Opens the store, to look or to leave an order. What its owner should know goes to standard error.
     ///
     /// # Errors
     /// When it cannot be opened.
     pub fn store(&self) -> Result<Arc<SqliteStore>, Failure> {
-        let store = SqliteStore::open(&self.store_path, Options::default())?;
+        let options = Options { who: Some(self.settings.actor.name.clone()), ..Options::default() };
+        let store = SqliteStore::open(&self.settings.store, options)?;
+        self.warn_of(&store);
+        Ok(Arc::new(store))
+    }
+
+    /// Opens the store and what belongs to it, to carry runs on.
+    ///
+    /// # Errors
+    /// When it cannot be opened, or is read-only.
+    pub fn app(&self) -> Result<App, Failure> {
+        let app = App::open(self.settings.clone())?;
+        self.warn_of(&app.store);
+        Ok(app)
+    }
+
+    fn warn_of(&self, store: &SqliteStore) {
         for warning in store.warnings() {
             self.printer.warn(&warning);
         }
-        Ok(Arc::new(store))
     }
 
     /// The time.
@@ -37,18 +53,6 @@ impl Context {
     pub fn now(&self) -> Timestamp {
         SystemClock.now()
     }
-}
-
-/// The store's file if nothing else is said: `$XDG_STATE_HOME/muster/muster.db`, or the same under `~/.local/state`.
-///
-/// # Errors
-/// When there is no home folder.
-pub fn default_store() -> Result<PathBuf, Failure> {
-    let folder = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
-    folder("XDG_STATE_HOME")
-        .or_else(|| folder("HOME").map(|home| home.join(".local/state")))
-        .map(|state| state.join("muster/muster.db"))
-        .ok_or_else(|| Failure::user("cannot tell where the store is: HOME is not set").hint("say so by --store PATH"))
 }
 
 /// The head of the run meant by an id, a prefix or `@latest`.
@@ -83,14 +87,27 @@ pub fn record_of(run: &RunId, seq: u64, line: &str) -> Result<Record, Failure> {
         .map_err(|error| StoreError::Damaged { run: run.clone(), seq, what: format!("not a record: {error}") }.into())
 }
 
-/// A run as people see it.
+/// A run as people see it, with the steps it has not come to, if its bundle can be read.
 ///
 /// # Errors
 /// When its journal cannot be read.
-pub fn view_of(store: &dyn Store, run: &RunId) -> Result<View, Failure> {
-    let mut view = View::default();
-    for record in records_of(store, run, 0)? {
+pub fn view_of(store: &dyn Store, head: &Head) -> Result<View, Failure> {
+    let mut view = outline(store, &head.bundle);
+    for record in records_of(store, &head.run, 0)? {
         view.apply(&record);
     }
     Ok(view)
+}
+
+/// A view of nothing but the steps of a stored bundle; of nothing at all if it cannot be read.
+#[must_use]
+pub fn outline(store: &dyn Store, digest: &str) -> View {
+    let bundle = store.blob(digest).ok().and_then(|bytes| Bundle::from_bytes(&bytes).ok());
+    bundle.map(|bundle| outline_of(&bundle)).unwrap_or_default()
+}
+
+/// A view of nothing but the steps of a bundle.
+#[must_use]
+pub fn outline_of(bundle: &Bundle) -> View {
+    View::of_steps(bundle.playbook.steps.iter().map(|step| (step.id.value.as_str(), step.title.as_str())))
 }

@@ -3,7 +3,6 @@
 use std::fmt;
 
 use super::exit::Code;
-use super::printer::Printer;
 use super::render::brief::{self, one_line};
 use super::render::look::{Look, Tone};
 use crate::app::AppError;
@@ -11,6 +10,7 @@ use crate::engine::EngineError;
 use crate::journal::{Holder, StoreError};
 use crate::model::fault::{ErrorClass, OpError};
 use crate::playbook::bundle::BundleError;
+use crate::playbook::diagnostic;
 
 /// Whose fault it is, and therefore what the process exits with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -156,6 +156,52 @@ impl Failure {
     }
 }
 
+impl From<AppError> for Failure {
+    fn from(error: AppError) -> Self {
+        match error {
+            AppError::Store(error) => Self::from(error),
+            AppError::Engine(error) => Self::from(error),
+            AppError::Precondition(error) => Self::from(error),
+            AppError::Held { run, holder } => Self::held_by(run.short(), &holder),
+            AppError::Invalid { diagnostics, sources } => {
+                // As text without a terminal's niceties; commands that can do better print them before.
+                let text = diagnostic::render(&diagnostics, &sources, diagnostic::Style::PLAIN);
+                Self::new(Kind::Invalid, "the playbook or its parameters are not valid").detail(text)
+            }
+            AppError::Playbook(error) => {
+                let failure = Self::new(Kind::Invalid, error.to_string());
+                match error {
+                    BundleError::NotFound { likely: Some(name), .. } => failure.hint(format!("did you mean `{name}`?")),
+                    BundleError::NotFound { .. } => failure.hint("`muster playbook list` shows those there are"),
+                    _ => failure,
+                }
+            }
+            AppError::Script(error) => Self::new(Kind::Invalid, error.to_string()),
+            AppError::Over { ref run, .. } => {
+                let hint = format!("`muster show {}` says how", run.short());
+                Self::user(error.to_string()).hint(hint)
+            }
+            AppError::Bundle { .. } => Self::new(Kind::NeedsPerson, error.to_string())
+                .hint("the version of muster that started the run can read it"),
+            AppError::System { .. } => Self::user(error.to_string()),
+        }
+    }
+}
+
+impl From<EngineError> for Failure {
+    fn from(error: EngineError) -> Self {
+        match error {
+            EngineError::Store(error) => Self::from(error),
+            EngineError::Journal { .. } => Self::new(Kind::NeedsPerson, error.to_string()),
+            EngineError::Diverged { .. } => Self::new(Kind::NeedsPerson, error.to_string()).hint(
+                "the script is not deterministic, or the journal is another run's: fork the run on a mended playbook",
+            ),
+            EngineError::Program(_) => Self::new(Kind::Invalid, error.to_string()),
+            EngineError::Revision { .. } => Self::new(Kind::NeedsPerson, error.to_string()),
+        }
+    }
+}
+
 impl From<OpError> for Failure {
     fn from(error: OpError) -> Self {
         let kind = match error.class {
@@ -175,49 +221,6 @@ impl From<std::io::Error> for Failure {
             Self::said(Kind::Closed)
         } else {
             Self::user(format!("cannot write the output: {error}"))
-        }
-    }
-}
-
-impl From<AppError> for Failure {
-    fn from(error: AppError) -> Self {
-        match error {
-            AppError::Store(error) => Self::from_store(&error),
-            AppError::Engine(error) => Self::from_engine(error),
-            AppError::Invalid { diagnostics, sources } => super::given::invalid(&diagnostics, &sources, Printer::new()),
-            AppError::Playbook(error) => {
-                let failure = Self::new(Kind::Invalid, error.to_string());
-                match error {
-                    BundleError::NotFound { likely: Some(name), .. } => failure.hint(format!("did you mean `{name}`?")),
-                    BundleError::NotFound { .. } => failure.hint("`muster playbook list` lists those there are"),
-                    _ => failure,
-                }
-            }
-            AppError::Script(error) => Self::new(Kind::Invalid, error.to_string()),
-            AppError::Precondition(error) => error.into(),
-            AppError::Held { run, holder } => Self::held_by(run.short(), &holder),
-            AppError::Over { ref run, .. } => {
-                let short = run.short().to_owned();
-                Self::user(error.to_string()).hint(format!("`muster show {short}` says how"))
-            }
-            AppError::Bundle { .. } => Self::new(Kind::NeedsPerson, error.to_string()),
-            AppError::System { .. } => Self::user(error.to_string()),
-        }
-    }
-}
-
-impl Failure {
-    fn from_engine(error: EngineError) -> Self {
-        match error {
-            EngineError::Store(error) => {
-                Self::from_store(&error).hint("nothing more was sent; `muster resume` carries the run on")
-            }
-            EngineError::Diverged { .. } => Self::new(Kind::NeedsPerson, error.to_string())
-                .hint("`muster fork` begins a new run that keeps the results so far"),
-            EngineError::Journal { .. } | EngineError::Revision { .. } => {
-                Self::new(Kind::NeedsPerson, error.to_string())
-            }
-            EngineError::Program(_) => Self::new(Kind::Invalid, error.to_string()),
         }
     }
 }

@@ -3,14 +3,14 @@
 pub mod args;
 pub mod commands;
 pub mod context;
+pub mod drive;
 pub mod exit;
 pub mod failure;
-pub mod foreground;
-pub mod given;
 pub mod order;
+pub mod params;
 pub mod printer;
 pub mod render;
-pub mod spelling;
+pub mod schema;
 
 use clap::FromArgMatches as _;
 
@@ -19,6 +19,7 @@ use self::context::Context;
 use self::exit::Code;
 use self::failure::{Failure, Kind};
 use self::printer::Printer;
+use crate::app::Settings;
 
 /// Parses, calls, prints; the exit code is for `main` to pass on.
 #[must_use]
@@ -26,10 +27,8 @@ pub fn main() -> Code {
     failure::calm_panics();
     let outcome = std::panic::catch_unwind(|| {
         let printer = Printer::new();
-        let result = parse().and_then(|cli| {
-            let store_path = cli.store.map_or_else(context::default_store, Ok)?;
-            cli.command.run(&Context { store_path, printer })
-        });
+        let result = parse()
+            .and_then(|cli| cli.command.run(&Context { settings: Settings::from_environment(cli.store), printer }));
         result.unwrap_or_else(|failure| {
             let text = failure.text(printer.err);
             if !text.is_empty() {
@@ -50,6 +49,12 @@ fn parse() -> Result<Cli, Failure> {
             _ => printed.map_or_else(Failure::from, |()| Failure::said(Kind::User)),
         }
     };
+    // clap counts a variable of the environment as an argument, and would complain instead of helping.
+    if std::env::args_os().len() < 2 {
+        let help = args::command().render_help();
+        Printer::new().note(help.to_string().trim_end());
+        return Err(Failure::said(Kind::User));
+    }
     let matches = args::command().try_get_matches().map_err(wrong)?;
     Cli::from_arg_matches(&matches).map_err(wrong)
 }

@@ -3,14 +3,15 @@
 use std::time::{Duration, Instant};
 
 use super::context::{self, Context};
+use super::drive::{self, Watch};
 use super::exit::Code;
 use super::failure::{Failure, Kind};
 use super::render::line::{self, REFUSED};
 use super::render::view::View;
-use crate::cli::spelling::likely;
-use crate::journal::{Fact, Head, Holder, Store};
+use crate::journal::{Fact, Head, Holder, Record, Store};
 use crate::model::StepPath;
-use crate::model::command::{Actor, Command, Order};
+use crate::model::command::{Command, Order};
+use crate::playbook::diagnostic::likely;
 
 /// How long the holder is given to take an order up before the command returns.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -21,6 +22,9 @@ pub struct Manner {
     /// Only leave the order in the run's inbox: whoever carries the run on finds it there.
     #[arg(long)]
     pub later: bool,
+    /// How the run is carried on, if that is done here.
+    #[command(flatten)]
+    pub watch: Watch,
 }
 
 /// Gives an order to a run.
@@ -30,27 +34,31 @@ pub struct Manner {
 pub fn give(context: &Context, run: &str, what: Order, manner: Manner) -> Result<Code, Failure> {
     let store = context.store()?;
     let head = context::head_of(store.as_ref(), run)?;
-    let view = context::view_of(store.as_ref(), &head.run)?;
+    let view = context::view_of(store.as_ref(), &head)?;
     check(&view, &head, &what)?;
-    let command = Command { by: Actor { name: store.holder().who }, what };
+    let command = Command { by: context.settings.actor.clone(), what };
     let from = view.records();
     store.post(&head.run, &command)?;
     let said = line::order(&command.what);
     let short = head.run.short();
-    if let Some(holder) = &head.holder {
-        return wait_for(context, store.as_ref(), &head, holder, &command, from);
-    }
-    if manner.later || matches!(command.what, Order::Note { .. }) {
+    if manner.later {
         context
             .printer
             .note(&format!("{said}: left in the inbox of run {short}; `muster resume {short}` carries it out"));
         return Ok(Code::Done);
     }
-    let app = super::foreground::app(context)?;
-    super::foreground::take(context, &app, &head.run, super::foreground::Manner::default())
+    if let Some(holder) = &head.holder
+        && let Some(code) = wait_for(context, store.as_ref(), &head, holder, &command, from)?
+    {
+        return Ok(code);
+    }
+    // Nobody holds it, or whoever did let go of it before reading the order. The app opens the store itself, once.
+    drop(store);
+    drive::carry_on(context, &head.run, manner.watch, Some(&command))
 }
 
-/// Waits until the holder has journaled the order, and says honestly what became of it.
+/// Waits until the holder has journaled the order, and says honestly what became of it. `None` if the holder let go of the
+/// run without having read the order.
 fn wait_for(
     context: &Context,
     store: &dyn Store,
@@ -58,20 +66,28 @@ fn wait_for(
     holder: &Holder,
     command: &Command,
     mut from: u64,
-) -> Result<Code, Failure> {
+) -> Result<Option<Code>, Failure> {
     let said = line::order(&command.what);
     let begun = Instant::now();
     loop {
+        // Asked first: what is journaled until then is in the records below.
+        let now = store.head(&head.run)?;
         let records = context::records_of(store, &head.run, from)?;
         from += records.len() as u64;
-        let taken =
-            records.iter().position(|record| matches!(&record.fact, Fact::Commanded { command: c } if c == command));
-        if let Some(place) = taken {
-            if let Some(why) = records.get(place + 1).and_then(|next| refusal(&next.fact)) {
-                return Err(Failure::user(format!("{said} was refused: {why}")));
+        match fate(&records, command) {
+            Some(Err(why)) => return Err(Failure::user(format!("{said} was refused: {why}"))),
+            Some(Ok(())) => {
+                context.printer.note(&format!("{said}: taken up by {} (process {})", holder.who, holder.pid));
+                return Ok(Some(Code::Done));
             }
-            context.printer.note(&format!("{said}: taken up by {} (process {})", holder.who, holder.pid));
-            return Ok(Code::Done);
+            None if now.status.is_terminal() => {
+                return Err(Failure::user(format!(
+                    "{said} came too late: the run has ended ({})",
+                    now.status.as_str()
+                )));
+            }
+            None if now.holder.is_none() => return Ok(None),
+            None => {}
         }
         if begun.elapsed() > PATIENCE {
             let short = head.run.short();
@@ -80,19 +96,22 @@ fn wait_for(
                 holder.who, holder.pid
             ));
             context.printer.note(&format!("  `muster logs {short} --follow` shows when it does"));
-            return Ok(Code::Done);
+            return Ok(Some(Code::Done));
         }
         std::thread::sleep(Duration::from_millis(50));
     }
 }
 
-/// Why an order was refused, if this is the record that says so.
+/// What became of an order, if it is among these records: taken up, or refused, and why.
 #[must_use]
-pub fn refusal(fact: &Fact) -> Option<&str> {
-    match fact {
-        Fact::Noted { text, .. } => text.strip_prefix(REFUSED),
-        _ => None,
-    }
+pub fn fate(records: &[Record], command: &Command) -> Option<Result<(), String>> {
+    let place =
+        records.iter().position(|record| matches!(&record.fact, Fact::Commanded { command: c } if c == command))?;
+    // The engine says why right behind the order that it does not carry out.
+    Some(match records.get(place + 1).map(|next| &next.fact) {
+        Some(Fact::Noted { text, .. }) => text.strip_prefix(REFUSED).map_or(Ok(()), |why| Err(why.to_owned())),
+        _ => Ok(()),
+    })
 }
 
 /// Refuses at once what can only be a slip: an ended run, a step that is not there. Everything else is for the holder to
@@ -104,16 +123,16 @@ fn check(view: &View, head: &Head, what: &Order) -> Result<(), Failure> {
             .hint(format!("`muster show {short}` says how")));
     }
     let Some(step) = step_of(what) else { return Ok(()) };
-    // A step that has not been reached is not in the journal yet, and may still be skipped.
+    // If the bundle cannot be read, a step that has not been reached is not known, and may still be skipped.
     if view.find(step).is_some() || matches!(what, Order::Skip { .. } | Order::Rollback { .. }) {
         return Ok(());
     }
     let names: Vec<&str> = view.steps().iter().map(|known| known.path.as_str()).collect();
-    let failure = Failure::new(Kind::User, format!("run {short} has come to no step `{step}`"));
+    let failure = Failure::new(Kind::User, format!("run {short} has no step `{step}`"));
     Err(match likely(step.as_str(), names.iter().copied()) {
         Some(name) => failure.hint(format!("did you mean `{name}`?")),
         None if names.is_empty() => failure,
-        None => failure.hint(format!("it has come to: {}", names.join(", "))),
+        None => failure.hint(format!("its steps: {}", names.join(", "))),
     })
 }
 

@@ -2,9 +2,11 @@
 
 use std::io::{IsTerminal as _, Write as _};
 
-use super::failure::Failure;
+use super::failure::{Failure, Kind};
 use super::render::live::Style;
 use super::render::look::{Look, Tone};
+use crate::app::AppError;
+use crate::playbook::diagnostic;
 
 /// Form of results.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -105,6 +107,25 @@ impl Printer {
     #[must_use]
     pub fn heading(self, text: &str) -> String {
         self.out.paint(Tone::Faint, text)
+    }
+
+    /// How diagnostics look on standard error.
+    #[must_use]
+    pub fn diagnostics(self) -> diagnostic::Style {
+        let graphical = self.err.unicode && self.err.colour;
+        diagnostic::Style { color: self.err.colour, graphical, width: self.err.width }
+    }
+
+    /// Errors as diagnostics, printed on standard error; what is left to say is only the exit code.
+    #[must_use]
+    pub fn explain(self, error: AppError) -> Failure {
+        match error {
+            AppError::Invalid { diagnostics, sources } => {
+                self.note(diagnostic::render(&diagnostics, &sources, self.diagnostics()).trim_end());
+                Failure::said(Kind::Invalid)
+            }
+            other => other.into(),
+        }
     }
 }
 

@@ -312,7 +312,11 @@ fn find(name: &str) -> Result<Origin, BundleError> {
     if let (true, Some(name)) = (plain, shipped::name(name)) {
         return Ok(Origin::Shipped(name));
     }
-    let likely = super::diagnostic::likely(name, shipped::names()).map(str::to_owned);
+    let folders = std::fs::read_dir("playbooks").into_iter().flatten();
+    let folders = folders.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    let shipped = shipped::names().map(str::to_owned);
+    let known: Vec<String> = folders.chain(shipped).collect();
+    let likely = super::diagnostic::likely(name, known.iter().map(String::as_str)).map(str::to_owned);
     Err(BundleError::NotFound { name: name.to_owned(), likely })
 }
 

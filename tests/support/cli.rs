@@ -79,6 +79,16 @@ impl Desk {
         Said { code: output.status.code().unwrap_or(-1), stdout: text(output.stdout), stderr: text(output.stderr) }
     }
 
+    /// Writes a file below the folder; missing folders are made.
+    #[allow(dead_code, reason = "each test file uses what it needs")]
+    pub fn file(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.path().join(name);
+        std::fs::create_dir_all(path.parent().expect("a folder")).expect("the folder is made");
+        std::fs::write(&path, text).expect("the file is written");
+        path
+    }
+
+    #[allow(dead_code, reason = "each test file uses what it needs")]
     /// Writes a run by hand, each fact a second after the one before, and lets go of it.
     pub fn write_run(&self, id: &str, facts: Vec<Fact>, status: RunStatus, detail: &str) -> RunId {
         let run = self.hold_run(id, facts, status, detail);
@@ -87,6 +97,7 @@ impl Desk {
         id
     }
 
+    #[allow(dead_code, reason = "each test file uses what it needs")]
     /// As [`Desk::write_run`], but the run stays in the hands of the test.
     pub fn hold_run(&self, id: &str, facts: Vec<Fact>, status: RunStatus, detail: &str) -> RunJournal {
         let run: RunId = id.parse().expect("an id");

@@ -32,7 +32,7 @@ pub fn run(args: Args, context: &Context) -> Result<Code, Failure> {
     let step = StepPath::of(&args.on.step);
     let store = context.store()?;
     let head = context::head_of(store.as_ref(), &args.on.run)?;
-    let view = context::view_of(store.as_ref(), &head.run)?;
+    let view = context::view_of(store.as_ref(), &head)?;
     let asked = view.find(&step).and_then(|step| view.current(step)).filter(|call| call.op.starts_with("ask."));
     let value = match asked {
         Some(call) if call.op == "ask.confirm" => yes_or_no(&args.answer)?,

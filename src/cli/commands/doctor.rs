@@ -72,8 +72,8 @@ impl Check {
 /// # Errors
 /// When nobody reads the table.
 pub fn run(args: &Args, context: &Context) -> Result<Code, Failure> {
-    let mut checks = store(&context.store_path, context);
-    checks.push(room(&context.store_path));
+    let mut checks = store(&context.settings.store, context);
+    checks.push(room(&context.settings.store));
     checks.extend(programs());
     checks.push(boot());
     let bad = checks.iter().any(|check| check.verdict == Verdict::Bad);

@@ -1,67 +1,65 @@
 //! `muster fork`.
 
-use std::collections::BTreeMap;
-
+use crate::app::prepare;
 use crate::cli::args::RunArg;
 use crate::cli::context::{self, Context};
+use crate::cli::drive::{self, Watch};
 use crate::cli::exit::Code;
-use crate::cli::failure::{Failure, Kind};
-use crate::cli::foreground::{self, Manner, Screen, Watching};
-use crate::cli::given::ParamArgs;
-use crate::journal::Fact;
+use crate::cli::failure::Failure;
+use crate::cli::params::ParamArgs;
+use crate::journal::{Fact, Store as _};
+use crate::model::Value;
 use crate::model::span::{Span, Spanned};
+use crate::playbook::params::Given;
 
-/// Begin a new run that keeps another's results up to a step: with a mended playbook, after a failure.
+/// Start a new run that keeps the results of another up to a step.
 ///
-/// Parameters are those of the other run unless given anew. The effects behind the kept results belong to the other run and are
-/// not undone by this one.
+/// For a mended playbook, or other parameters, after a failure. The step and everything that needs it are run again; the
+/// effects behind the results that are kept still belong to the old run. Parameters are those of the old run, unless given.
 ///
-/// Example: muster fork 7k3f9q --from restore --playbook ./playbooks/mine
+/// Example: muster fork 7k3f9q --from restore --playbook ./playbooks/omnichat-restore
 #[derive(clap::Args)]
 pub struct Args {
     #[command(flatten)]
     on: RunArg,
-    /// The first step to run again.
+    /// The first step to be run again.
     #[arg(long, value_name = "STEP")]
     from: String,
-    /// Another playbook than the run's own: a mended one.
+    /// The mended playbook; that of the old run if not given.
     #[arg(long, value_name = "PLAYBOOK")]
     playbook: Option<String>,
     #[command(flatten)]
     params: ParamArgs,
     #[command(flatten)]
-    manner: Manner,
+    watch: Watch,
 }
 
 /// Does it.
 ///
 /// # Errors
-/// When there is no such run or step, it is still held, or the playbook is invalid.
+/// When there is no such run or step, the playbook is not valid, or the old run still goes on.
 pub fn run(args: &Args, context: &Context) -> Result<Code, Failure> {
-    let app = foreground::app(context)?;
+    let app = context.app()?;
     let head = context::head_of(app.store.as_ref(), &args.on.run)?;
     if let Some(holder) = &head.holder {
         return Err(Failure::held_by(head.run.short(), holder));
     }
     let bundle = match &args.playbook {
-        Some(name) => crate::app::prepare::load(name)?,
+        Some(name) => prepare::load(name).map_err(|error| context.printer.explain(error))?,
         None => app.bundle_of(&head.run)?,
     };
-    let mut given = args.params.read(context.printer)?;
-    let records = app.records(&head.run)?;
-    let Some(Fact::RunStarted { params, .. }) = records.first().map(|record| &record.fact) else {
-        return Err(Failure::new(Kind::NeedsPerson, format!("run {} never began", head.run.short())));
+    let old = match app.store.tail(&head.run, 0)?.first() {
+        Some(line) => context::record_of(&head.run, 0, line)?.fact,
+        None => return Err(Failure::user(format!("run {} has not begun", head.run.short()))),
     };
-    let old: BTreeMap<String, serde_json::Value> =
-        params.as_object().map(|fields| fields.clone().into_iter().collect()).unwrap_or_default();
-    for (name, value) in old {
-        let wanted = bundle.playbook.params.iter().any(|param| param.name.value == name);
-        if wanted && !value.is_null() {
-            given.values.entry(name).or_insert(Spanned::new(value, Span::default()));
-        }
+    let mut given = Given::default();
+    if let Fact::RunStarted { params: Value::Object(params), .. } = old {
+        let known = |name: &String| bundle.playbook.params.iter().any(|param| param.name.value == *name);
+        let values = params.into_iter().filter(|(name, _)| known(name));
+        given.values.extend(values.map(|(name, value)| (name, Spanned::new(value, Span::new(u16::MAX, 0, 0)))));
     }
-    let start = app.prepare_bundle(bundle, &given)?;
-    let screen = Screen::new(context, args.manner, &start.bundle.playbook);
-    let session = app.fork(&head.run, &args.from, &start, Watching::from(&screen, 0))?;
-    foreground::drive(context, &app, session, &screen, args.manner)
+    args.params.add_to(&mut given, context.printer)?;
+    let start = app.prepare_bundle(bundle, &given).map_err(|error| context.printer.explain(error))?;
+    let view = context::outline_of(&start.bundle);
+    drive::follow(context, &app, view, 0, args.watch, |app, observer| app.fork(&head.run, &args.from, &start, observer))
 }

@@ -2,34 +2,42 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::app::AppError;
-use crate::app::prepare::load;
+use serde_json::json;
+
 use crate::cli::context::Context;
 use crate::cli::exit::Code;
 use crate::cli::failure::{Failure, Kind};
-use crate::cli::given::style;
 use crate::cli::printer::Format;
+use crate::lint;
+use crate::model::Value;
 use crate::model::span::Source;
-use crate::playbook::diagnostic::{Diagnostic, has_errors, render, to_json};
-use crate::playbook::lock::Lock;
+use crate::playbook::bundle::{Bundle, BundleError, MAIN};
+use crate::playbook::diagnostic::{self, Diagnostic, Severity};
+use crate::playbook::lock::{Lock, LockError};
 
-/// Check playbooks: everything that is wrong, with line, caret and what to do about it.
+/// The lock file beside playbooks.
+const LOCK: &str = "playbooks.lock";
+
+/// Check playbooks, and show everything that is wrong with them.
 ///
-/// Example: muster lint playbooks/my-recovery --locked
+/// Form, types, references, capabilities, scripts: each fault with file, line, and the likely spelling. Without a name, the
+/// playbook in this folder, or else all in ./playbooks.
+///
+/// Example: muster lint --locked
 #[derive(clap::Args)]
 pub struct Args {
-    /// The playbooks; all of ./playbooks when none is named.
+    /// Playbooks: folders or names.
     #[arg(value_name = "PLAYBOOK")]
     playbooks: Vec<String>,
-    /// Also fail when content has changed since its version was locked.
-    #[arg(long, conflicts_with = "lock")]
-    locked: bool,
-    /// Write the versions that are not locked yet into the lock file.
+    /// Also fail if the content of a locked version has changed, or a version is not locked.
     #[arg(long)]
+    locked: bool,
+    /// Lock the versions that are not locked yet, in playbooks.lock beside them.
+    #[arg(long, conflicts_with = "locked")]
     lock: bool,
-    /// The lock file.
-    #[arg(long, value_name = "FILE", default_value = "playbooks/playbooks.lock")]
-    lock_file: PathBuf,
+    /// Also fail on warnings.
+    #[arg(long)]
+    strict: bool,
     /// Form of the findings.
     #[arg(short, long, value_enum, default_value_t, value_name = "FORMAT")]
     output: Format,
@@ -38,79 +46,99 @@ pub struct Args {
 /// Does it.
 ///
 /// # Errors
-/// When a playbook has errors, or is not as it was locked.
+/// When a playbook or lock file cannot be read.
 pub fn run(args: &Args, context: &Context) -> Result<Code, Failure> {
-    let names = if args.playbooks.is_empty() { all(Path::new("playbooks"))? } else { args.playbooks.clone() };
-    let mut lock = Lock::read(&args.lock_file).map_err(|error| Failure::user(error.to_string()))?;
-    let mut wrong = false;
-    let mut reports = Vec::new();
+    let names = if args.playbooks.is_empty() { here()? } else { args.playbooks.clone() };
+    let mut all = Vec::new();
+    let (mut errors, mut warnings) = (0, 0);
     for name in &names {
-        match load(name) {
-            Ok(bundle) => {
-                let found = crate::lint::lint(&bundle.playbook, &bundle.modules, &bundle.sources);
-                wrong |= has_errors(&found);
-                show(args, context, name, &found, &bundle.sources, &mut reports)?;
-                let (title, version) = (&bundle.playbook.name.value, &bundle.playbook.version.value);
-                if args.locked {
-                    if let Err(error) = lock.check(title, version, &bundle.digest) {
-                        wrong = true;
-                        context
-                            .printer
-                            .note(&format!("error: {error}\n  hint: give it a new version, then `muster lint --lock`"));
-                    }
-                }
-                if args.lock && !has_errors(&found) {
-                    lock.add(title, version, &bundle.digest);
+        let (bundle, found, sources) = check(name)?;
+        errors += found.iter().filter(|one| one.severity == Severity::Error).count();
+        warnings += found.iter().filter(|one| one.severity == Severity::Warning).count();
+        match args.output {
+            Format::Json => {
+                if let Value::Array(items) = diagnostic::to_json(&found, &sources) {
+                    all.extend(items.into_iter().map(|item| json!({ "playbook": name, "finding": item })));
                 }
             }
-            Err(AppError::Invalid { diagnostics, sources }) => {
-                wrong = true;
-                show(args, context, name, &diagnostics, &sources, &mut reports)?;
+            Format::Table => {
+                let look = context.printer.out;
+                let style =
+                    diagnostic::Style { color: look.colour, graphical: look.unicode && look.colour, width: look.width };
+                context.printer.result(&diagnostic::render(&found, &sources, style))?;
             }
-            Err(other) => return Err(other.into()),
+        }
+        if let Some(bundle) = bundle
+            && (args.locked || args.lock)
+        {
+            heed_lock(args, name, &bundle)?;
         }
     }
-    if args.lock {
-        lock.write(&args.lock_file).map_err(|error| Failure::user(error.to_string()))?;
-    }
     if args.output == Format::Json {
-        context.printer.json(&reports)?;
-    } else if !wrong {
-        let count = names.len();
-        context
-            .printer
-            .result(&format!("{count} playbook{} checked, no errors\n", if count == 1 { "" } else { "s" }))?;
+        context.printer.json(&all)?;
     }
-    if wrong { Err(Failure::said(Kind::Invalid)) } else { Ok(Code::Done) }
+    let playbooks = if names.len() == 1 { "1 playbook".to_owned() } else { format!("{} playbooks", names.len()) };
+    let many = |n: usize, word: &str| if n == 1 { format!("1 {word}") } else { format!("{n} {word}s") };
+    context.printer.note(&format!("{playbooks} checked: {}, {}", many(errors, "error"), many(warnings, "warning")));
+    Ok(if errors > 0 || (args.strict && warnings > 0) { Code::Invalid } else { Code::Done })
 }
 
-fn show(
-    args: &Args,
-    context: &Context,
-    name: &str,
-    found: &[Diagnostic],
-    sources: &[Source],
-    reports: &mut Vec<serde_json::Value>,
-) -> Result<(), Failure> {
-    if args.output == Format::Json {
-        reports.push(serde_json::json!({ "playbook": name, "diagnostics": to_json(found, sources) }));
-    } else if !found.is_empty() {
-        context.printer.note(render(found, sources, style(context.printer)).trim_end());
+/// The playbook in this folder, or all in ./playbooks.
+fn here() -> Result<Vec<String>, Failure> {
+    if Path::new(MAIN).is_file() {
+        return Ok(vec![".".to_owned()]);
     }
-    Ok(())
-}
-
-/// The playbooks of a folder.
-fn all(folder: &Path) -> Result<Vec<String>, Failure> {
-    let entries = std::fs::read_dir(folder).map_err(|error| {
-        Failure::user(format!("cannot list {}: {error}", folder.display())).hint("name the playbooks to check")
-    })?;
-    let mut names: Vec<String> = entries
-        .filter_map(Result::ok)
-        .map(|entry| entry.path())
-        .filter(|path| path.join("playbook.yaml").is_file())
+    let mut names: Vec<String> = std::fs::read_dir("playbooks")
+        .into_iter()
+        .flatten()
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(|path| path.join(MAIN).is_file())
         .map(|path| path.display().to_string())
         .collect();
     names.sort();
+    if names.is_empty() {
+        return Err(Failure::new(Kind::Invalid, format!("there is no {MAIN} here, and no playbook in ./playbooks"))
+            .hint("name one, or make one by `muster new NAME`"));
+    }
     Ok(names)
+}
+
+type Findings = (Option<Bundle>, Vec<Diagnostic>, Vec<Source>);
+
+fn check(name: &str) -> Result<Findings, Failure> {
+    match Bundle::load(name) {
+        Ok(bundle) => {
+            let found = lint::lint(&bundle.playbook, &bundle.modules, &bundle.sources);
+            let sources = bundle.sources.clone();
+            Ok((Some(bundle), found, sources))
+        }
+        Err(BundleError::Invalid { diagnostics, sources }) => Ok((None, diagnostics, sources)),
+        Err(error) => Err(crate::app::AppError::Playbook(error).into()),
+    }
+}
+
+fn heed_lock(args: &Args, name: &str, bundle: &Bundle) -> Result<(), Failure> {
+    let Some(path) = lock_beside(name) else { return Ok(()) };
+    let wrong = |error: LockError| {
+        let failure = Failure::new(Kind::Invalid, error.to_string());
+        match error {
+            LockError::Changed { .. } => failure.hint("give the playbook a new version, then `muster lint --lock`"),
+            LockError::Missing { .. } => failure.hint("`muster lint --lock` locks it"),
+            _ => failure,
+        }
+    };
+    let mut lock = Lock::read(&path).map_err(wrong)?;
+    let (id, version) = (&bundle.playbook.name.value, &bundle.playbook.version.value);
+    if args.lock {
+        lock.add(id, version, &bundle.digest);
+        lock.write(&path).map_err(wrong)?;
+    }
+    lock.check(id, version, &bundle.digest).map_err(wrong)
+}
+
+/// The lock file beside a playbook's folder; none for a shipped playbook.
+fn lock_beside(name: &str) -> Option<PathBuf> {
+    let folders = [PathBuf::from(name), Path::new("playbooks").join(name)];
+    let folder = folders.into_iter().find(|folder| folder.join(MAIN).is_file())?;
+    Some(folder.canonicalize().ok()?.parent()?.join(LOCK))
 }

@@ -7,7 +7,7 @@ use crate::cli::context::{self, Context};
 use crate::cli::exit::Code;
 use crate::cli::failure::Failure;
 use crate::journal::Store as _;
-use crate::model::command::{Actor, Command, Order};
+use crate::model::command::{Command, Order};
 
 /// Write something into a run's record.
 ///
@@ -34,7 +34,7 @@ pub fn run(args: Args, context: &Context) -> Result<Code, Failure> {
     if head.status.is_terminal() {
         return Err(Failure::user(format!("run {short} has ended ({}): its record is closed", head.status.as_str())));
     }
-    let command = Command { by: Actor { name: store.holder().who }, what: Order::Note { text: args.text } };
+    let command = Command { by: context.settings.actor.clone(), what: Order::Note { text: args.text } };
     let number = store.post(&head.run, &command)?;
     // Give a holder a moment, so that `muster show` right after has the note.
     for _ in 0..20 {

@@ -8,11 +8,11 @@ use crate::cli::failure::Failure;
 use crate::cli::printer::Printer;
 use crate::cli::render::look::Tone;
 use crate::cli::render::table::Table;
-use crate::cli::spelling::likely;
 use crate::model::Value;
 use crate::model::amount::format_duration;
 use crate::ops::spec::{Backend, Effect, Repeat};
 use crate::ops::{OpEntry, table};
+use crate::playbook::diagnostic::likely;
 
 /// Form of the reference.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]

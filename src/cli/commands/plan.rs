@@ -3,37 +3,40 @@
 use crate::cli::context::Context;
 use crate::cli::exit::Code;
 use crate::cli::failure::{Failure, Kind};
-use crate::cli::foreground;
-use crate::cli::given::PlaybookArgs;
+use crate::cli::params::ParamArgs;
 use crate::cli::printer::Format;
 use crate::plan::{Plan, text};
 
-/// Show what a run would do. Nothing is changed: the plan has no means to.
+/// Show what a run of a playbook would do, without doing it.
 ///
-/// Reads go to the live system; effects are recorded and not sent. Each line says how far it can be believed.
+/// The same scripts run, against a world that can only be read: effects are listed, not sent, and what only the run itself
+/// will know is said to be unknown.
 ///
-/// Example: muster plan omnichat-restore -f restore.yaml --detailed-exitcode
+/// Example: muster plan omnichat-restore -f params.yaml --detailed-exitcode
 #[derive(clap::Args)]
 pub struct Args {
+    /// The playbook: its folder, its name in ./playbooks, or the name of a shipped one.
+    #[arg(value_name = "PLAYBOOK")]
+    playbook: String,
     #[command(flatten)]
-    what: PlaybookArgs,
+    params: ParamArgs,
+    /// Exit with 2 if there are changes, and with 9 if something could not be seen.
+    #[arg(long)]
+    detailed_exitcode: bool,
     /// Form of the plan.
     #[arg(short, long, value_enum, default_value_t, value_name = "FORMAT")]
     output: Format,
-    /// Exit with 2 when the plan has effects, and with 9 when it has opaque or unknown parts.
-    #[arg(long)]
-    detailed_exitcode: bool,
 }
 
 /// Does it.
 ///
 /// # Errors
-/// When the playbook or its parameters are invalid.
+/// When the playbook or its parameters are not valid.
 pub fn run(args: &Args, context: &Context) -> Result<Code, Failure> {
-    let app = foreground::app(context)?;
-    let given = args.what.params.read(context.printer)?;
-    let start = app.prepare(&args.what.playbook, &given)?;
-    let (records, program) = app.plan(&start)?;
+    let given = args.params.given(context.printer)?;
+    let app = context.app()?;
+    let start = app.prepare(&args.playbook, &given).map_err(|error| context.printer.explain(error))?;
+    let (records, program) = app.plan(&start).map_err(|error| context.printer.explain(error))?;
     let plan = Plan::of(&records, &program)
         .ok_or_else(|| Failure::new(Kind::Internal, "the plan's own record cannot be read"))?;
     match args.output {

@@ -66,7 +66,7 @@ fn row(store: &dyn Store, head: Head) -> Result<Row, Failure> {
     let short = head.run.short();
     let next = match head.status {
         RunStatus::Paused => {
-            let view = context::view_of(store, &head.run)?;
+            let view = context::view_of(store, &head)?;
             view.pauses().first().and_then(|pause| choices::first(short, pause))
         }
         _ if parked => Some(format!("muster resume {short}")),

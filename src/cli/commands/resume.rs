@@ -2,16 +2,16 @@
 
 use crate::cli::args::RunArg;
 use crate::cli::context::{self, Context};
+use crate::cli::drive::{self, Watch};
 use crate::cli::exit::Code;
 use crate::cli::failure::Failure;
-use crate::cli::foreground::{self, Manner};
-use crate::journal::Store as _;
+use crate::cli::order::{self, Manner};
+use crate::journal::Pause;
 use crate::model::command::Order;
-use crate::model::status::RunStatus;
 
-/// Carry on a run that nobody carries on: after a crash, a pause, or Ctrl-C.
+/// Go on with a run that nobody carries on: after a crash, a Ctrl-C or a pause.
 ///
-/// Calls whose outcome is not recorded are asked about in the world first; nothing that was done is done again.
+/// Calls that were in flight are looked up in the world first; nothing that was done is done again.
 ///
 /// Example: muster resume @latest
 #[derive(clap::Args)]
@@ -19,19 +19,42 @@ pub struct Args {
     #[command(flatten)]
     on: RunArg,
     #[command(flatten)]
-    manner: Manner,
+    watch: Watch,
 }
 
 /// Does it.
 ///
 /// # Errors
-/// When somebody alive holds it, it has ended, or the engine cannot go on.
-pub fn run(args: &Args, context: &Context) -> Result<Code, Failure> {
-    let app = foreground::app(context)?;
-    let head = context::head_of(app.store.as_ref(), &args.on.run)?;
-    // A pause for credentials, targets or an undo is over once somebody says so.
-    if head.status == RunStatus::Paused && head.holder.is_none() && app.store.inbox(&head.run)?.is_empty() {
-        app.say(&head.run, Order::Resume)?;
+/// When there is no such run, it has ended, or somebody alive holds it.
+pub fn run(args: Args, context: &Context) -> Result<Code, Failure> {
+    let store = context.store()?;
+    let head = context::head_of(store.as_ref(), &args.on.run)?;
+    if head.status.is_terminal() {
+        let short = head.run.short();
+        return Err(Failure::user(format!(
+            "run {short} has ended ({}): there is nothing to go on with",
+            head.status.as_str()
+        ))
+        .hint(format!("`muster fork {short} --from STEP` starts a new run that keeps the results before a step")));
     }
-    foreground::take(context, &app, &head.run, args.manner)
+    let view = context::view_of(store.as_ref(), &head)?;
+    let released = |pause: &Pause| {
+        matches!(
+            pause,
+            Pause::Target { .. }
+                | Pause::Credentials { .. }
+                | Pause::InDoubt { .. }
+                | Pause::PointOfNoReturn { .. }
+                | Pause::RolledBackTo { .. }
+        )
+    };
+    if view.pauses().iter().any(released) {
+        drop(store);
+        return order::give(context, &args.on.run, Order::Resume, Manner { later: false, watch: args.watch });
+    }
+    if let Some(holder) = &head.holder {
+        return Err(Failure::held_by(head.run.short(), holder));
+    }
+    drop(store);
+    drive::carry_on(context, &head.run, args.watch, None)
 }

@@ -1,34 +1,38 @@
 //! `muster run`.
 
-use crate::cli::context::Context;
+use crate::cli::context::{self, Context};
+use crate::cli::drive::{self, Watch};
 use crate::cli::exit::Code;
 use crate::cli::failure::Failure;
-use crate::cli::foreground::{self, Manner, Screen, Watching};
-use crate::cli::given::PlaybookArgs;
+use crate::cli::params::ParamArgs;
 
-/// Run a playbook, step by step, with every step of the way on disk.
+/// Run a playbook.
 ///
-/// When it waits for a person it prints what can be said and ends with code 7; `muster resume` carries it on. Ctrl-C parks it
-/// politely, a second one lets go at once; nothing is lost either way.
+/// Every effect is recorded before and after it is sent: a crash loses nothing, and `muster resume` goes on. When a step
+/// fails or waits for approval the run pauses, prints what can be done, and exits with 7. Ctrl-C parks the run politely;
+/// once more stops at once.
 ///
-/// Example: muster run omnichat-backup -p deployment=/srv/omnichat -p backup_dir=/var/backups/omnichat
+/// Example: muster run omnichat-restore -p deployment=/srv/omnichat -p backup_dir=/var/backups/omnichat
 #[derive(clap::Args)]
+#[command(after_help = "`muster plan` shows what a run would do. `muster exit-codes` says how it can end.")]
 pub struct Args {
+    /// The playbook: its folder, its name in ./playbooks, or the name of a shipped one.
+    #[arg(value_name = "PLAYBOOK")]
+    playbook: String,
     #[command(flatten)]
-    what: PlaybookArgs,
+    params: ParamArgs,
     #[command(flatten)]
-    manner: Manner,
+    watch: Watch,
 }
 
 /// Does it.
 ///
 /// # Errors
-/// When the playbook or its parameters are invalid, or the engine cannot go on.
+/// When the playbook or its parameters are not valid, or the engine cannot go on.
 pub fn run(args: &Args, context: &Context) -> Result<Code, Failure> {
-    let app = foreground::app(context)?;
-    let given = args.what.params.read(context.printer)?;
-    let start = app.prepare(&args.what.playbook, &given)?;
-    let screen = Screen::new(context, args.manner, &start.bundle.playbook);
-    let session = app.start(&start, Watching::from(&screen, 0))?;
-    foreground::drive(context, &app, session, &screen, args.manner)
+    let given = args.params.given(context.printer)?;
+    let app = context.app()?;
+    let start = app.prepare(&args.playbook, &given).map_err(|error| context.printer.explain(error))?;
+    let view = context::outline_of(&start.bundle);
+    drive::follow(context, &app, view, 0, args.watch, |app, observer| app.start(&start, observer))
 }

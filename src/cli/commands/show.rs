@@ -36,7 +36,7 @@ pub fn run(args: &Args, context: &Context) -> Result<Code, Failure> {
     let store = context.store()?;
     let head = context::head_of(store.as_ref(), &args.on.run)?;
     store.load(&head.run)?;
-    let view = context::view_of(store.as_ref(), &head.run)?;
+    let view = context::view_of(store.as_ref(), &head)?;
     match args.output {
         Format::Json => context.printer.json(&serde_json::json!({
             "head": head,

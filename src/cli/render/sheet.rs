@@ -104,17 +104,9 @@ pub fn text(view: &View, held: Option<&str>, parts: Parts, now: Timestamp, look:
             text.push_str(&format!("  {}  note by {by}: {}\n", when::instant(*at), one_line(note)));
         }
     }
-    if let Some(end) = &view.end {
-        if !end.remarks.is_empty() {
-            text.push_str(&format!("\n{}\n", heading("Remarks")));
-            text.push_str(&end.remarks.iter().map(|remark| format!("  ! {}\n", one_line(remark))).collect::<String>());
-        }
-        if !end.outputs.is_empty() {
-            text.push_str(&format!("\n{}\n", heading("Outputs")));
-            for (name, output) in &end.outputs {
-                text.push_str(&format!("  {name}: {}\n", brief::value(output)));
-            }
-        }
+    if let Some(end) = view.end.as_ref().filter(|end| !end.remarks.is_empty()) {
+        text.push_str(&format!("\n{}\n", heading("Remarks")));
+        text.push_str(&end.remarks.iter().map(|remark| format!("  ! {}\n", one_line(remark))).collect::<String>());
     }
     let waiting = summary::pauses(view, look);
     if !waiting.is_empty() {

@@ -51,7 +51,7 @@ pub fn text(view: &View, now: Timestamp, look: Look) -> String {
             text.push_str(&format!("  ! {}\n", one_line(remark)));
         }
         for (name, output) in &end.outputs {
-            text.push_str(&format!("  {name}: {}\n", cut(&brief::value(output), 400)));
+            text.push_str(&format!("  {name}: {}\n", cut(&brief::value(output), 100)));
         }
     }
     text.push_str(&evidence(view));
