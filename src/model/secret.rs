@@ -105,7 +105,7 @@ mod tests {
     #[test]
     fn every_form_of_a_secret_is_replaced() {
         let redactor = Redactor::default();
-        let secret = "p@ss\"w\\ord ü'1";
+        let secret = "p@ss\"w\\zyx ü'1";
         redactor.learn(secret);
         let json = serde_json::Value::from(secret).to_string();
         let texts = [
@@ -118,7 +118,7 @@ mod tests {
         for text in texts {
             let clean = redactor.scrub(&text);
             assert!(clean.contains(REDACTED), "{text} -> {clean}");
-            assert!(!clean.contains("ord"), "{clean}");
+            assert!(!clean.contains("zyx"), "{clean}");
         }
     }
 
