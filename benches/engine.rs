@@ -154,6 +154,7 @@ fn program(script: &str) -> Arc<Program> {
         capabilities: vec![Grant { pattern: text("exec.*", 3), scope: Vec::new() }],
         secrets: Vec::new(),
         parallel: 8,
+        drill: None,
         steps: vec![Step {
             id: text("work", 4),
             title: String::new(),

@@ -182,14 +182,13 @@ pub fn decide(program: &Program, state: &RunState, now: Timestamp, busy: &dyn Fn
             }
             let present = state.step(&path);
             match present.map(|step| &step.status) {
-                None | Some(StepStatus::Pending) => {
+                None | Some(StepStatus::Pending)
                     // When an instance has failed, no new one starts and those running finish.
-                    if !failed && at_work < limit && of_step < step_limit {
+                    if !failed && at_work < limit && of_step < step_limit => {
                         at_work += 1;
                         of_step += 1;
                         next.push(Next::Enter(path));
                     }
-                }
                 Some(StepStatus::Running | StepStatus::Verifying { .. }) => next.push(Next::Work(path)),
                 Some(StepStatus::Retrying { not_before }) if *not_before <= now => next.push(Next::Work(path)),
                 _ => {}

@@ -222,8 +222,8 @@ impl Engine {
     #[must_use]
     pub fn take_failure(&self, run: &RunId) -> Option<EngineError> {
         let cell = self.inner.runs.lock().get(run).cloned()?;
-        let failure = cell.core.lock().failure.take();
-        failure
+
+        cell.core.lock().failure.take()
     }
 
     /// Lets go of a run: flushes its journal and gives up its lease.
@@ -315,10 +315,10 @@ impl Inner {
     fn perform(self: &Arc<Self>, job: Job) {
         match job {
             Job::Drive(run) => {
-                if let Some(cell) = self.cell(&run) {
-                    if let Err(error) = self.drive(&cell) {
-                        self.broken(&cell, error);
-                    }
+                if let Some(cell) = self.cell(&run)
+                    && let Err(error) = self.drive(&cell)
+                {
+                    self.broken(&cell, error);
                 }
             }
             Job::Work(run, path) => {
@@ -458,11 +458,11 @@ impl Inner {
             if !busy {
                 self.commit(cell, &mut core)?;
             }
-            if let Some(at) = sleeping {
-                if core.timer.is_none_or(|timer| timer > at || timer <= now) {
-                    core.timer = Some(at);
-                    self.schedule.wake_at(&cell.id, at);
-                }
+            if let Some(at) = sleeping
+                && core.timer.is_none_or(|timer| timer > at || timer <= now)
+            {
+                core.timer = Some(at);
+                self.schedule.wake_at(&cell.id, at);
             }
             if core.rest.is_some() {
                 cell.rested.notify_all();
@@ -531,21 +531,22 @@ impl Inner {
     ) -> Result<Fact, OpError> {
         let program = &cell.program;
         let whole = path.key().is_none();
-        if whole && !approved {
-            if let Some(when) = &step.when {
-                let answer = program.expression(when, scope).map_err(crate::script::ScriptError::into_op_error)?;
-                match answer {
-                    Value::Bool(true) => {}
-                    Value::Bool(false) => {
-                        let reason = format!("`when: {}` is false", when.value.trim());
-                        return Ok(Fact::StepSkipped { step: path.clone(), reason, by: None, result: None });
-                    }
-                    other => {
-                        return Err(OpError::refused(format!(
-                            "`when: {}` gives {other}, not true or false",
-                            when.value.trim()
-                        )));
-                    }
+        if whole
+            && !approved
+            && let Some(when) = &step.when
+        {
+            let answer = program.expression(when, scope).map_err(crate::script::ScriptError::into_op_error)?;
+            match answer {
+                Value::Bool(true) => {}
+                Value::Bool(false) => {
+                    let reason = format!("`when: {}` is false", when.value.trim());
+                    return Ok(Fact::StepSkipped { step: path.clone(), reason, by: None, result: None });
+                }
+                other => {
+                    return Err(OpError::refused(format!(
+                        "`when: {}` gives {other}, not true or false",
+                        when.value.trim()
+                    )));
                 }
             }
         }
@@ -622,15 +623,14 @@ impl Inner {
         let now = self.clock.now();
         let attempt = core.state.step(path).map_or(0, |state| state.attempt);
         let may_retry = !matches!(error.class, ErrorClass::Refused);
-        if let (Some(retry), true, false) = (&step.retry, may_retry && attempt > 0, core.state.is_quiescing()) {
-            if attempt < retry.attempts {
-                let delay =
-                    delay_before(retry, attempt, core.state.header.as_ref().map_or(0, |header| header.seed), path);
-                let not_before = now.saturating_add(delay).unwrap_or(Timestamp::MAX);
-                core.record(cell, Fact::StepFailed { step: path.clone(), error, handled: false }, now)?;
-                core.record(cell, Fact::StepRetried { step: path.clone(), not_before, from_start: false }, now)?;
-                return self.commit(cell, core);
-            }
+        if let (Some(retry), true, false) = (&step.retry, may_retry && attempt > 0, core.state.is_quiescing())
+            && attempt < retry.attempts
+        {
+            let delay = delay_before(retry, attempt, core.state.header.as_ref().map_or(0, |header| header.seed), path);
+            let not_before = now.saturating_add(delay).unwrap_or(Timestamp::MAX);
+            core.record(cell, Fact::StepFailed { step: path.clone(), error, handled: false }, now)?;
+            core.record(cell, Fact::StepRetried { step: path.clone(), not_before, from_start: false }, now)?;
+            return self.commit(cell, core);
         }
         let handled = step.on_failure == OnFailure::Continue;
         let reason = format!("{path} failed: {}", error.message);
@@ -722,10 +722,8 @@ impl Inner {
             ) => true,
             _ => true,
         };
-        if left {
-            if let Some(undo) = self.undo_of(cell, index)? {
-                self.begin_effect(cell, undo)?;
-            }
+        if left && let Some(undo) = self.undo_of(cell, index)? {
+            self.begin_effect(cell, undo)?;
         }
         Ok(())
     }

@@ -211,10 +211,10 @@ impl Gateway {
                     .with_hint(format!("`muster ops {}` shows what it takes", op.name)),
             );
         }
-        if !matches!(op.effect, Effect::Log | Effect::Value) {
-            if let Err(error) = super::capability::check(&self.cell.granted, op.name, args) {
-                return Some(error);
-            }
+        if !matches!(op.effect, Effect::Log | Effect::Value)
+            && let Err(error) = super::capability::check(&self.cell.granted, op.name, args)
+        {
+            return Some(error);
         }
         if op.effect != Effect::Log && args.to_string().contains(REDACTED) {
             return Some(

@@ -354,10 +354,10 @@ impl RunState {
                     CallKind::Effect { undoes: Some(undoes), .. } => Some(undoes.clone()),
                     _ => None,
                 };
-                if let (Some(undoes), Outcome::Done { .. }) = (undoes, outcome) {
-                    if let Some(undone) = self.index.get(&undoes) {
-                        self.calls[*undone].undone = Undone::Yes;
-                    }
+                if let (Some(undoes), Outcome::Done { .. }) = (undoes, outcome)
+                    && let Some(undone) = self.index.get(&undoes)
+                {
+                    self.calls[*undone].undone = Undone::Yes;
                 }
                 self.pauses.retain(|pause| !concerns_call(pause, call));
             }

@@ -79,7 +79,7 @@ pub fn with<T>(calls: Option<Rc<dyn Calls>>, evaluate: impl FnOnce() -> T) -> (T
 /// For Rhai's `on_progress`: whether the evaluation has to end.
 pub fn over_limit(operations: u64) -> Option<Dynamic> {
     // The clock and the counter cost more than an operation does.
-    if operations % 512 != 0 {
+    if !operations.is_multiple_of(512) {
         return None;
     }
     CURRENT.with_borrow_mut(|stack| {

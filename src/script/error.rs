@@ -50,13 +50,12 @@ impl ScriptError {
             Some(Limit::Memory) => format!("the script held more than {} of memory", format_size(MAX_MEMORY as u64)),
             None => describe(inner),
         });
-        if let EvalAltResult::ErrorRuntime(value, _) = inner {
-            if let Ok(value) = convert::to_value(value) {
-                if let Ok(op) = serde_json::from_value::<OpError>(value) {
-                    made.message.clone_from(&op.message);
-                    made.op = Some(op);
-                }
-            }
+        if let EvalAltResult::ErrorRuntime(value, _) = inner
+            && let Ok(value) = convert::to_value(value)
+            && let Ok(op) = serde_json::from_value::<OpError>(value)
+        {
+            made.message.clone_from(&op.message);
+            made.op = Some(op);
         }
         made.unknown = made.message.contains(super::unknown::MARK) || made.message.contains("unknown");
         made.line = position.line();

@@ -113,12 +113,12 @@ impl Program {
             match &step.body {
                 Body::Uses { path, with } => {
                     collect(with.as_ref(), &mut scripts);
-                    if let Some((module, function)) = path.value.rsplit_once('.') {
-                        if crate::ops::find(&path.value).is_none() {
-                            let call = format!("{}::{function}(item)", alias(module));
-                            let ast = self.compile_text(&call)?;
-                            self.uses.insert(path.value.clone(), ast);
-                        }
+                    if let Some((module, function)) = path.value.rsplit_once('.')
+                        && crate::ops::find(&path.value).is_none()
+                    {
+                        let call = format!("{}::{function}(item)", alias(module));
+                        let ast = self.compile_text(&call)?;
+                        self.uses.insert(path.value.clone(), ast);
                     }
                 }
                 Body::Script(script) => scripts.push(script.clone()),
@@ -266,7 +266,7 @@ fn collect(template: Option<&Template>, scripts: &mut Vec<Spanned<String>>) {
 fn host_module() -> Module {
     let mut families: BTreeMap<&str, Module> = BTreeMap::new();
     for op in crate::ops::table().values() {
-        let family = families.entry(op.family()).or_insert_with(Module::new);
+        let family = families.entry(op.family()).or_default();
         let only = only_required(op);
         family.set_native_fn(op.function(), move |_: NativeCallContext, args: Dynamic| {
             match &only {

@@ -236,10 +236,10 @@ impl WriteHost for World {
         let number = things.sends;
         things.sends += 1;
         let path = text(&request.args, "path");
-        if request.op.name == "fs.write_text" {
-            if let Some(before) = things.files.get(&path).cloned() {
-                things.before.insert(request.key.clone(), before);
-            }
+        if request.op.name == "fs.write_text"
+            && let Some(before) = things.files.get(&path).cloned()
+        {
+            things.before.insert(request.key.clone(), before);
         }
         match things.fates.remove(&number) {
             None => Ok(Sent::Done(things.done(request))),
