@@ -34,16 +34,6 @@ pub fn check(playbook: &Playbook, graph: &Graph<'_>, sites: &[Site<'_>], found: 
             }
         }
     }
-    for (name, _) in playbook.drill.iter().flat_map(|drill| &drill.params) {
-        let params = || playbook.params.iter().map(|param| param.name.value.as_str());
-        if !params().any(|param| param == name.value) {
-            found.push(
-                Diagnostic::error("unknown-param", name.span, format!("there is no parameter `{}`", name.value))
-                    .label("not declared under `params`")
-                    .likely(&name.value, params()),
-            );
-        }
-    }
     unused_params(playbook, sites, found);
     unused_items(playbook, sites, found);
 }
