@@ -7,7 +7,6 @@ use crate::model::Value;
 use crate::ops::spec::UNKNOWN_KEY;
 
 /// A value as scripts see it. An object `{"$unknown": why}` becomes an [`Unknown`].
-#[must_use]
 pub fn to_dynamic(value: &Value) -> Dynamic {
     match value {
         Value::Null => Dynamic::UNIT,
