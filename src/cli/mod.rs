@@ -10,7 +10,6 @@ pub mod order;
 pub mod params;
 pub mod printer;
 pub mod render;
-pub mod schema;
 
 use clap::FromArgMatches as _;
 

@@ -6,7 +6,7 @@ use crate::cli::context::Context;
 use crate::cli::exit::Code;
 use crate::cli::failure::Failure;
 use crate::cli::render::brief::shell_word;
-use crate::cli::schema;
+use crate::playbook::schema;
 
 /// Make a new playbook: a folder with one that is valid and runs.
 ///
@@ -41,7 +41,7 @@ pub fn run(args: &Args, context: &Context) -> Result<Code, Failure> {
         std::io::ErrorKind::AlreadyExists => Failure::user(format!("there is a `{place}` already")),
         _ => fail("make", &error),
     })?;
-    let schema = serde_json::to_string_pretty(&schema::schema())
+    let schema = serde_json::to_string_pretty(&schema::schema(crate::ops::table().keys().copied()))
         .map_err(|error| Failure::user(format!("cannot write the schema: {error}")))?;
     let files = [
         ("playbook.yaml", PLAYBOOK.replace("NAME", name)),

@@ -3,7 +3,7 @@
 use crate::cli::context::Context;
 use crate::cli::exit::Code;
 use crate::cli::failure::Failure;
-use crate::cli::schema;
+use crate::playbook::schema;
 
 /// Print the JSON Schema of playbooks, for editors.
 ///
@@ -19,6 +19,6 @@ pub struct Args {}
 /// # Errors
 /// When nobody reads it.
 pub fn run(_args: &Args, context: &Context) -> Result<Code, Failure> {
-    context.printer.json(&schema::schema())?;
+    context.printer.json(&schema::schema(crate::ops::table().keys().copied()))?;
     Ok(Code::Done)
 }
