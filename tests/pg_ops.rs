@@ -67,6 +67,29 @@ impl Ground {
         to
     }
 
+    /// Keeps whatever wants to make a large object in this database waiting, until it is dropped.
+    fn hold(&self, database: &str) -> Hold {
+        let sql = "begin; lock table pg_largeobject_metadata in share mode; select pg_sleep(600)";
+        let child = std::process::Command::new(support::runtime())
+            .args(["exec", &self.deployment.db(), "psql", "-U", "chatbot_user", "-d", database, "-c", sql])
+            .stdout(std::process::Stdio::null())
+            .stderr(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
+        let held =
+            "select count(*) from pg_stat_activity where query like '%pg_sleep(600)%' and wait_event = 'PgSleep'";
+        until("the table is held", || self.deployment.psql("postgres", held).unwrap() == "1");
+        Hold { child, db: self.deployment.db() }
+    }
+
+    /// Waits until the restore with this key waits for the table that is held.
+    fn wait_for_restore(&self, key: &str) {
+        let waits = format!(
+            "select count(*) from pg_stat_activity where application_name = '{key}' and wait_event_type = 'Lock'"
+        );
+        until("pg_restore is at work", || self.deployment.psql("postgres", &waits).unwrap() == "1");
+    }
+
     /// Kills the supervisor of a call and all that it started on this host.
     fn kill_supervisor(&self, key: &str) {
         let record = std::fs::read_to_string(self.dir.path().join("children").join(key).join("started.json")).unwrap();
@@ -98,6 +121,21 @@ impl Ground {
     /// The files that operations left in the database container.
     fn left_in_container(&self) -> String {
         contain(&["exec", &self.deployment.db(), "sh", "-c", "ls /tmp | grep muster || true"])
+    }
+}
+
+/// A session that holds a table.
+struct Hold {
+    child: std::process::Child,
+    db: String,
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        let sql = "select pg_terminate_backend(pid) from pg_stat_activity
+            where query like '%pg_sleep(600)%' and pid <> pg_backend_pid()";
+        container(&["exec", &self.db, "psql", "-U", "chatbot_user", "-d", "postgres", "-c", sql]);
+        let _ = self.child.wait();
     }
 }
 
@@ -369,16 +407,17 @@ fn a_restore_brings_back_all_of_it_and_its_undo_empties_the_database() {
 
 #[test]
 fn a_restore_whose_supervisor_was_killed_is_followed_to_its_end() {
-    // Large enough to be caught in the middle.
-    let ground = Ground::with("orphan", Amount { objects: 60, object_bytes: 1_000_000, ..Amount::SMALL });
+    let ground = Ground::new("orphan");
     let dump = ground.dump("x.dump");
     ground.write("pg.create_database", json!({ "database": "side" }), "m-make").unwrap();
     let request = ground.ready("pg.restore", json!({ "database": "side", "from": dump }), "m-restore");
+    let hold = ground.hold("side");
     ground.world.host.send(&request).unwrap();
-    let session = "select count(*) from pg_stat_activity where application_name = 'm-restore'";
-    until("pg_restore is at work", || ground.deployment.psql("postgres", session).unwrap() == "1");
+    ground.wait_for_restore("m-restore");
     ground.kill_supervisor("m-restore");
-    assert!(matches!(ground.probe(&request), Probe::Running { .. } | Probe::Done { .. }));
+    let Probe::Running { progress: Some(progress) } = ground.probe(&request) else { panic!("it goes on") };
+    assert!(progress.contains("goes on"), "{progress}");
+    drop(hold);
     until("it has ended", || !matches!(ground.probe(&request), Probe::Running { .. }));
     assert!(matches!(ground.probe(&request), Probe::Done { .. }), "{:?}", ground.probe(&request));
     assert_eq!(ground.deployment.census("side"), ground.deployment.census("chatbot_db"));
@@ -421,14 +460,15 @@ fn a_restore_whose_input_was_cut_off_has_restored_nothing() {
 
 #[test]
 fn a_restore_whose_program_was_killed_in_the_container_has_restored_nothing() {
-    let ground = Ground::with("killed", Amount { objects: 60, object_bytes: 1_000_000, ..Amount::SMALL });
+    let ground = Ground::new("killed");
     let dump = ground.dump("x.dump");
     ground.write("pg.create_database", json!({ "database": "side" }), "m-make").unwrap();
     let request = ground.ready("pg.restore", json!({ "database": "side", "from": dump }), "m-restore");
+    let hold = ground.hold("side");
     ground.world.host.send(&request).unwrap();
-    let session = "select count(*) from pg_stat_activity where application_name = 'm-restore'";
-    until("pg_restore is at work", || ground.deployment.psql("postgres", session).unwrap() == "1");
+    ground.wait_for_restore("m-restore");
     contain(&["exec", &ground.deployment.db(), "pkill", "-KILL", "pg_restore"]);
+    drop(hold);
     let error = ground.world.wait(&request).unwrap_err();
     assert!(error.message.contains("it was killed"), "{error:?}");
     assert_eq!(ground.deployment.psql("side", "select count(*) from pg_class where relname = 'chat'").unwrap(), "0");
@@ -438,13 +478,13 @@ fn a_restore_whose_program_was_killed_in_the_container_has_restored_nothing() {
 
 #[test]
 fn a_container_that_dies_in_the_middle_of_a_restore_is_asked_when_it_is_back() {
-    let ground = Ground::with("dies", Amount { objects: 60, object_bytes: 1_000_000, ..Amount::SMALL });
+    let ground = Ground::new("dies");
     let dump = ground.dump("x.dump");
     ground.write("pg.create_database", json!({ "database": "side" }), "m-make").unwrap();
     let request = ground.ready("pg.restore", json!({ "database": "side", "from": dump }), "m-restore");
+    let hold = ground.hold("side");
     ground.world.host.send(&request).unwrap();
-    let session = "select count(*) from pg_stat_activity where application_name = 'm-restore'";
-    until("pg_restore is at work", || ground.deployment.psql("postgres", session).unwrap() == "1");
+    ground.wait_for_restore("m-restore");
     contain(&["kill", "-s", "KILL", &ground.deployment.db()]);
     until("the client has noticed", || {
         !matches!(ground.world.children.status("m-restore").unwrap(), ChildStatus::Running { .. })
@@ -452,6 +492,7 @@ fn a_container_that_dies_in_the_middle_of_a_restore_is_asked_when_it_is_back() {
     let error = ground.world.host.probe(&request).unwrap_err();
     assert_eq!(error.class, ErrorClass::Transient, "{error:?}");
     assert!(error.message.contains("does not run"), "{error:?}");
+    drop(hold);
     contain(&["start", &ground.deployment.db()]);
     ground.deployment.wait_for_database();
     assert!(matches!(ground.probe(&request), Probe::Failed { .. }), "{:?}", ground.probe(&request));

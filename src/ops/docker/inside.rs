@@ -53,6 +53,11 @@ pub fn look_inside(
         if !inspect(context, container)?.running {
             return Ok(Inside::Down);
         }
+        if seen.code == 0 {
+            // The client may lose the end of what a program inside printed, or all of it.
+            let fault = format!("cannot look into container {container}: the answer was lost on its way");
+            return Err(OpError::transient(fault));
+        }
         return Ok(Inside::Blind(super::client::tail(&seen.stderr)));
     }
     let found: Vec<u32> = seen.stdout.lines().filter_map(|line| line.trim().parse().ok()).collect();

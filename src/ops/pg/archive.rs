@@ -84,6 +84,9 @@ pub fn check_head(act: &str, path: &str) -> Result<(), OpError> {
     Err(OpError::failed(format!("{act}: {fault}")).with_hint(hint))
 }
 
+/// What the script prints after all that pg_restore printed: the container client may lose the end.
+const END: &str = "; muster: end of listing";
+
 /// Runs pg_restore on a dump, without a database.
 fn read_dump(
     context: &ReadContext<'_>,
@@ -94,14 +97,23 @@ fn read_dump(
 ) -> Result<String, OpError> {
     // A probe runs under the key of its call; the tools that it starts itself are not that call's.
     let context = &ReadContext { key: "", ..*context };
-    let command = server.tool(context, "", argv)?;
-    let seen = context.run_read(&ReadCommand {
+    let script = format!("\"$@\" || exit\necho '{END}'");
+    let command = ReadCommand {
         stdin_file: Some(PathBuf::from(path)),
         timeout: Some(LONG),
         any_exit: true,
-        ..command
-    })?;
-    if seen.code == 0 { Ok(seen.stdout) } else { Err(explain(act, server, seen.code, &seen.stderr)) }
+        ..server.script(context, "", &script, argv)?
+    };
+    for _ in 0..4 {
+        let seen = context.run_read(&command)?;
+        if seen.code == 0 && seen.stdout.trim_end().ends_with(END) {
+            return Ok(seen.stdout);
+        }
+        if seen.code != 0 && !seen.stderr.trim().is_empty() {
+            return Err(explain(act, server, seen.code, &seen.stderr));
+        }
+    }
+    Err(OpError::transient(format!("{act}: what pg_restore said was lost on its way")))
 }
 
 /// What the head of a dump says of it.

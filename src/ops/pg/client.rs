@@ -135,7 +135,7 @@ impl Server {
         }
         argv.extend(["-f", "-"]);
         let mut command = self.tool(context, query.database, &argv)?;
-        command.stdin = Some(query.sql.as_bytes().to_vec());
+        command.stdin = Some(format!("{}\n\\echo '{END}'\n", query.sql).into_bytes());
         command.timeout = query.timeout;
         command.any_exit = true;
         Ok(command)
@@ -159,6 +159,13 @@ pub struct Query<'q> {
     pub timeout: Option<Duration>,
 }
 
+/// What psql prints last. The container client may lose the end of what a program inside printed, or all of it, and still
+/// end well (podman issue 9096): an answer counts only when its end is there.
+const END: &str = "muster: end of answer";
+
+/// How often a question is asked whose answer was lost.
+const TRIES: usize = 4;
+
 /// The database that every server has, for questions about the server.
 pub const MAINTENANCE: &str = "postgres";
 
@@ -172,11 +179,18 @@ impl Server {
         // Only what writes bears the key of the call: a question that lingers must not look like the effect itself.
         let context = &ReadContext { key: "", ..*context };
         let command = self.psql(context, &Query { options: &options, ..*query })?;
-        let seen = context.run_read(&command)?;
-        self.answer(query, &seen).map_err(|error| match error.class {
-            ErrorClass::Unknown => OpError { class: ErrorClass::Transient, ..error },
-            _ => error,
-        })
+        let mut tries = TRIES;
+        loop {
+            tries -= 1;
+            let seen = context.run_read(&command)?;
+            if tries > 0 && is_lost(&seen) {
+                continue;
+            }
+            return self.answer(query, &seen).map_err(|error| match error.class {
+                ErrorClass::Unknown => OpError { class: ErrorClass::Transient, ..error },
+                _ => error,
+            });
+        }
     }
 
     /// Asks for one JSON value.
@@ -199,10 +213,13 @@ impl Server {
     }
 
     fn answer(&self, query: &Query<'_>, seen: &Captured) -> Result<String, OpError> {
-        if seen.code == 0 {
-            return Ok(seen.stdout.trim().to_owned());
+        match seen.stdout.trim_end().strip_suffix(END) {
+            Some(answer) if seen.code == 0 => Ok(answer.trim().to_owned()),
+            _ if is_lost(seen) => Err(OpError::unknown(format!("{}: the answer was lost on its way", query.act))
+                .with_detail(tail(&seen.stdout))
+                .with_hint("the container client cut it short; ask again")),
+            _ => Err(explain(query.act, self, seen.code, &seen.stderr)),
         }
-        Err(explain(query.act, self, seen.code, &seen.stderr))
     }
 
     /// The identity of the server.
@@ -225,8 +242,14 @@ impl Server {
         let sql = "select count(*) from pg_stat_activity where application_name = :'key' and pid <> pg_backend_pid();";
         let variables = [("key", key)];
         let query = Query { act: &act, database: MAINTENANCE, sql, variables: &variables, ..Query::default() };
-        Ok(self.ask(context, &query)?.parse().unwrap_or_default())
+        let answer = self.ask(context, &query)?;
+        answer.parse().map_err(|_| OpError::transient(format!("{act}: it answered `{answer}` instead of a number")))
     }
+}
+
+/// Whether a tool's words were lost: it failed without a complaint, or ended well without the end of its answer.
+fn is_lost(seen: &Captured) -> bool {
+    if seen.code == 0 { !seen.stdout.trim_end().ends_with(END) } else { seen.stderr.trim().is_empty() }
 }
 
 /// What a complaint of one of PostgreSQL's tools means.

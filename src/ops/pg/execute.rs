@@ -132,7 +132,9 @@ impl Write for Execute {
         // The last line is that of COMMIT.
         let lines: Vec<&str> = answer.lines().filter(|line| !line.trim().is_empty()).collect();
         if lines.last().is_none_or(|line| line.trim() != "COMMIT") {
-            return Err(OpError::failed(format!("{act}: the transaction was not committed")).with_detail(answer));
+            return Err(
+                OpError::unknown(format!("{act}: the server did not say that it was committed")).with_detail(answer)
+            );
         }
         let tag = lines.iter().rev().nth(1).filter(|line| line.trim() != "BEGIN");
         Ok(Send::Done(Executed { tag: tag.map(|tag| tag.trim().to_owned()).unwrap_or_default() }))
@@ -144,9 +146,15 @@ impl Write for Execute {
             return Ok(Found::Running(None));
         }
         let note = note_of(&args.server, context.key);
-        let command = args.server.script(&ReadContext { key: "", ..*context }, "", "cat \"$1\"", &[&note])?;
-        let noted = context.run_read(&ReadCommand { any_exit: true, ..command })?;
-        let id = noted.stdout.trim();
+        let script = r#"if [ -e "$1" ]; then echo "noted $(cat "$1")."; else echo "none."; fi"#;
+        let command = args.server.script(&ReadContext { key: "", ..*context }, "", script, &[&note])?;
+        let seen = context.run_read(&ReadCommand { any_exit: true, ..command })?;
+        // The full stop tells a whole answer from one that was cut short on its way.
+        let Some(said) = seen.stdout.trim().strip_suffix('.').filter(|_| seen.code == 0) else {
+            return Err(OpError::transient(format!("{act}: the note of its transaction cannot be read now"))
+                .with_detail(seen.stderr));
+        };
+        let id = said.strip_prefix("noted").map_or("", str::trim);
         if id.is_empty() {
             let earlier = context.before.get("incarnation").and_then(Value::as_str).unwrap_or_default();
             return Ok(if incarnation(context, &args.server)? == earlier {
