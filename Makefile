@@ -3,11 +3,11 @@ SHELL := /bin/bash
 CARGO ?= cargo
 export CARGO_TERM_COLOR ?= auto
 
-.PHONY: help demo test test-full bench fmt clippy unit deployment clean-deployment
+.PHONY: help demo test bench fmt clippy unit deployment
 
 help:
 	@sed -n 's/^# //p' Makefile | head -3
-	@echo 'targets: demo test test-full bench fmt clippy unit deployment clean-deployment'
+	@echo 'targets: demo test bench fmt clippy unit deployment'
 
 # A recovery on local files: killed in the middle, resumed, shown. No account, no server, no root.
 demo:
@@ -31,14 +31,7 @@ deployment:
 test: fmt clippy deployment
 	./tests/run.sh
 
-# Every operation at every kill point on the real deployment.
-test-full: deployment
-	MUSTER_TEST_FULL=1 ./tests/run.sh
-
 bench:
 	$(CARGO) build --release --quiet
 	$(CARGO) bench --quiet --bench journal
 	$(CARGO) bench --quiet --bench engine
-
-clean-deployment:
-	./tests/deployment/clean.sh

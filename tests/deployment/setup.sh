@@ -22,12 +22,13 @@ if [ "${1:-}" = --check ]; then ready; exit; fi
 mkdir -p "$MUSTER_TEST_CACHE"
 exec 9>"$MUSTER_TEST_CACHE/lock"
 flock 9
-if ready; then exit 0; fi
-
 missing=()
 command -v podman >/dev/null || missing+=(podman)
 command -v runc >/dev/null || missing+=(runc)
 command -v make >/dev/null || missing+=(make)
+# The tests also ask servers from this host, and encrypt.
+command -v psql >/dev/null || missing+=(postgresql-client)
+command -v gpg >/dev/null || missing+=(gnupg)
 need() {
     [ "$#" -eq 0 ] && return
     if [ "$(id -u)" != 0 ]; then
@@ -38,6 +39,7 @@ need() {
     { apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "$@"; } >&2
 }
 need "${missing[@]}"
+if ready; then exit 0; fi
 
 if [ -s "$archive" ]; then
     say "loading the cached image"
