@@ -77,14 +77,27 @@ fn stat(pid: i32) -> Option<Stat> {
 mod tests {
     use super::*;
 
+    /// A session of its own, made by the test: in a container, whose first process was started from outside, the test's own
+    /// session has no number at all.
     #[test]
     fn a_reused_process_id_leads_no_session_of_ours() {
-        let own = ProcessId::own();
-        let session = rustix::process::getsid(None).unwrap().as_raw_nonzero().get();
-        let leader = ProcessId { pid: session, start: stat(session).map_or(0, |stat| stat.start) };
-        let ours = rustix::process::getpgid(None).unwrap();
-        assert_eq!(session_groups(leader).contains(&ours), session != ours.as_raw_nonzero().get());
+        let mut shell = std::process::Command::new("setsid")
+            .args(["bash", "-c", "set -m; sleep 60 & echo started; wait"])
+            .stdout(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut started = [0; 8];
+        std::io::Read::read_exact(shell.stdout.as_mut().unwrap(), &mut started).unwrap();
+        let pid = i32::try_from(shell.id()).unwrap();
+        let leader = ProcessId { pid, start: stat(pid).unwrap().start };
+        let groups = session_groups(leader);
+        assert_eq!(groups.len(), 1, "the job's group, without the leader's own");
+        assert!(!groups.contains(&Pid::from_raw(pid).unwrap()));
         assert!(session_groups(ProcessId { start: leader.start + 1, ..leader }).is_empty());
-        assert!(!boot_id().is_empty() && own.start > 0);
+        for group in groups {
+            rustix::process::kill_process_group(group, rustix::process::Signal::KILL).unwrap();
+        }
+        shell.wait().unwrap();
+        assert!(!boot_id().is_empty() && ProcessId::own().start > 0);
     }
 }
