@@ -23,6 +23,7 @@ use crate::model::secret::Redactor;
 use crate::ops::live::{LiveHost, LiveReader};
 use crate::ops::process::Children;
 use crate::ops::secrets::Secrets;
+use crate::sandbox::Overlay;
 
 /// What a command works with.
 pub struct App {
@@ -68,7 +69,7 @@ impl App {
     /// An engine that can only look, over a store of its own in memory.
     #[must_use]
     pub fn plan_engine(&self, store: Arc<dyn Store>) -> Engine {
-        let host = Host::Reading(Arc::new(self.reader()));
+        let host = Host::Planning(Arc::new(Overlay::over(Arc::new(self.reader()))));
         Engine::new(host, Arc::clone(&self.clock), store, Arc::clone(&self.redactor))
     }
 }

@@ -61,8 +61,6 @@ pub struct Core {
     pub checked: HashSet<String>,
     /// Calls whose outcome is recorded but not yet durable: released after the commit.
     pub to_release: Vec<Request>,
-    /// In a plan: resources that effects would have changed.
-    pub spoiled: Vec<String>,
     /// How often in a row the world could not be asked about a call.
     pub unanswered: HashMap<usize, u32>,
     /// Park politely: start nothing new here, so that another process can go on.

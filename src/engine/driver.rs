@@ -25,7 +25,7 @@ use crate::model::fault::{ErrorClass, OpError};
 use crate::model::secret::Redactor;
 use crate::model::status::Mode;
 use crate::model::{Phase, RunId, StepPath, Timestamp, Value};
-use crate::ops::{ReadHost, WriteHost};
+use crate::ops::{PlanHost, ReadHost, WriteHost};
 use crate::playbook::types::{Body, OnFailure, Step};
 use crate::script::{Calls, Program, Scope};
 
@@ -33,22 +33,22 @@ use crate::script::{Calls, Program, Scope};
 pub enum Host {
     /// Reads and writes.
     Full(Arc<dyn WriteHost>),
-    /// Reads: what a plan has. There is nothing in it that could write.
-    Reading(Arc<dyn ReadHost>),
+    /// Reads and foresees: what a plan has. There is nothing in it that could write.
+    Planning(Arc<dyn PlanHost>),
 }
 
 impl Host {
     pub(super) fn reader(&self) -> &dyn ReadHost {
         match self {
             Self::Full(host) => host.as_ref(),
-            Self::Reading(host) => host.as_ref(),
+            Self::Planning(host) => host.as_ref(),
         }
     }
 
     pub(super) fn writer(&self) -> Option<&dyn WriteHost> {
         match self {
             Self::Full(host) => Some(host.as_ref()),
-            Self::Reading(_) => None,
+            Self::Planning(_) => None,
         }
     }
 }
@@ -140,7 +140,6 @@ impl Engine {
             failure: None,
             checked: Default::default(),
             to_release: Vec::new(),
-            spoiled: Vec::new(),
             unanswered: HashMap::new(),
             parking: false,
             timer: None,
@@ -273,10 +272,6 @@ fn item_of(state: &RunState, path: &StepPath) -> (Value, Value) {
 impl Inner {
     fn cell(&self, run: &RunId) -> Option<Arc<RunCell>> {
         self.runs.lock().get(run).cloned()
-    }
-
-    pub(super) fn mode(&self, cell: &RunCell) -> Mode {
-        cell.core.lock().state.header.as_ref().map_or(Mode::Live, |header| header.mode)
     }
 
     /// A value as it will stand in the journal.

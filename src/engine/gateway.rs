@@ -7,16 +7,14 @@ use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 
 use super::cell::RunCell;
-use super::driver::Inner;
+use super::driver::{Host, Inner};
 use super::effect::{Advance, NewCall};
 use super::error::EngineError;
 use super::state::CallKind;
-use crate::journal::record::{Fact, Outcome};
+use crate::journal::record::Outcome;
 use crate::model::fault::OpError;
 use crate::model::secret::REDACTED;
-use crate::model::status::Mode;
 use crate::model::{CallId, Phase, StepPath, Timestamp, Value};
-use crate::ops::spec::{Backend, Predicted, unknown};
 use crate::ops::{Effect, OpEntry};
 use crate::script::{Calls, Stop};
 
@@ -37,8 +35,8 @@ pub enum Seal {
 
 /// The calls of one phase of one step instance.
 pub struct Gateway {
-    inner: Arc<Inner>,
-    cell: Arc<RunCell>,
+    pub(super) inner: Arc<Inner>,
+    pub(super) cell: Arc<RunCell>,
     step: StepPath,
     phase: Phase,
     attempt: u32,
@@ -85,7 +83,7 @@ impl Gateway {
         })
     }
 
-    fn seal(&self, seal: Seal) -> Stop {
+    pub(super) fn seal(&self, seal: Seal) -> Stop {
         self.seal.borrow_mut().get_or_insert(seal);
         Stop::Sealed
     }
@@ -112,7 +110,7 @@ impl Gateway {
     }
 
     /// The place of a call not yet recorded.
-    fn new_id(&self) -> CallId {
+    pub(super) fn new_id(&self) -> CallId {
         let core = self.cell.core.lock();
         let step = core.state.step(&self.step);
         let seq = match self.phase {
@@ -122,7 +120,7 @@ impl Gateway {
         self.id(u32::try_from(seq).unwrap_or(u32::MAX))
     }
 
-    fn answer(&self, outcome: Outcome) -> Result<Value, Stop> {
+    pub(super) fn answer(&self, outcome: Outcome) -> Result<Value, Stop> {
         match outcome {
             Outcome::Done { result, .. } => Ok(result),
             Outcome::Error { error } => Err(Stop::Failed(error)),
@@ -204,7 +202,7 @@ impl Gateway {
     }
 
     /// Why the call must not be made.
-    fn objection(&self, op: &OpEntry, args: &Value) -> Option<OpError> {
+    pub(super) fn objection(&self, op: &OpEntry, args: &Value) -> Option<OpError> {
         if let Err(message) = (op.check_args)(args) {
             return Some(
                 OpError::refused(format!("arguments of {} do not fit: {message}", op.name))
@@ -228,72 +226,6 @@ impl Gateway {
             return Some(OpError::failed(format!("the step's time was over before {} could begin", op.name)));
         }
         None
-    }
-
-    /// A call of a plan: reads go to the live system, effects are recorded and not sent.
-    fn planned(&self, op: &'static OpEntry, args: Value) -> Result<Value, Stop> {
-        let id = self.new_id();
-        let resource = (op.resource)(&args);
-        let objection = self.objection(op, &args);
-        let spoiled = self.cell.core.lock().spoiled.iter().any(|other| overlaps(other, &resource));
-        let request = crate::ops::Request {
-            run: self.cell.id.clone(),
-            op,
-            args: args.clone(),
-            key: super::effect::key_of(&self.cell.id, &id, 0),
-            before: Value::Null,
-            deadline: None,
-        };
-        let reader = self.inner.host.reader();
-        let outcome = match (&op.backend, objection) {
-            (_, Some(error)) => Err(error),
-            (_, None) if contains_unknown(&args) && op.effect != Effect::Log => {
-                Ok(unknown(&format!("the result of {}, whose arguments only the run will know", op.name)))
-            }
-            (Backend::Write(entry), None) => {
-                // After an effect that the plan did not send, preconditions cannot be asked of the live system.
-                let before = if spoiled { Ok(Value::Null) } else { reader.before(&request) };
-                before.map(|before| match (entry.predict)(&args, &before, &request.key) {
-                    Predicted::Result(result) => result,
-                    Predicted::Opaque => unknown(&format!("the result of {}", op.name)),
-                })
-            }
-            (Backend::Read(_), None) if spoiled => {
-                Ok(unknown(&format!("what {} reads after the plan's effects", op.name)))
-            }
-            (Backend::Read(_), None) if op.name == "time.now" => Ok(unknown("the time of the run")),
-            (Backend::Read(_), None) => reader.read(&request),
-            (Backend::Wait(_), None) if spoiled => Ok(unknown(&format!("the result of {}", op.name))),
-            (Backend::Wait(_), None) => match reader.poll(&request) {
-                Ok(crate::ops::Polled::Ready(result)) => Ok(result),
-                Ok(crate::ops::Polled::Pending { .. }) => Ok(unknown(&format!("what {} waits for", op.name))),
-                Err(error) => Err(error),
-            },
-            (Backend::Engine, None) if op.effect == Effect::Ask => Ok(unknown("the operator's answer")),
-            (Backend::Engine, None) => Ok(Value::Null),
-        };
-        let outcome = match outcome {
-            Ok(result) => Outcome::Done { result, fingerprint: Value::Null },
-            Err(error) => Outcome::Error { error },
-        };
-        let recorded = {
-            let mut core = self.cell.core.lock();
-            if op.effect.writes() {
-                core.spoiled.push(resource);
-            }
-            let fact = Fact::Called {
-                call: id,
-                op: op.name.to_owned(),
-                revision: op.revision,
-                args,
-                outcome: outcome.clone(),
-            };
-            core.record(&self.cell, fact, self.inner.clock.now())
-        };
-        match recorded {
-            Ok(_) => self.answer(outcome),
-            Err(error) => Err(self.seal(Seal::Broken(error))),
-        }
     }
 
     /// A call of `verify`: reads only, never recorded.
@@ -341,18 +273,15 @@ impl Calls for Gateway {
                 return Err(self.seal(Seal::Stopped));
             }
         }
-        if self.inner.mode(&self.cell) == Mode::Plan { self.planned(op, args) } else { self.fresh(op, args) }
+        match &self.inner.host {
+            Host::Planning(host) => self.foresee(host.as_ref(), op, args),
+            Host::Full(_) => self.fresh(op, args),
+        }
     }
 
     fn met_unknown(&self, why: &str) {
         self.seal(Seal::Unknown(why.to_owned()));
     }
-}
-
-/// Whether one resource contains the other, or is it. An empty one may be anything.
-fn overlaps(a: &str, b: &str) -> bool {
-    let (short, long) = if a.len() <= b.len() { (a, b) } else { (b, a) };
-    short.is_empty() || long == short || long.strip_prefix(short).is_some_and(|rest| rest.starts_with('/'))
 }
 
 /// Whether a value has a part that only the run will know.

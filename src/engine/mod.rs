@@ -17,6 +17,7 @@ pub mod decide;
 pub mod driver;
 pub mod effect;
 pub mod error;
+pub mod foresee;
 pub mod gateway;
 pub mod schedule;
 pub mod state;

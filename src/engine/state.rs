@@ -327,7 +327,8 @@ impl RunState {
                 })
                 .map_err(illegal)?;
             }
-            Fact::Called { call, op, revision, args, outcome } => {
+            Fact::Called { call, op, revision, args, outcome }
+            | Fact::Foreseen { call, op, revision, args, outcome, .. } => {
                 self.add_call(CallState {
                     id: call.clone(),
                     op: op.clone(),

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::command::{Actor, Command};
 use crate::model::fault::{OpError, Target};
+use crate::model::forecast::{Basis, Change, Decision};
 use crate::model::status::{Mode, RunStatus};
 use crate::model::{CallId, RunId, StepPath, Timestamp, Value};
 
@@ -139,6 +140,31 @@ pub enum Fact {
     },
     /// A call without an intent (a read, a value, a log line) and its outcome.
     Called { call: CallId, op: String, revision: u32, args: Value, outcome: Outcome },
+    /// In a plan only: a call as it is foreseen. It was not made, unless it only reads.
+    Foreseen {
+        call: CallId,
+        op: String,
+        revision: u32,
+        args: Value,
+        outcome: Outcome,
+        basis: Basis,
+        /// Why it is not exact; empty when it is.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        reason: String,
+        /// The idempotency key it would have.
+        key: String,
+        #[serde(default, skip_serializing_if = "Value::is_null")]
+        before: Value,
+        takes_ms: u64,
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        changes: Vec<Change>,
+        /// The answers to open questions that lead here; empty when the call is made whatever they are.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        branch: Vec<Decision>,
+        /// The call stands in a loop over this, which only the run will know: it is made once for each item.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        repeated: Option<String>,
+    },
     /// The outcome of an [`Fact::Intent`] or a [`Fact::WaitBegun`].
     Ended { call: CallId, outcome: Outcome },
     /// What a probe said of a call in doubt, when that alone does not end it.

@@ -155,6 +155,19 @@ impl Cleaner<'_> {
                 self.value(args);
                 self.outcome(outcome);
             }
+            Fact::Foreseen { args, outcome, before, changes, branch, reason, repeated, .. } => {
+                self.value(args);
+                self.outcome(outcome);
+                self.value(before);
+                self.text(reason);
+                self.texts(repeated);
+                for change in changes {
+                    self.text(&mut change.resource);
+                    self.value(&mut change.before);
+                    self.value(&mut change.after);
+                }
+                branch.iter_mut().for_each(|decision| self.text(&mut decision.question));
+            }
             Fact::Ended { outcome, .. } => self.outcome(outcome),
             Fact::Probed { found, .. } => self.text(found),
             Fact::Verifying { output, .. } | Fact::StepSucceeded { output, .. } => self.value(output),

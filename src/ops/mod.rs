@@ -7,6 +7,7 @@ pub mod docker;
 pub mod dotenv;
 pub mod exec;
 pub mod files;
+pub mod foresight;
 pub mod fs;
 pub mod host;
 pub mod http;
@@ -24,6 +25,7 @@ pub mod time;
 
 pub use crate::model::fault::Target;
 pub use crate::model::fault::{ErrorClass, OpError};
+pub use foresight::{Foreseen, Mark, PlanHost};
 pub use host::{Polled, Probe, ReadHost, Request, Sent, WriteHost};
 pub use spec::{Effect, OpEntry};
 pub use table::{find, table};

@@ -6,29 +6,15 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::engine::gateway::contains_unknown;
-use crate::engine::state::{CallState, RunState, StepStatus};
-use crate::journal::record::{Outcome, Record};
+use crate::engine::state::{RunState, StepStatus};
+use crate::journal::record::{Fact, Outcome, Record};
 use crate::model::amount::format_duration;
+use crate::model::forecast::{Basis, Change, Decision};
 use crate::model::{StepPath, Value};
 use crate::ops::Effect;
 use crate::ops::spec::{Backend, UNKNOWN_KEY, Undo};
 use crate::playbook::types::Body;
 use crate::script::Program;
-
-/// How much a line of a plan can be believed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Label {
-    /// The live system answered.
-    Exact,
-    /// Worked out from the operation's description; its precondition was checked against the live system where it could be.
-    Predicted,
-    /// Depends on what only the run will know.
-    Unknown,
-    /// Nobody can say what it does: a program of the playbook's own.
-    Opaque,
-}
 
 /// A call of a plan.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -37,12 +23,28 @@ pub struct PlannedCall {
     pub op: String,
     /// Whether it changes the world.
     pub writes: bool,
-    /// How much this line can be believed.
-    pub label: Label,
+    /// How far this line can be believed.
+    pub basis: Basis,
+    /// Why it is not exact; empty when it is.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub reason: String,
     /// What it touches.
     pub resource: String,
     /// Its arguments; secrets are handles.
     pub args: Value,
+    /// Its result, as far as it is known; `Null` when it was refused.
+    pub result: Value,
+    /// How long it would take, in milliseconds.
+    pub takes_ms: u64,
+    /// What it would change.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub changes: Vec<Change>,
+    /// The answers to open questions under which it is made; empty when it is made whatever they are.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub branch: Vec<Decision>,
+    /// It stands in a loop over this, which only the run will know.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub repeated: Option<String>,
     /// The error it ended with in the plan: a precondition that does not hold.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub refused: Option<String>,
@@ -105,6 +107,10 @@ impl Plan {
         let state = RunState::fold(records).ok()?;
         let header = state.header.as_ref()?;
         let mut steps = Vec::new();
+        let mut calls: BTreeMap<StepPath, Vec<PlannedCall>> = BTreeMap::new();
+        for (step, call) in records.iter().filter_map(|record| planned(&record.fact)) {
+            calls.entry(step).or_default().push(call);
+        }
         for step in &program.playbook.steps {
             let whole = StepPath::of(&step.id.value);
             let paths = match state.expanded.get(&step.id.value) {
@@ -129,16 +135,14 @@ impl Plan {
                     point_of_no_return: step.point_of_no_return.as_ref().map(|reason| reason.value.clone()),
                     manual: matches!(step.body, Body::Manual { .. }),
                     own_rollback: step.rollback.is_some(),
-                    calls: of
-                        .map(|of| of.body.iter().filter_map(|index| planned(&state.calls[*index])).collect())
-                        .unwrap_or_default(),
+                    calls: calls.remove(&path).unwrap_or_default(),
                     step: path,
                 });
             }
         }
         let calls: Vec<&PlannedCall> = steps.iter().flat_map(|step| &step.calls).collect();
         let blind = steps.iter().filter(|step| !step.known).count();
-        let seen = calls.iter().filter(|call| call.label <= Label::Predicted).count();
+        let seen = calls.iter().filter(|call| call.basis <= Basis::Predicted).count();
         let all = calls.len() + blind;
         Some(Self {
             playbook: header.playbook.clone(),
@@ -172,46 +176,42 @@ fn outcome(status: Option<&StepStatus>) -> (String, bool) {
     }
 }
 
-fn planned(call: &CallState) -> Option<PlannedCall> {
-    let op = crate::ops::find(&call.op)?;
-    if op.effect == Effect::Log {
+fn planned(fact: &Fact) -> Option<(StepPath, PlannedCall)> {
+    let Fact::Foreseen {
+        call, op, args, outcome, basis, reason, key, before, takes_ms, changes, branch, repeated, ..
+    } = fact
+    else {
         return None;
-    }
-    let (result, refused) = match &call.outcome {
-        Some(Outcome::Done { result, .. }) => (Some(result), None),
-        Some(Outcome::Error { error }) => (None, Some(error.message.clone())),
-        None => (None, None),
     };
-    let writes = op.effect.writes();
-    let args_unknown = contains_unknown(&call.args);
-    let label = if args_unknown {
-        Label::Unknown
-    } else if op.effect == Effect::Exec {
-        Label::Opaque
-    } else if writes {
-        Label::Predicted
-    } else if result.is_some_and(|result| result.get(UNKNOWN_KEY).is_some()) {
-        Label::Unknown
-    } else {
-        Label::Exact
+    let op = crate::ops::find(op).filter(|op| op.effect != Effect::Log)?;
+    let (result, refused) = match outcome {
+        Outcome::Done { result, .. } => (result.clone(), None),
+        Outcome::Error { error } => (Value::Null, Some(error.message.clone())),
     };
     let undo = match &op.backend {
-        Backend::Write(entry) => Some(match (entry.undo)(&call.args, &Value::Null, "") {
+        Backend::Write(entry) => Some(match (entry.undo)(args, before, key) {
             Undo::Nothing => "nothing to undo".to_owned(),
             Undo::Impossible(why) => format!("cannot be undone: {why}"),
             Undo::Call { op, .. } => format!("undone by {op}"),
         }),
         _ => None,
     };
-    Some(PlannedCall {
-        op: call.op.clone(),
-        writes,
-        label,
-        resource: (op.resource)(&call.args),
-        args: call.args.clone(),
+    let planned = PlannedCall {
+        op: op.name.to_owned(),
+        writes: op.effect.writes(),
+        basis: *basis,
+        reason: reason.clone(),
+        resource: (op.resource)(args),
+        args: args.clone(),
+        result,
+        takes_ms: *takes_ms,
+        changes: changes.clone(),
+        branch: branch.clone(),
+        repeated: repeated.clone(),
         refused,
         undo,
-    })
+    };
+    Some((call.step.clone(), planned))
 }
 
 /// The playbook's objectives in words, if it has any.

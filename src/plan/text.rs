@@ -1,6 +1,6 @@
 //! A plan for reading in a terminal.
 
-use super::{Label, Plan, PlannedCall};
+use super::{Plan, PlannedCall};
 use crate::model::Value;
 use crate::model::secret::is_handle;
 
@@ -52,12 +52,7 @@ pub fn render(plan: &Plan) -> String {
 
 fn line(call: &PlannedCall, own_rollback: bool) -> String {
     let mark = if call.writes { '+' } else { ' ' };
-    let label = match call.label {
-        Label::Exact => "exact",
-        Label::Predicted => "predicted",
-        Label::Unknown => "unknown",
-        Label::Opaque => "opaque",
-    };
+    let label = call.basis.as_str();
     let mut text = format!("  {mark} {label:<9} {:<22} {}\n", call.op, arguments(&call.args));
     if let Some(refused) = &call.refused {
         text.push_str(&format!("              refused: {refused}\n"));

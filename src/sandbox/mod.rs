@@ -6,6 +6,7 @@ pub mod fault;
 mod fill;
 pub mod host;
 pub mod models;
+pub mod overlay;
 pub mod postgres;
 mod programs;
 pub mod resources;
@@ -18,6 +19,7 @@ pub mod world;
 
 pub use fault::{Action, Faults, Moment};
 pub use host::{SandboxHost, SandboxReader};
+pub use overlay::Overlay;
 pub use world::{World, diff};
 
 #[cfg(test)]

@@ -67,7 +67,9 @@ fn words(view: &View, record: &Record, look: Look) -> Option<(String, String)> {
             let until = until.map(|until| format!(" until {}", when::time(until))).unwrap_or_default();
             of(&call.step, format!("{op} waits{until}{}", tail(&brief::args(args))))
         }
-        Fact::Called { call, op, args, outcome, .. } => called(view, call, op, args, outcome, look),
+        Fact::Called { call, op, args, outcome, .. } | Fact::Foreseen { call, op, args, outcome, .. } => {
+            called(view, call, op, args, outcome, look)
+        }
         Fact::Ended { call, outcome } => {
             let entry = view.call(call)?;
             let took = when::took(when::between(entry.begun, record.at));

@@ -242,7 +242,7 @@ impl View {
                 let place = self.begin(call, op, args, at);
                 self.calls[place].until = *until;
             }
-            Fact::Called { call, op, args, outcome, .. } => {
+            Fact::Called { call, op, args, outcome, .. } | Fact::Foreseen { call, op, args, outcome, .. } => {
                 let place = self.begin(call, op, args, at);
                 self.finish(place, outcome, at);
             }

@@ -58,7 +58,7 @@ impl Rig {
 
     pub fn engine(&self) -> Engine {
         let host = match self.mode {
-            Mode::Plan => Host::Reading(self.world.clone()),
+            Mode::Plan => Host::Planning(Arc::new(crate::sandbox::Overlay::over(self.world.clone()))),
             _ => Host::Full(self.world.clone()),
         };
         Engine::new(host, self.clock.clone(), self.store.clone(), Arc::new(Redactor::default()))

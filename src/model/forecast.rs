@@ -1,0 +1,55 @@
+//! What a plan knows of a call before it is made: how far it can be believed, what it would change, and which answers to open
+//! questions lead to it.
+
+use serde::{Deserialize, Serialize};
+
+use super::Value;
+
+/// How much a line of a plan can be believed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Basis {
+    /// The live system answered, or validated the call itself.
+    Exact,
+    /// Worked out by the operation's model; its precondition was checked where it could be.
+    Predicted,
+    /// Depends on what only the run will know.
+    Unknown,
+    /// Nobody can say what it does: a program without a model.
+    Opaque,
+}
+
+impl Basis {
+    /// As it is written: `exact`, `predicted`, `unknown`, `opaque`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Exact => "exact",
+            Self::Predicted => "predicted",
+            Self::Unknown => "unknown",
+            Self::Opaque => "opaque",
+        }
+    }
+}
+
+/// What a call would change of one thing.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Change {
+    /// The thing, as [`crate::model`] names resources: `fs/srv/chat/.env`, `pg/open-webui-db/chatbot_db`.
+    pub resource: String,
+    /// What it was; `Null` when it was not there. Secrets are handles or redacted.
+    #[serde(default, skip_serializing_if = "Value::is_null")]
+    pub before: Value,
+    /// What it would be; `Null` when it would be gone.
+    #[serde(default, skip_serializing_if = "Value::is_null")]
+    pub after: Value,
+}
+
+/// The answer that a plan assumed to a question that only the run can answer.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Decision {
+    /// The question, in the words of the playbook where it has any: `steps.dump.bytes == 0`.
+    pub question: String,
+    /// The assumed answer.
+    pub answer: bool,
+}
