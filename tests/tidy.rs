@@ -21,14 +21,6 @@ const OPEN: [(&str, &str); 1] = [("clock", "model")];
 /// Nobody reads a file longer than this to its end.
 const LONGEST: usize = 600;
 
-/// Files that are longer, with their present length: they may shrink, not grow, and leave the list when they fit.
-const LONGER: [(&str, usize); 4] = [
-    ("src/engine/driver.rs", 890),
-    ("src/engine/effect.rs", 636),
-    ("src/engine/state.rs", 669),
-    ("tests/pg_ops.rs", 612),
-];
-
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
@@ -120,11 +112,8 @@ fn no_file_is_too_long_to_read() {
     let mut faults = Vec::new();
     for (name, text) in rust_files(&["src", "tests", "benches"]) {
         let lines = text.lines().count();
-        let limit = LONGER.iter().find(|(known, _)| *known == name).map_or(LONGEST, |(_, limit)| *limit);
-        if lines > limit {
-            faults.push(format!("{name} has {lines} lines, at most {limit} are allowed: split it"));
-        } else if limit > LONGEST && lines <= LONGEST {
-            faults.push(format!("{name} fits now: take it off the list of longer files"));
+        if lines > LONGEST {
+            faults.push(format!("{name} has {lines} lines, at most {LONGEST} are allowed: split it"));
         }
     }
     assert!(faults.is_empty(), "{}", faults.join("\n"));

@@ -1,8 +1,7 @@
 //! From what the user typed to a run that can begin: bundle, checks, parameters.
 
 use super::{App, AppError, Start};
-use crate::engine::capability::glob;
-use crate::model::{Timestamp, Value};
+use crate::model::{Timestamp, Value, glob};
 use crate::playbook::bundle::{Bundle, BundleError};
 use crate::playbook::diagnostic::{Collector, has_errors};
 use crate::playbook::params::{self, Given, Means};
@@ -48,7 +47,7 @@ impl App {
             program.template(template, &scope).map_err(|error| error.to_string())
         };
         let seal = |text: &str| self.secrets.seal(text).map_err(|error| error.message);
-        let means = Means { evaluate: &evaluate, seal: &seal, matches: &glob, folder: &folder };
+        let means = Means { evaluate: &evaluate, seal: &seal, matches: &glob::matches, folder: &folder };
         let mut collector = Collector::default();
         let params = params::evaluate(&bundle.playbook.params, given, &means, &mut collector);
         let diagnostics = collector.finish();

@@ -1,4 +1,4 @@
-//! The only place that reaches the world: intent, call, outcome; and what became of a call that has the first but not the last.
+//! Calls, made once: reads, and effects with their intent before and their outcome after.
 
 use std::time::Duration;
 
@@ -7,12 +7,12 @@ use serde_json::json;
 use super::cell::RunCell;
 use super::driver::Inner;
 use super::error::EngineError;
-use super::state::{CallKind, Undone};
+use super::state::CallKind;
 use crate::journal::record::{Fact, Outcome, Pause, UndoPlan};
 use crate::model::fault::{ErrorClass, OpError};
 use crate::model::{CallId, Phase, Timestamp, Value};
 use crate::ops::spec::{Backend, Undo};
-use crate::ops::{OpEntry, Polled, Probe, Request, Sent};
+use crate::ops::{OpEntry, Request, Sent};
 
 /// How far a call has got.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,11 +26,6 @@ pub enum Advance {
     /// Nothing may be begun any more.
     Stopped,
 }
-
-/// How often a call that is known not to have been done is sent again before a person is asked.
-const MAX_RESENT: u32 = 4;
-/// How long a thread stays with a call before the script is unwound.
-const SHORT: Duration = Duration::from_millis(1500);
 
 /// A call about to be made.
 pub struct NewCall {
@@ -68,7 +63,13 @@ pub fn key_of(run: &crate::model::RunId, id: &CallId, resent: u32) -> String {
 }
 
 impl Inner {
-    fn request(&self, cell: &RunCell, op: &'static OpEntry, args: Value, deadline: Option<Timestamp>) -> Request {
+    pub(super) fn request(
+        &self,
+        cell: &RunCell,
+        op: &'static OpEntry,
+        args: Value,
+        deadline: Option<Timestamp>,
+    ) -> Request {
         Request { run: cell.id.clone(), op, args, key: String::new(), before: Value::Null, deadline }
     }
 
@@ -86,7 +87,7 @@ impl Inner {
 
     /// Compares the identity of what a call works on with what the run recorded when it first met it. The first use by each
     /// holder asks; later ones know.
-    fn check_target(&self, cell: &RunCell, request: &Request) -> Result<Option<Advance>, EngineError> {
+    pub(super) fn check_target(&self, cell: &RunCell, request: &Request) -> Result<Option<Advance>, EngineError> {
         let resource = (request.op.resource)(&request.args);
         let place: String = resource.split('/').take(2).collect::<Vec<_>>().join("/");
         if cell.core.lock().checked.contains(&place) {
@@ -123,7 +124,7 @@ impl Inner {
         self.called(cell, call.id, request, outcome)
     }
 
-    fn called(
+    pub(super) fn called(
         &self,
         cell: &RunCell,
         call: CallId,
@@ -160,111 +161,21 @@ impl Inner {
         let request = self.request(cell, call.op, call.args, None);
         self.called(cell, call.id, request, Err(error))
     }
-
-    /// Begins a wait: a timer, a poll, a question.
-    pub(super) fn begin_wait(&self, cell: &RunCell, call: NewCall) -> Result<Advance, EngineError> {
-        let now = self.clock.now();
-        let mut until = None;
-        let mut again = None;
-        match &call.op.backend {
-            Backend::Wait(_) => {
-                let request = self.request(cell, call.op, call.args.clone(), call.deadline);
-                if let Some(stop) = self.check_target(cell, &request)? {
-                    return Ok(stop);
-                }
-                match self.host.reader().poll(&request) {
-                    Ok(Polled::Ready(result)) => return self.called(cell, call.id, request, Ok(result)),
-                    Ok(Polled::Pending { progress, again: pause }) => {
-                        if let Some(text) = progress {
-                            cell.observer.progress(&cell.id, &call.id.step, &text);
-                        }
-                        again = Some(later(now, pause));
-                    }
-                    Err(error) if error.class == ErrorClass::Transient => {
-                        again = Some(later(now, Duration::from_secs(2)))
-                    }
-                    Err(error) => return self.called(cell, call.id, request, Err(error)),
-                }
-            }
-            _ => match timer_end(call.op.name, &call.args, now) {
-                Ok(end) => until = end,
-                Err(error) => return self.refuse(cell, call, error),
-            },
-        }
+    /// A line in the run's log.
+    pub(super) fn note(&self, cell: &RunCell, call: NewCall) -> Result<Advance, EngineError> {
         let mut core = cell.core.lock();
-        let asks = call.op.effect == crate::ops::Effect::Ask;
-        let fact = Fact::WaitBegun {
+        let fact = Fact::Called {
             call: call.id,
             op: call.op.name.to_owned(),
             revision: call.op.revision,
             args: call.args,
-            until,
+            outcome: Outcome::Done { result: Value::Null, fingerprint: Value::Null },
         };
-        core.record(cell, fact, now)?;
-        core.commit(&[])?;
-        Ok(match (until.or(again), asks) {
-            (_, true) | (None, _) => Advance::Paused,
-            (Some(at), false) => Advance::Later(at),
-        })
-    }
-
-    /// Goes on with a wait that has begun.
-    pub(super) fn continue_wait(
-        &self,
-        cell: &RunCell,
-        index: usize,
-        deadline: Option<Timestamp>,
-    ) -> Result<Advance, EngineError> {
-        let (id, until, is_question) = {
-            let core = cell.core.lock();
-            let call = &core.state.calls[index];
-            let until = match call.kind {
-                CallKind::Wait { until } => until,
-                _ => None,
-            };
-            (call.id.clone(), until, call.op.starts_with("ask."))
-        };
-        if is_question {
-            return Ok(Advance::Paused);
-        }
-        let now = self.clock.now();
-        let outcome = match until {
-            Some(end) if now < end => return Ok(Advance::Later(end)),
-            Some(_) => Ok(Value::Null),
-            None => {
-                let mut request = self.recorded_request(cell, index)?;
-                request.deadline = deadline;
-                if let Some(stop) = self.check_target(cell, &request)? {
-                    return Ok(stop);
-                }
-                let polled = self.host.reader().poll(&request);
-                // A deadline fires only after a fresh look.
-                let late = deadline.is_some_and(|deadline| now >= deadline);
-                match polled {
-                    Ok(Polled::Ready(result)) => Ok(result),
-                    Ok(Polled::Pending { progress, .. }) if late => Err(OpError::failed(format!(
-                        "{} was still waiting when the step's time was over{}",
-                        request.op.name,
-                        progress.map(|text| format!(": {text}")).unwrap_or_default()
-                    ))),
-                    Ok(Polled::Pending { progress, again }) => {
-                        if let Some(text) = progress {
-                            cell.observer.progress(&cell.id, &id.step, &text);
-                        }
-                        return Ok(Advance::Later(later(now, again)));
-                    }
-                    Err(error) if error.class == ErrorClass::Transient && !late => {
-                        return Ok(Advance::Later(later(now, Duration::from_secs(2))));
-                    }
-                    Err(error) => Err(error),
-                }
-            }
-        };
-        self.end(cell, &id, outcome, Value::Null)?;
+        core.record(cell, fact, self.clock.now())?;
         Ok(Advance::Ended)
     }
 
-    fn end(
+    pub(super) fn end(
         &self,
         cell: &RunCell,
         call: &CallId,
@@ -337,7 +248,12 @@ impl Inner {
     }
 
     /// Sends a call whose intent is durable.
-    fn send(&self, cell: &RunCell, index: usize, deadline: Option<Timestamp>) -> Result<Advance, EngineError> {
+    pub(super) fn send(
+        &self,
+        cell: &RunCell,
+        index: usize,
+        deadline: Option<Timestamp>,
+    ) -> Result<Advance, EngineError> {
         let mut request = self.recorded_request(cell, index)?;
         request.deadline = deadline;
         let Some(writer) = self.host.writer() else { return Ok(Advance::Stopped) };
@@ -357,7 +273,13 @@ impl Inner {
         }
     }
 
-    fn done(&self, cell: &RunCell, index: usize, request: Request, result: Value) -> Result<Advance, EngineError> {
+    pub(super) fn done(
+        &self,
+        cell: &RunCell,
+        index: usize,
+        request: Request,
+        result: Value,
+    ) -> Result<Advance, EngineError> {
         // What cannot be read back now will not compare equal later: a rollback then asks, which is right.
         let fingerprint = self
             .host
@@ -370,7 +292,13 @@ impl Inner {
         Ok(Advance::Ended)
     }
 
-    fn failed(&self, cell: &RunCell, index: usize, request: Request, error: OpError) -> Result<Advance, EngineError> {
+    pub(super) fn failed(
+        &self,
+        cell: &RunCell,
+        index: usize,
+        request: Request,
+        error: OpError,
+    ) -> Result<Advance, EngineError> {
         let id = cell.core.lock().state.calls[index].id.clone();
         self.end(cell, &id, Err(error), Value::Null)?;
         cell.core.lock().to_release.push(request);
@@ -385,194 +313,10 @@ impl Inner {
         self.commit(cell, &mut core)?;
         Ok(Advance::Paused)
     }
-
-    /// Finds out what became of an effect that has an intent and no outcome, and goes on from there.
-    pub(super) fn follow(
-        &self,
-        cell: &RunCell,
-        index: usize,
-        deadline: Option<Timestamp>,
-    ) -> Result<Advance, EngineError> {
-        let mut waited = Duration::ZERO;
-        let mut pause = Duration::from_millis(5);
-        loop {
-            let (id, undone, settled_not_done, open_undo) = {
-                let core = cell.core.lock();
-                let call = &core.state.calls[index];
-                if call.outcome.is_some() {
-                    return Ok(Advance::Ended);
-                }
-                let open_undo = core.state.calls.iter().position(|other| {
-                    other.is_open()
-                        && matches!(&other.kind, CallKind::Effect { undoes: Some(undoes), .. } if *undoes == call.id)
-                });
-                (call.id.clone(), call.undone.clone(), call.settled_not_done, open_undo)
-            };
-            if let Some(undo) = open_undo {
-                match self.follow(cell, undo, None)? {
-                    Advance::Ended => continue,
-                    other => return Ok(other),
-                }
-            }
-            if settled_not_done {
-                return self.resend(cell, index, deadline, false);
-            }
-            if undone == Undone::Yes {
-                return self.resend(cell, index, deadline, true);
-            }
-            let mut request = self.recorded_request(cell, index)?;
-            request.deadline = deadline;
-            if let Some(stop) = self.check_target(cell, &request)? {
-                return Ok(stop);
-            }
-            let found = match self.host.reader().probe(&request) {
-                Ok(found) => {
-                    cell.core.lock().unanswered.remove(&index);
-                    found
-                }
-                Err(error) if error.class == ErrorClass::Credentials => {
-                    return self.pause(cell, Pause::Credentials { step: id.step, message: error.message });
-                }
-                Err(error) => {
-                    let tries = {
-                        let mut core = cell.core.lock();
-                        let tries = core.unanswered.entry(index).or_default();
-                        *tries += 1;
-                        *tries
-                    };
-                    if error.class == ErrorClass::Transient && tries < 8 {
-                        return Ok(Advance::Later(later(self.clock.now(), Duration::from_secs(1 << tries.min(5)))));
-                    }
-                    Probe::CannotTell { why: error.message }
-                }
-            };
-            match found {
-                Probe::Done { result } => return self.done(cell, index, request, result),
-                Probe::Failed { error } => return self.failed(cell, index, request, error),
-                Probe::Running { progress } => {
-                    if let Some(text) = progress {
-                        cell.observer.progress(&cell.id, &id.step, &text);
-                    }
-                    if self.clock.is_virtual() || waited >= SHORT {
-                        return Ok(Advance::Later(later(self.clock.now(), Duration::from_millis(500))));
-                    }
-                    self.clock.sleep(pause);
-                    waited += pause;
-                    pause = (pause * 2).min(Duration::from_millis(100));
-                }
-                Probe::NotDone => return self.resend(cell, index, deadline, false),
-                Probe::Partial { what } => {
-                    let mut core = cell.core.lock();
-                    core.record(
-                        cell,
-                        Fact::Probed { call: id.clone(), found: format!("partial: {what}") },
-                        self.clock.now(),
-                    )?;
-                    drop(core);
-                    match self.undo_of(cell, index)? {
-                        Some(call) => match self.begin_effect(cell, call)? {
-                            Advance::Ended => {
-                                let core = cell.core.lock();
-                                if core.state.calls[index].undone != Undone::Yes {
-                                    drop(core);
-                                    return self.doubt(cell, &id, format!("{what}; undoing it failed"));
-                                }
-                            }
-                            other => return Ok(other),
-                        },
-                        None => return self.doubt(cell, &id, format!("{what}; there is no undo for it")),
-                    }
-                }
-                Probe::CannotTell { why } => return self.doubt(cell, &id, why),
-            }
-        }
-    }
-
-    fn doubt(&self, cell: &RunCell, id: &CallId, reason: String) -> Result<Advance, EngineError> {
-        self.pause(cell, Pause::InDoubt { step: id.step.clone(), call: id.clone(), reason })
-    }
-
-    /// The undo of a recorded effect as a new call; `None` if it has none.
-    pub(super) fn undo_of(&self, cell: &RunCell, index: usize) -> Result<Option<NewCall>, EngineError> {
-        let core = cell.core.lock();
-        let call = &core.state.calls[index];
-        let CallKind::Effect { undo: UndoPlan::Call { op, args }, .. } = &call.kind else { return Ok(None) };
-        let op = find_revision(cell, op, 0)?;
-        let result = match &call.outcome {
-            Some(Outcome::Done { result, .. }) => result,
-            _ => &Value::Null,
-        };
-        let args = fill(args, result);
-        let step = core.state.step(&call.id.step);
-        Ok(Some(NewCall {
-            id: CallId {
-                step: call.id.step.clone(),
-                phase: Phase::Rollback,
-                attempt: step.map_or(1, |step| step.attempt.max(1)),
-                seq: step.map_or(0, |step| u32::try_from(step.rollback.len()).unwrap_or(u32::MAX)),
-            },
-            op,
-            args,
-            undoes: Some(call.id.clone()),
-            deadline: None,
-        }))
-    }
-
-    /// Sends a call again that is known not to have been done, or whose half has been undone.
-    fn resend(
-        &self,
-        cell: &RunCell,
-        index: usize,
-        deadline: Option<Timestamp>,
-        new_key: bool,
-    ) -> Result<Advance, EngineError> {
-        let mut request = self.recorded_request(cell, index)?;
-        let (id, resent, quiescing) = {
-            let core = cell.core.lock();
-            let call = &core.state.calls[index];
-            (call.id.clone(), call.resent, core.state.is_quiescing() && call.is_forward_effect())
-        };
-        if quiescing {
-            // A rollback begins, or the run is cancelled: what was not done stays not done.
-            // It may have left traces short of being done: where there is an undo, that clears them away.
-            let why = "it was not done, and the run is not going on";
-            let undoable = {
-                let core = cell.core.lock();
-                matches!(&core.state.calls[index].kind, CallKind::Effect { undo: UndoPlan::Call { .. }, .. })
-            };
-            let error = if undoable { OpError::failed(why) } else { OpError::refused(why) };
-            return self.failed(cell, index, request, error);
-        }
-        if resent >= MAX_RESENT {
-            return self.doubt(cell, &id, format!("it was sent {} times and never found done", resent + 1));
-        }
-        let Backend::Write(entry) = &request.op.backend else { return Ok(Advance::Stopped) };
-        if new_key {
-            // Its half was undone: it is a new try, which looks at the world anew. A call that was not done is sent as it was:
-            // what it had begun is part of what it goes on from.
-            request.key = key_of(&cell.id, &id, resent + 1);
-            request.before = Value::Null;
-            match self.host.reader().before(&request) {
-                Ok(before) => request.before = before,
-                Err(error) if error.class == ErrorClass::Credentials => {
-                    return self.pause(cell, Pause::Credentials { step: id.step, message: error.message });
-                }
-                Err(error) => return self.failed(cell, index, request, error),
-            }
-        }
-        let undo = plan_of((entry.undo)(&request.args, &request.before, &request.key));
-        {
-            let mut core = cell.core.lock();
-            let fact = Fact::Resent { call: id, key: request.key.clone(), before: request.before.clone(), undo };
-            core.record(cell, fact, self.clock.now())?;
-            self.commit(cell, &mut core)?;
-        }
-        self.send(cell, index, deadline)
-    }
 }
 
 /// The entry of a recorded operation, if this program has that revision of it. Revision 0 takes whatever there is.
-fn find_revision(cell: &RunCell, op: &str, revision: u32) -> Result<&'static OpEntry, EngineError> {
+pub(super) fn find_revision(cell: &RunCell, op: &str, revision: u32) -> Result<&'static OpEntry, EngineError> {
     match crate::ops::find(op) {
         Some(entry) if revision == 0 || entry.revision == revision => Ok(entry),
         other => Err(EngineError::Revision {
@@ -584,7 +328,7 @@ fn find_revision(cell: &RunCell, op: &str, revision: u32) -> Result<&'static OpE
     }
 }
 
-fn plan_of(undo: Undo) -> UndoPlan {
+pub(super) fn plan_of(undo: Undo) -> UndoPlan {
     match undo {
         Undo::Nothing => UndoPlan::Nothing,
         Undo::Impossible(why) => UndoPlan::Impossible { why: why.to_owned() },
@@ -592,45 +336,6 @@ fn plan_of(undo: Undo) -> UndoPlan {
     }
 }
 
-/// Puts fields of a result into the slots of an undo's arguments. A slot whose field is not there becomes null: the undo
-/// operation knows what that means for it.
-fn fill(args: &Value, result: &Value) -> Value {
-    match args {
-        Value::String(text) => match text.strip_prefix("$result") {
-            Some(pointer) => result.pointer(pointer).cloned().unwrap_or(Value::Null),
-            None => args.clone(),
-        },
-        Value::Array(items) => Value::Array(items.iter().map(|item| fill(item, result)).collect()),
-        Value::Object(fields) => {
-            Value::Object(fields.iter().map(|(name, item)| (name.clone(), fill(item, result))).collect())
-        }
-        other => other.clone(),
-    }
-}
-
-fn later(now: Timestamp, by: Duration) -> Timestamp {
+pub(super) fn later(now: Timestamp, by: Duration) -> Timestamp {
     now.saturating_add(by).unwrap_or(Timestamp::MAX)
-}
-
-/// When a timer ends; `None` for a question.
-fn timer_end(op: &str, args: &Value, now: Timestamp) -> Result<Option<Timestamp>, OpError> {
-    match op {
-        "time.sleep" => {
-            let wanted = &args["duration"];
-            let duration = match (wanted.as_u64(), wanted.as_str()) {
-                (Some(millis), _) => Duration::from_millis(millis),
-                (None, Some(text)) => {
-                    crate::model::amount::parse_duration(text).map_err(|e| OpError::refused(e.to_string()))?
-                }
-                (None, None) => return Err(OpError::refused("`duration` is neither a text nor milliseconds")),
-            };
-            Ok(Some(later(now, duration)))
-        }
-        "time.wait_until" => args["at"]
-            .as_str()
-            .and_then(|text| text.parse().ok())
-            .map(Some)
-            .ok_or_else(|| OpError::refused("`at` is no instant like 2026-11-21T03:00:00Z")),
-        _ => Ok(None),
-    }
 }

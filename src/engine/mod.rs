@@ -8,20 +8,27 @@
 //!
 //! Starting a run is recovering from an empty journal: there is no second path. State changes only in
 //! [`state::RunState::apply`]; what to do next is decided by [`decide`] from the state alone; the world is reached only
-//! through [`effect`], which writes the intent before and the outcome after.
+//! through [`effect`], which writes the intent before and the outcome after, [`mod@wait`], and [`follow`], which finds out what
+//! became of a call that has the first but not the last.
 
+pub mod attempt;
 pub mod capability;
 pub mod cell;
 pub mod command;
 pub mod decide;
 pub mod driver;
 pub mod effect;
+pub mod entry;
 pub mod error;
+pub mod follow;
 pub mod foresee;
 pub mod gateway;
 pub mod schedule;
+pub mod scope;
+pub mod standing;
 pub mod state;
 pub mod unwind;
+pub mod wait;
 
 #[cfg(test)]
 mod tests;

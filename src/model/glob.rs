@@ -32,9 +32,15 @@ mod tests {
 
     #[test]
     fn stars_and_question_marks_match_as_in_a_shell() {
-        for (pattern, text) in
-            [("*", ""), ("*.dump", "a.dump"), ("a?c", "abc"), ("*a*b*", "xxaybz"), ("/b/*", "/b/c/d"), ("", "")]
-        {
+        for (pattern, text) in [
+            ("*", ""),
+            ("**", ""),
+            ("*.dump", "a.dump"),
+            ("a?c", "abc"),
+            ("*a*b*", "xxaybz"),
+            ("/b/*", "/b/c/d"),
+            ("", ""),
+        ] {
             assert!(matches(pattern, text), "{pattern} {text}");
         }
         for (pattern, text) in [("*.dump", "a.dump.part"), ("a?c", "ac"), ("", "x"), ("abc", "ab"), ("?", "")] {

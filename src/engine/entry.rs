@@ -1,0 +1,130 @@
+//! The entry into a step whose needs are settled: `when`, `foreach`, approval, inputs.
+
+use super::cell::{Core, RunCell};
+use super::decide::visible;
+use super::driver::Inner;
+use super::error::EngineError;
+use super::scope::{item_of, run_scope};
+use super::unwind::unknown_output;
+use crate::journal::record::Fact;
+use crate::model::fault::OpError;
+use crate::model::status::Mode;
+use crate::model::{StepPath, Value};
+use crate::playbook::types::{Body, Step};
+use crate::script::Scope;
+
+impl Inner {
+    /// A step whose needs are settled: `when`, `foreach`, approval, inputs, all pure and recorded.
+    pub(super) fn enter(&self, cell: &RunCell, core: &mut Core, path: &StepPath) -> Result<(), EngineError> {
+        let now = self.clock.now();
+        let Some(step) = cell.program.playbook.step(path.step()) else { return Ok(()) };
+        let mut scope = run_scope(&core.state);
+        scope.steps = visible(&cell.program, &core.state, step);
+        (scope.item, scope.key) = item_of(&core.state, path);
+        let mode = core.state.header.as_ref().map_or(Mode::Live, |header| header.mode);
+        let approved = core.state.step(path).is_some_and(|step| step.approved);
+        let attempt = core.state.step(path).map_or(0, |step| step.attempt) + 1;
+        let outcome = self.entering(cell, step, path, &scope, mode, approved, attempt);
+        match outcome {
+            Ok(fact) => core.record(cell, fact, now).map(|_| ()),
+            Err(error) if mode == Mode::Plan => {
+                let output = unknown_output(path, &error.message);
+                core.record(cell, Fact::StepSucceeded { step: path.clone(), output }, now).map(|_| ())
+            }
+            Err(error) => self.step_failed(cell, core, step, path, error),
+        }
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the parts of one decision, each used once")]
+    fn entering(
+        &self,
+        cell: &RunCell,
+        step: &Step,
+        path: &StepPath,
+        scope: &Scope,
+        mode: Mode,
+        approved: bool,
+        attempt: u32,
+    ) -> Result<Fact, OpError> {
+        let program = &cell.program;
+        let whole = path.key().is_none();
+        if whole
+            && !approved
+            && let Some(when) = &step.when
+        {
+            let answer = program.expression(when, scope).map_err(crate::script::ScriptError::into_op_error)?;
+            match answer {
+                Value::Bool(true) => {}
+                Value::Bool(false) => {
+                    let reason = format!("`when: {}` is false", when.value.trim());
+                    return Ok(Fact::StepSkipped { step: path.clone(), reason, by: None, result: None });
+                }
+                other => {
+                    return Err(OpError::refused(format!(
+                        "`when: {}` gives {other}, not true or false",
+                        when.value.trim()
+                    )));
+                }
+            }
+        }
+        if let (true, Some(foreach)) = (whole, &step.foreach) {
+            let items = program.template(&foreach.items, scope).map_err(crate::script::ScriptError::into_op_error)?;
+            let Value::Array(items) = items else {
+                return Err(OpError::refused(format!("`foreach` of {path} gives {items}, not a list")));
+            };
+            let mut keyed: Vec<(String, Value)> = Vec::new();
+            for item in items {
+                let key = match &foreach.key {
+                    Some(key) => {
+                        let scope = Scope { item: item.clone(), ..scope.clone() };
+                        program.expression(key, &scope).map_err(crate::script::ScriptError::into_op_error)?
+                    }
+                    None => item.clone(),
+                };
+                let key = match key {
+                    Value::String(text) => text,
+                    Value::Number(number) => number.to_string(),
+                    other => {
+                        return Err(OpError::refused(format!(
+                            "{other} cannot be the key of an instance of {path}: it is no text"
+                        )));
+                    }
+                };
+                if keyed.iter().any(|(other, _)| *other == key) {
+                    return Err(OpError::refused(format!("two instances of {path} have the key `{key}`")));
+                }
+                keyed.push((key, item));
+            }
+            return Ok(Fact::Expanded { step: path.clone(), items: keyed });
+        }
+        if let (Body::Manual { instructions, .. }, plan) = (&step.body, mode == Mode::Plan) {
+            if plan {
+                let output = unknown_output(path, "a person does it");
+                return Ok(Fact::StepSucceeded { step: path.clone(), output });
+            }
+            if approved || step.approval.is_none() {
+                let text = program.template(instructions, scope).map_err(crate::script::ScriptError::into_op_error)?;
+                let instructions = text.as_str().map_or_else(|| text.to_string(), str::to_owned);
+                return Ok(Fact::ManualAsked { step: path.clone(), instructions });
+            }
+        }
+        let inputs = match &step.body {
+            Body::Uses { with: Some(with), .. } => {
+                program.template(with, scope).map_err(crate::script::ScriptError::into_op_error)?
+            }
+            _ => Value::Null,
+        };
+        if let (Some(approval), false, true) = (&step.approval, approved, mode != Mode::Plan) {
+            use sha2::{Digest, Sha256};
+            let bound = serde_json::json!([program.digest, scope.params, path, inputs, scope.steps]);
+            let digest = Sha256::digest(bound.to_string().as_bytes()).iter().map(|b| format!("{b:02x}")).collect();
+            return Ok(Fact::ApprovalAsked {
+                step: path.clone(),
+                by: approval.by.clone(),
+                count: approval.count,
+                digest,
+            });
+        }
+        Ok(Fact::StepStarted { step: path.clone(), attempt, inputs, keep: 0 })
+    }
+}
