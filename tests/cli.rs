@@ -163,11 +163,10 @@ fn answer_one(desk: &Desk, mut journal: RunJournal, refusal: Option<&str>) -> Ru
         std::thread::sleep(std::time::Duration::from_millis(10));
     };
     let now = muster::model::Timestamp::now();
+    // What somebody writes down is no refusal, whatever it says.
     let by = muster::model::command::Actor { name: "muster".to_owned() };
-    journal.push(Fact::Commanded { command }, now);
-    if let Some(why) = refusal {
-        journal.push(Fact::Noted { by, text: format!("refused: {why}") }, now);
-    }
+    journal.push(Fact::Commanded { command, refused: refusal.map(str::to_owned) }, now);
+    journal.push(Fact::Noted { by, text: "refused: the vendor's offer".to_owned() }, now);
     journal.commit(&[number], RunStatus::Running, "").expect("the answer is written");
     journal
 }

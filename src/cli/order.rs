@@ -6,7 +6,7 @@ use super::context::{self, Context};
 use super::drive::{self, Watch};
 use super::exit::Code;
 use super::failure::{Failure, Kind};
-use super::render::line::{self, REFUSED};
+use super::render::line;
 use super::render::view::View;
 use crate::journal::{Fact, Head, Holder, Record, Store};
 use crate::model::StepPath;
@@ -105,12 +105,9 @@ fn wait_for(
 /// What became of an order, if it is among these records: taken up, or refused, and why.
 #[must_use]
 pub fn fate(records: &[Record], command: &Command) -> Option<Result<(), String>> {
-    let place =
-        records.iter().position(|record| matches!(&record.fact, Fact::Commanded { command: c } if c == command))?;
-    // The engine says why right behind the order that it does not carry out.
-    Some(match records.get(place + 1).map(|next| &next.fact) {
-        Some(Fact::Noted { text, .. }) => text.strip_prefix(REFUSED).map_or(Ok(()), |why| Err(why.to_owned())),
-        _ => Ok(()),
+    records.iter().find_map(|record| match &record.fact {
+        Fact::Commanded { command: said, refused } if said == command => Some(refused.clone().map_or(Ok(()), Err)),
+        _ => None,
     })
 }
 

@@ -433,17 +433,14 @@ impl Inner {
             let now = self.clock.now();
             consumed.push(number);
             let facts = command::consider(&cell.program, &core.state, &command, now);
-            core.record(cell, Fact::Commanded { command }, now)?;
-            match facts {
-                Ok(facts) => {
-                    for fact in facts {
-                        core.record(cell, fact, now)?;
-                    }
-                    core.activity.retain(|_, activity| *activity == Activity::Busy);
-                }
-                Err(refusal) => {
-                    core.record(cell, Fact::Noted { by: engine_actor(), text: format!("refused: {refusal}") }, now)?;
-                }
+            let (facts, refused) = facts.map_or_else(|why| (Vec::new(), Some(why)), |facts| (facts, None));
+            let carried_out = refused.is_none();
+            core.record(cell, Fact::Commanded { command, refused }, now)?;
+            for fact in facts {
+                core.record(cell, fact, now)?;
+            }
+            if carried_out {
+                core.activity.retain(|_, activity| *activity == Activity::Busy);
             }
         }
         core.commit(&consumed)

@@ -200,8 +200,8 @@ mod tests {
                 outcome
             }),
             (calls(), outcomes()).prop_map(|(call, outcome)| Fact::Ended { call, outcome }),
-            (any::<String>(), any::<String>()).prop_map(|(name, text)| Fact::Commanded {
-                command: Command { by: Actor { name }, what: Order::Note { text } }
+            (any::<String>(), any::<String>(), any::<Option<String>>()).prop_map(|(name, text, refused)| {
+                Fact::Commanded { command: Command { by: Actor { name }, what: Order::Note { text } }, refused }
             }),
             (any::<String>(), calls(), any::<String>()).prop_map(|(step, call, reason)| Fact::Paused {
                 pause: Pause::InDoubt { step: StepPath::of(&step), call, reason }

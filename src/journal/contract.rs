@@ -237,7 +237,7 @@ fn a_command_leaves_the_inbox_with_the_records_that_answer_it(pair: Pair) {
     assert_eq!(pair.theirs.inbox_runs().expect("asked"), [], "they hold nothing");
     let both = [(first, command(noted.clone())), (second, command(Order::Kill))];
     assert_eq!(pair.ours.inbox(&run).expect("read"), both);
-    journal.push(Fact::Commanded { command: command(noted) }, at(4));
+    journal.push(Fact::Commanded { command: command(noted), refused: None }, at(4));
     assert_eq!(pair.ours.inbox(&run).expect("read").len(), 2, "not before it is durable");
     journal.commit(&[first], RunStatus::Running, "").expect("durable");
     assert_eq!(pair.ours.inbox(&run).expect("read"), both[1..]);
@@ -352,7 +352,7 @@ fn a_prefix_of_a_store_in_memory_is_as_it_was_then() {
     let mut journal = begin(&store, 1, 1);
     let kill = Command { by: Actor { name: "bob@host".into() }, what: Order::Kill };
     let id = store.post(journal.run(), &kill).expect("posted");
-    journal.push(Fact::Commanded { command: kill.clone() }, at(3));
+    journal.push(Fact::Commanded { command: kill.clone(), refused: None }, at(3));
     journal.commit(&[id], RunStatus::Killed, "over").expect("durable");
     for records in 0..=3 {
         let then: Arc<dyn Store> = Arc::new(memory.prefix(journal.run(), records));

@@ -202,7 +202,12 @@ pub enum Fact {
     /// The run goes on.
     Resumed { by: Actor },
     /// Somebody said something; what follows from it stands in the records after.
-    Commanded { command: Command },
+    Commanded {
+        command: Command,
+        /// Why nothing follows from it: it was not carried out.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        refused: Option<String>,
+    },
     /// Somebody wrote something down.
     Noted { by: Actor, text: String },
     /// Undoing begins: nothing new is started, and effects are undone back to (not including) those of `to`.

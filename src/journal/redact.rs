@@ -183,7 +183,10 @@ impl Cleaner<'_> {
             Fact::Approved { reason, .. } => self.texts(reason),
             Fact::ManualAsked { instructions, .. } => self.text(instructions),
             Fact::Paused { pause } => self.pause(pause),
-            Fact::Commanded { command } => self.order(&mut command.what),
+            Fact::Commanded { command, refused } => {
+                self.order(&mut command.what);
+                self.texts(refused);
+            }
             Fact::Noted { text, .. } => self.text(text),
             Fact::RollbackBegun { reason, .. } | Fact::UndoSkipped { reason, .. } => self.text(reason),
             Fact::Finished { remarks, outputs, .. } => {

@@ -14,9 +14,6 @@ use crate::ops::Effect;
 /// Reads shorter than this are not worth a line.
 const SLOW_READ_MS: u128 = 2000;
 
-/// How the engine's note on an order that it did not carry out begins.
-pub const REFUSED: &str = "refused: ";
-
 /// The line of a record that `view` has just taken in; nothing for records only machines care about.
 #[must_use]
 pub fn of(view: &View, record: &Record, look: Look) -> Option<String> {
@@ -115,8 +112,13 @@ fn words(view: &View, record: &Record, look: Look) -> Option<(String, String)> {
         Fact::ManualAsked { step, instructions } => of(step, warn(&format!("by hand: {}", one_line(instructions)))),
         Fact::Paused { pause } => run(warn(&format!("paused: {}", choices::reason(pause)))),
         Fact::Resumed { by } => run(format!("resumed by {}", by.name)),
-        Fact::Commanded { command } => run(format!("{} by {}", order(&command.what), command.by.name)),
-        Fact::Noted { text, .. } if text.starts_with(REFUSED) => run(warn(&one_line(text))),
+        Fact::Commanded { command, refused } => {
+            let said = format!("{} by {}", order(&command.what), command.by.name);
+            run(match refused {
+                Some(why) => warn(&format!("{said} was refused: {}", one_line(why))),
+                None => said,
+            })
+        }
         Fact::Noted { by, text } => run(format!("note by {}: {}", by.name, one_line(text))),
         Fact::RollbackBegun { to, by, reason, .. } => {
             let to = to.as_ref().map(|to| format!(" down to {to}")).unwrap_or_default();

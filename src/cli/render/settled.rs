@@ -51,7 +51,7 @@ fn moves_on(fact: &Fact, step: &StepPath) -> bool {
 fn goes_on(fact: &Fact) -> bool {
     match fact {
         Fact::Resumed { .. } | Fact::RollbackBegun { .. } | Fact::Finished { .. } => true,
-        Fact::Commanded { command } => {
+        Fact::Commanded { command, refused: None } => {
             matches!(command.what, Order::Resume | Order::Retry { .. } | Order::Rollback { .. })
         }
         _ => false,

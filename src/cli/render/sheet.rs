@@ -92,13 +92,10 @@ pub fn text(view: &View, held: Option<&str>, parts: Parts, now: Timestamp, look:
     }
     if !view.commands.is_empty() || !view.notes.is_empty() {
         text.push_str(&format!("\n{}\n", heading("Said")));
-        for (at, command) in &view.commands {
-            text.push_str(&format!(
-                "  {}  {} by {}\n",
-                when::instant(*at),
-                line::order(&command.what),
-                command.by.name
-            ));
+        for (at, command, refused) in &view.commands {
+            let refused = refused.as_ref().map(|why| format!(", refused: {}", one_line(why))).unwrap_or_default();
+            let said = line::order(&command.what);
+            text.push_str(&format!("  {}  {said} by {}{refused}\n", when::instant(*at), command.by.name));
         }
         for (at, by, note) in &view.notes {
             text.push_str(&format!("  {}  note by {by}: {}\n", when::instant(*at), one_line(note)));

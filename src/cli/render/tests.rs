@@ -147,10 +147,29 @@ fn failed_restore() -> Story {
     story
 }
 
+#[test]
+fn an_order_that_was_refused_is_told_as_such_and_ends_no_pause() {
+    let mut story = failed_restore();
+    let retry = Order::Retry { step: StepPath::of("restore"), from_start: false };
+    let refused = Some("it is not its turn".to_owned());
+    story.tell(Fact::Paused { pause: Pause::RolledBackTo { step: StepPath::of("restore") } });
+    story.tell(Fact::Commanded { command: Command { by: alice(), what: retry }, refused });
+    let view = story.view();
+    assert!(view.pauses().contains(&Pause::RolledBackTo { step: StepPath::of("restore") }));
+    let last = story.records.last().expect("a record");
+    let line = line::of(&view, last, Look::PLAIN).expect("a line");
+    assert!(line.ends_with("retry of restore by alice@laptop was refused: it is not its turn"), "{line}");
+    let sheet = sheet::text(&view, None, Parts::default(), story.at, Look::PLAIN);
+    assert!(sheet.contains("retry of restore by alice@laptop, refused: it is not its turn\n"), "{sheet}");
+}
+
 fn rolled_back() -> Story {
     let mut story = failed_restore();
     story
-        .tell(Fact::Commanded { command: Command { by: alice(), what: Order::Rollback { to: None, force: false } } })
+        .tell(Fact::Commanded {
+            command: Command { by: alice(), what: Order::Rollback { to: None, force: false } },
+            refused: None,
+        })
         .tell(Fact::RollbackBegun { to: None, only: None, by: alice(), reason: "asked for".to_owned(), force: false });
     let undo = CallId { phase: Phase::Rollback, ..body("dump[chatbot_db]", 0) };
     story

@@ -174,7 +174,8 @@ pub struct View {
     pub(super) rollback: Option<Rollback>,
     pub(super) cancelling: Option<String>,
     pub(super) notes: Vec<(Timestamp, String, String)>,
-    pub(super) commands: Vec<(Timestamp, Command)>,
+    /// With why, if it was refused.
+    pub(super) commands: Vec<(Timestamp, Command, Option<String>)>,
     pub(super) end: Option<End>,
     pub(super) begun: Option<Timestamp>,
     pub(super) updated: Option<Timestamp>,
@@ -307,7 +308,7 @@ impl View {
                     self.pauses.push(pause.clone());
                 }
             }
-            Fact::Commanded { command } => self.commands.push((at, command.clone())),
+            Fact::Commanded { command, refused } => self.commands.push((at, command.clone(), refused.clone())),
             Fact::Noted { by, text } => self.notes.push((at, by.name.clone(), text.clone())),
             Fact::RollbackBegun { to, by, reason, .. } => {
                 self.rollback = Some(Rollback { to: to.clone(), by: by.name.clone(), reason: reason.clone() });
@@ -399,9 +400,9 @@ impl View {
         self.records
     }
 
-    /// Everything anybody told it.
+    /// Everything anybody told it, with why if it was refused.
     #[must_use]
-    pub fn commands(&self) -> &[(Timestamp, Command)] {
+    pub fn commands(&self) -> &[(Timestamp, Command, Option<String>)] {
         &self.commands
     }
 
