@@ -1,5 +1,7 @@
 //! The entry into a step whose needs are settled: `when`, `foreach`, approval, inputs.
 
+use std::borrow::Cow;
+
 use super::cell::{Core, RunCell};
 use super::decide::visible;
 use super::driver::Inner;
@@ -8,6 +10,7 @@ use super::scope::{item_of, run_scope};
 use super::unwind::unknown_output;
 use crate::journal::record::Fact;
 use crate::model::fault::OpError;
+use crate::model::secret::REDACTED;
 use crate::model::status::Mode;
 use crate::model::{StepPath, Value};
 use crate::playbook::types::{Body, Step};
@@ -33,6 +36,17 @@ impl Inner {
             }
             Err(error) => self.step_failed(cell, core, step, path, error),
         }
+    }
+
+    /// A key names its instance everywhere: in every record, in file names, in labels. None of these is redacted.
+    fn fit_for_a_key(&self, key: &str, path: &StepPath) -> Result<(), OpError> {
+        if matches!(self.redactor.scrub(key), Cow::Borrowed(_)) && !key.contains(REDACTED) {
+            return Ok(());
+        }
+        let what = "a key stands in every record, in file names and in labels, and this one holds a known secret";
+        Err(OpError::refused(format!("an item cannot be the key of an instance of {path}: {what}")).with_hint(
+            "give `foreach` a `key` that names the item without the secret, such as the name of its variable",
+        ))
     }
 
     #[expect(clippy::too_many_arguments, reason = "the parts of one decision, each used once")]
@@ -90,6 +104,7 @@ impl Inner {
                         )));
                     }
                 };
+                self.fit_for_a_key(&key, path)?;
                 if keyed.iter().any(|(other, _)| *other == key) {
                     return Err(OpError::refused(format!("two instances of {path} have the key `{key}`")));
                 }

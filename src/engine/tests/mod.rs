@@ -4,6 +4,7 @@ mod books;
 mod crash;
 mod flow;
 mod people;
+mod secrets;
 mod undo;
 mod world;
 
@@ -33,6 +34,7 @@ pub struct Rig {
     pub program: Arc<Program>,
     pub run: RunId,
     pub mode: Mode,
+    pub redactor: Arc<Redactor>,
 }
 
 pub fn alice() -> Actor {
@@ -53,6 +55,7 @@ impl Rig {
             program: Arc::new(program),
             run: RunId::from_entropy(7),
             mode: Mode::Live,
+            redactor: Arc::default(),
         }
     }
 
@@ -61,7 +64,7 @@ impl Rig {
             Mode::Plan => Host::Planning(Arc::new(crate::sandbox::Overlay::over(self.world.clone()))),
             _ => Host::Full(self.world.clone()),
         };
-        Engine::new(host, self.clock.clone(), self.store.clone(), Arc::new(Redactor::default()))
+        Engine::new(host, self.clock.clone(), self.store.clone(), self.redactor.clone())
     }
 
     fn head(&self) -> Head {
@@ -89,7 +92,7 @@ impl Rig {
         }
         let Ok(Taken::Yes { epoch }) = self.store.take(&self.run) else { return engine };
         let store: Arc<dyn Store> = self.store.clone();
-        let opened = RunJournal::open(store, Arc::new(Redactor::default()), self.run.clone(), epoch);
+        let opened = RunJournal::open(store, self.redactor.clone(), self.run.clone(), epoch);
         let (journal, records) = opened.expect("the journal loads");
         let first = records.is_empty().then(|| Fact::RunStarted {
             format: 1,
@@ -148,6 +151,7 @@ impl Rig {
             program: self.program.clone(),
             run: self.run.clone(),
             mode: self.mode,
+            redactor: Arc::default(),
         }
     }
 }
