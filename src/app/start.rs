@@ -30,10 +30,10 @@ impl App {
         })
     }
 
-    /// Compiles a bundle and has its declared secrets learned, so that they are redacted from the first record on.
+    /// Compiles a bundle and has its declared secrets redacted: from the first record on, or from when they are there.
     ///
     /// # Errors
-    /// When it does not compile, or a declared source is not there.
+    /// When it does not compile, or a declared source is there and cannot be read.
     pub fn program(&self, bundle: &Bundle, params: &Value) -> Result<Arc<Program>, AppError> {
         let program = Program::compile(bundle.playbook.clone(), bundle.digest.clone(), &bundle.modules)?;
         let scope = Scope { params: params.clone(), ..Scope::default() };
@@ -41,7 +41,7 @@ impl App {
             let from = program.template(&source.from, &scope)?;
             let keys: Vec<String> = source.keys.iter().map(|key| key.value.clone()).collect();
             if let Some(from) = from.as_str().filter(|from| !from.is_empty()) {
-                self.secrets.learn_source(&source.provider.value, from, &keys)?;
+                self.secrets.declare(&source.provider.value, from, &keys)?;
             }
         }
         Ok(Arc::new(program))

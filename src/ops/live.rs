@@ -43,6 +43,13 @@ impl LiveReader {
     fn untimed<'c>(&'c self, request: &'c Request) -> ReadContext<'c> {
         ReadContext { deadline: None, ..self.context(request) }
     }
+
+    /// What an operation answers, after the redactor has learned what the operation may have brought to light: it is only then
+    /// that an answer can be written down or shown.
+    fn told<T>(&self, answer: T) -> T {
+        self.secrets.refresh();
+        answer
+    }
 }
 
 fn not_that_kind(op: &OpEntry, act: &str) -> OpError {
@@ -59,28 +66,28 @@ fn effect_of(op: &'static OpEntry, act: &str) -> Result<&'static WriteEntry, OpE
 impl ReadHost for LiveReader {
     fn read(&self, request: &Request) -> Result<Value, OpError> {
         match &request.op.backend {
-            Backend::Read(read) => read(&self.context(request), request.args.clone()),
+            Backend::Read(read) => self.told(read(&self.context(request), request.args.clone())),
             Backend::Engine | Backend::Wait(_) | Backend::Write(_) => Err(not_that_kind(request.op, "read by")),
         }
     }
 
     fn poll(&self, request: &Request) -> Result<Polled, OpError> {
         match &request.op.backend {
-            Backend::Wait(poll) => poll(&self.context(request), request.args.clone()),
+            Backend::Wait(poll) => self.told(poll(&self.context(request), request.args.clone())),
             Backend::Engine | Backend::Read(_) | Backend::Write(_) => Err(not_that_kind(request.op, "wait by")),
         }
     }
 
     fn before(&self, request: &Request) -> Result<Value, OpError> {
-        (effect_of(request.op, "prepare")?.before)(&self.context(request), &request.args)
+        self.told((effect_of(request.op, "prepare")?.before)(&self.context(request), &request.args))
     }
 
     fn probe(&self, request: &Request) -> Result<Probe, OpError> {
-        (effect_of(request.op, "probe")?.probe)(&self.untimed(request), &request.args)
+        self.told((effect_of(request.op, "probe")?.probe)(&self.untimed(request), &request.args))
     }
 
     fn fingerprint(&self, request: &Request, result: &Value) -> Result<Value, OpError> {
-        (effect_of(request.op, "fingerprint")?.fingerprint)(&self.untimed(request), &request.args, result)
+        self.told((effect_of(request.op, "fingerprint")?.fingerprint)(&self.untimed(request), &request.args, result))
     }
 
     fn target(&self, request: &Request) -> Result<Option<Target>, OpError> {
@@ -134,7 +141,7 @@ impl ReadHost for LiveHost {
 
 impl WriteHost for LiveHost {
     fn send(&self, request: &Request) -> Result<Sent, OpError> {
-        (effect_of(request.op, "send")?.send)(&self.context(request), request.args.clone())
+        self.reader.told((effect_of(request.op, "send")?.send)(&self.context(request), request.args.clone()))
     }
 
     fn release(&self, request: &Request) {

@@ -1,6 +1,8 @@
 //! Secrets: what stands behind handles. They are resolved at the boundary, and whatever is resolved is redacted from then on.
 
 use std::collections::BTreeMap;
+use std::io::ErrorKind;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -9,6 +11,7 @@ use base64::engine::general_purpose::STANDARD;
 use chacha20poly1305::aead::{Aead, KeyInit};
 use chacha20poly1305::{ChaCha20Poly1305, Key, Nonce};
 use hmac::{Hmac, Mac};
+use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use sha2::Sha256;
@@ -37,17 +40,67 @@ enum Source {
 }
 
 /// Resolves handles `{"$secret": {"provider": "env|file|dotenv|sealed", …}}`, and teaches the redactor what it resolved.
+///
+/// # Guarantees
+/// After [`Secrets::refresh`] the redactor knows what the declared sources hold at that moment, as far as they are there.
 pub struct Secrets {
     redactor: Arc<Redactor>,
     /// The store's key, which seals literal secret parameters.
     key: [u8; 32],
+    /// The sources that playbooks declare.
+    declared: Mutex<Vec<Declared>>,
+}
+
+/// A source that a playbook declares, and how it was when its values were last learned.
+struct Declared {
+    what: What,
+    learned: Option<Stamp>,
+}
+
+/// Whose values are to be redacted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum What {
+    Variable(String),
+    Whole(PathBuf),
+    /// These keys of a `.env` file; all when there are none.
+    Keys(PathBuf, Vec<String>),
+}
+
+/// What changes when a file is written or replaced.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Stamp {
+    inode: (u64, u64),
+    length: u64,
+    changed: (i64, i64),
+}
+
+impl What {
+    /// How the file is at present; `None` when there is none, as for a variable that is not set.
+    fn stamp(&self) -> Result<Option<Stamp>, OpError> {
+        let path = match self {
+            Self::Variable(name) => {
+                let stamp = Stamp { inode: (0, 0), length: 0, changed: (0, 0) };
+                return Ok(std::env::var_os(name).map(|_| stamp));
+            }
+            Self::Whole(path) | Self::Keys(path, _) => path,
+        };
+        match path.metadata() {
+            Ok(meta) => Ok(Some(Stamp {
+                inode: (meta.dev(), meta.ino()),
+                length: meta.len(),
+                changed: (meta.ctime(), meta.ctime_nsec()),
+            })),
+            Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(None),
+            Err(e) => Err(unreadable(path, &e)),
+        }
+    }
 }
 
 impl Secrets {
     /// With this key and redactor.
     #[must_use]
     pub fn new(key: [u8; 32], redactor: Arc<Redactor>) -> Self {
-        Self { redactor, key }
+        Self { redactor, key, declared: Mutex::default() }
     }
 
     /// The redactor that learns what is resolved.
@@ -95,32 +148,63 @@ impl Secrets {
         Ok(json!({ HANDLE_KEY: { "provider": "sealed", "box": boxed } }))
     }
 
-    /// Learns the values of a source that scripts never ask for but whose contents output could show. How many there are.
-    /// `from` is a file's path, or for `env` the variable's name; `keys` of a `.env` file, all of them when empty.
+    /// Has the values of a source redacted, which scripts may never ask for but whose contents output could show: at once as far as
+    /// it is there, otherwise as soon as it is. `from` is a file's path, or for `env` the variable's name; `keys` of a `.env` file,
+    /// all of them when empty.
     ///
     /// # Errors
-    /// Credentials, when the source is not there; refused, when there is no such provider.
-    pub fn learn_source(&self, provider: &str, from: &str, keys: &[String]) -> Result<usize, OpError> {
-        let values: Vec<String> = match provider {
-            "env" => vec![self.read(&Source::Env { name: from.to_owned() })?],
-            "file" => vec![self.read(&Source::File { path: from.into() })?],
-            "dotenv" => {
-                let mut values = read_dotenv(Path::new(from))?;
+    /// Credentials, when the source is there and cannot be read; refused, when there is no such provider. A source that is not
+    /// there is none: a recovery may be what brings it back.
+    pub fn declare(&self, provider: &str, from: &str, keys: &[String]) -> Result<(), OpError> {
+        let what = match provider {
+            "env" => What::Variable(from.to_owned()),
+            "file" => What::Whole(from.into()),
+            "dotenv" => What::Keys(from.into(), keys.to_vec()),
+            other => {
+                return Err(OpError::refused(format!("`{other}` is not a source of secrets"))
+                    .with_hint("there are `env`, `file` and `dotenv`"));
+            }
+        };
+        let mut source = Declared { what, learned: None };
+        self.learn_anew(&mut source)?;
+        let mut declared = self.declared.lock();
+        if !declared.iter().any(|other| other.what == source.what) {
+            declared.push(source);
+        }
+        Ok(())
+    }
+
+    /// Learns what declared sources hold that came or changed since they were last looked at. One that cannot be read just now is
+    /// looked at again the next time.
+    pub fn refresh(&self) {
+        for source in self.declared.lock().iter_mut() {
+            let _ = self.learn_anew(source);
+        }
+    }
+
+    fn learn_anew(&self, source: &mut Declared) -> Result<(), OpError> {
+        // Taken first: a write in between is seen the next time.
+        let stamp = source.what.stamp()?;
+        if stamp.is_none() || stamp == source.learned {
+            return Ok(());
+        }
+        let values = match &source.what {
+            What::Variable(name) => vec![self.read(&Source::Env { name: name.clone() })?],
+            What::Whole(path) => vec![self.read(&Source::File { path: path.clone() })?],
+            What::Keys(path, keys) => {
+                let mut values = read_dotenv(path)?;
                 if keys.is_empty() {
                     values.into_values().collect()
                 } else {
                     keys.iter().filter_map(|key| values.remove(key)).collect()
                 }
             }
-            other => {
-                return Err(OpError::refused(format!("`{other}` is not a source of secrets"))
-                    .with_hint("there are `env`, `file` and `dotenv`"));
-            }
         };
         for value in &values {
             self.redactor.learn(value);
         }
-        Ok(values.len())
+        source.learned = stamp;
+        Ok(())
     }
 
     /// Tells one content of a secret from another without telling anything else: a keyed MAC, 16 hex digits.
@@ -174,6 +258,15 @@ fn missing(message: String) -> OpError {
     OpError::new(ErrorClass::Credentials, message)
 }
 
+/// A secret is needed, and the file it stands in is not there.
+fn absent(path: &Path) -> OpError {
+    // In the message: a run that waits for credentials shows no hint, only how to go on.
+    missing(format!(
+        "cannot read secret: there is no file {}, where it is expected; restore the configuration first, or put the file there",
+        path.display()
+    ))
+}
+
 fn source_of(handle: &Value) -> Result<Source, OpError> {
     let inner = handle.get(HANDLE_KEY).filter(|_| is_handle(handle));
     // The error of the decoder could quote the box, which is harmless, but also whatever else stands there.
@@ -183,9 +276,16 @@ fn source_of(handle: &Value) -> Result<Source, OpError> {
     })
 }
 
+fn unreadable(path: &Path, what: &dyn std::fmt::Display) -> OpError {
+    missing(format!("cannot read secret from {}: {what}", path.display()))
+}
+
 fn read_file(path: &Path) -> Result<String, OpError> {
-    let cannot = |what: &dyn std::fmt::Display| missing(format!("cannot read secret from {}: {what}", path.display()));
-    let meta = path.metadata().map_err(|e| cannot(&e))?;
+    let cannot = |what: &dyn std::fmt::Display| unreadable(path, what);
+    let meta = path.metadata().map_err(|e| match e.kind() {
+        ErrorKind::NotFound => absent(path),
+        _ => cannot(&e),
+    })?;
     if meta.len() > LARGEST {
         return Err(cannot(&"it is larger than 1 MiB"));
     }
@@ -228,8 +328,41 @@ mod tests {
         assert_eq!(resolved, json!({"a": ["correct horse", 1]}));
         assert_eq!(secrets.redactor().scrub("it is correct horse"), format!("it is {REDACTED}"));
         assert_eq!(secrets.redactor().scrub("battery-staple"), "battery-staple");
-        assert_eq!(secrets.learn_source("dotenv", path.to_str().unwrap(), &[]).unwrap(), 3);
+        secrets.declare("dotenv", path.to_str().unwrap(), &[]).unwrap();
         assert_eq!(secrets.redactor().scrub("battery-staple"), REDACTED);
+    }
+
+    #[test]
+    fn a_declared_file_may_come_later_and_change_and_is_redacted_from_then_on() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("local/.env");
+        let from = path.to_str().unwrap();
+        let secrets = secrets();
+        secrets.declare("dotenv", from, &["PASSWORD".to_owned()]).unwrap();
+        secrets.declare("env", "MUSTER_NO_SUCH", &[]).unwrap();
+        std::fs::create_dir(dir.path().join("local")).unwrap();
+        std::fs::write(&path, "PASSWORD=correct-horse\nPLAIN=battery-staple\n").unwrap();
+        assert_eq!(secrets.redactor().scrub("correct-horse"), "correct-horse");
+        secrets.refresh();
+        assert_eq!(secrets.redactor().scrub("correct-horse"), REDACTED);
+        assert_eq!(secrets.redactor().scrub("battery-staple"), "battery-staple");
+        // Half written: looked at again when it is whole.
+        std::fs::write(&path, "PASSWORD='other-hor").unwrap();
+        secrets.refresh();
+        std::fs::write(&path, "PASSWORD='other-horse'\n").unwrap();
+        secrets.refresh();
+        assert_eq!(secrets.redactor().scrub("other-horse, correct-horse"), format!("{REDACTED}, {REDACTED}"));
+        assert!(secrets.declare("carrier pigeon", from, &[]).is_err());
+        std::fs::write(&path, "no variable\n").unwrap();
+        assert!(Secrets::new([7; 32], Arc::default()).declare("dotenv", from, &[]).is_err());
+    }
+
+    #[test]
+    fn a_secret_of_a_file_that_is_not_there_says_where_it_is_expected() {
+        let handle = json!({"$secret": {"provider": "dotenv", "path": "/srv/none/.env", "key": "PASSWORD"}});
+        let error = secrets().resolve(&handle).unwrap_err();
+        assert!(error.message.contains("/srv/none/.env, where it is expected"), "{error}");
+        assert!(error.message.contains("restore the configuration first"), "{error}");
     }
 
     #[test]

@@ -151,8 +151,12 @@ impl Operation for Dotenv {
 
 impl Read for Dotenv {
     fn read(context: &ReadContext<'_>, args: DotenvArgs) -> Result<DotenvOutput, OpError> {
-        let parsed = dotenv::parse(&read_whole(&args.path, LARGEST)?)
-            .map_err(|what| OpError::failed(format!("cannot read {}: {what}", args.path)))?;
+        let text = read_whole(&args.path, LARGEST).map_err(|error| match Path::new(&args.path).exists() {
+            true => error,
+            false => error.with_hint("restore the configuration first, or put the file there"),
+        })?;
+        let parsed =
+            dotenv::parse(&text).map_err(|what| OpError::failed(format!("cannot read {}: {what}", args.path)))?;
         let keys = parsed.keys().cloned().collect();
         let mut values = BTreeMap::new();
         for (key, text) in parsed {
