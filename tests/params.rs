@@ -15,7 +15,7 @@ fn declared(params: &str) -> Vec<Param> {
         format!("muster: 1\nname: x\nversion: 1.0.0\ntitle: X\nparams:\n{params}steps: [{{ id: a, script: '1' }}]\n");
     let mut collector = Collector::default();
     let tree = yaml::parse(text.as_bytes(), 0, &mut collector).unwrap();
-    let playbook = load::read(&tree, &text, &mut collector);
+    let playbook = load::read(&tree, &text, &mut collector).0;
     let faults = collector.finish();
     assert!(faults.is_empty(), "{faults:#?}");
     playbook.params

@@ -16,7 +16,7 @@ fn root() -> PathBuf {
 fn check(text: &str) -> (Option<Playbook>, Vec<Diagnostic>) {
     let mut collector = Collector::default();
     let tree = yaml::parse(text.as_bytes(), 0, &mut collector);
-    let playbook = tree.map(|tree| load::read(&tree, text, &mut collector));
+    let playbook = tree.map(|tree| load::read(&tree, text, &mut collector).0);
     (playbook, collector.finish())
 }
 

@@ -2,7 +2,7 @@
 
 use super::{App, AppError, Start};
 use crate::model::{Timestamp, Value, glob};
-use crate::playbook::bundle::{Bundle, BundleError};
+use crate::playbook::bundle::Bundle;
 use crate::playbook::diagnostic::{Collector, has_errors};
 use crate::playbook::params::{self, Given, Means};
 use crate::playbook::types::Template;
@@ -11,11 +11,11 @@ use crate::script::{Program, Scope};
 /// Loads a playbook by folder or name.
 ///
 /// # Errors
-/// When there is none, or its form is wrong: then with everything that is wrong.
+/// When there is none, or its form is wrong: then with everything that is wrong, not only with its form.
 pub fn load(name: &str) -> Result<Bundle, AppError> {
-    Bundle::load(name).map_err(|error| match error {
-        BundleError::Invalid { diagnostics, sources } => AppError::Invalid { diagnostics, sources },
-        other => AppError::Playbook(other),
+    Bundle::load(name).map_err(|error| match crate::lint::explain(error) {
+        Ok((diagnostics, sources)) => AppError::Invalid { diagnostics, sources },
+        Err(other) => AppError::Playbook(other),
     })
 }
 
@@ -38,6 +38,14 @@ impl App {
         if has_errors(&found) {
             return Err(AppError::Invalid { diagnostics: found, sources: bundle.sources });
         }
+        self.prepare_checked(bundle, given)
+    }
+
+    /// As [`App::prepare`], for a bundle that was checked when it was stored: what has become an error since is none in it.
+    ///
+    /// # Errors
+    /// When it does not compile, or with everything that is wrong with the parameters.
+    pub fn prepare_checked(&self, bundle: Bundle, given: &Given) -> Result<Start, AppError> {
         let program = Program::compile(bundle.playbook.clone(), bundle.digest.clone(), &bundle.modules)?;
         let folder =
             std::env::current_dir().map_err(|source| AppError::System { act: "find the current folder", source })?;

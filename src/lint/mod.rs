@@ -24,6 +24,7 @@ pub mod given;
 pub mod graph;
 pub mod modules;
 pub mod names;
+mod partial;
 pub mod sites;
 pub mod steps;
 pub mod text;
@@ -38,6 +39,15 @@ use crate::playbook::types::Playbook;
 /// `sources` are the files that the playbook's spans point into; the modules are found among them by name and text.
 #[must_use]
 pub fn lint(playbook: &Playbook, modules: &[ModuleSource], sources: &[Source]) -> Vec<Diagnostic> {
+    let mut collector = Collector::default();
+    for diagnostic in find(playbook, modules, sources) {
+        collector.push(diagnostic);
+    }
+    collector.finish()
+}
+
+/// What every check finds, in the order of the checks.
+fn find(playbook: &Playbook, modules: &[ModuleSource], sources: &[Source]) -> Vec<Diagnostic> {
     let mut found = Vec::new();
     let places = sites::places(playbook);
     let scripts = places.iter().map(|(_, _, script)| script.value.as_str());
@@ -54,13 +64,10 @@ pub fn lint(playbook: &Playbook, modules: &[ModuleSource], sources: &[Source]) -
     let calls = calls::check(playbook, &sites, &modules, &mut found);
     capabilities::check(playbook, &calls, complete, &mut found);
     steps::check(playbook, &sites, &mut found);
-
-    let mut collector = Collector::default();
-    for diagnostic in found {
-        collector.push(diagnostic);
-    }
-    collector.finish()
+    found
 }
+
+pub use partial::{explain, lint_partial};
 
 #[cfg(test)]
 mod tests;

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::diagnostic::{Collector, Diagnostic, has_errors};
+use super::gaps::Partial;
 use super::types::Playbook;
 use super::{load, shipped, stdlib, yaml};
 use crate::model::span::{Source, Span, Spanned};
@@ -59,9 +60,9 @@ pub enum BundleError {
     /// A file.
     #[error("cannot read {path}: {source}")]
     Read { path: String, source: std::io::Error },
-    /// What it says does not stand up to the checks.
+    /// What it says does not stand up to the checks. `partial` is what could be read all the same; none when the text is no YAML.
     #[error("the playbook is not valid")]
-    Invalid { diagnostics: Vec<Diagnostic>, sources: Vec<Source> },
+    Invalid { diagnostics: Vec<Diagnostic>, sources: Vec<Source>, partial: Option<Box<Partial>> },
     /// Stored bytes that are no bundle of a format this program reads.
     #[error("these bytes are no bundle: {0}")]
     Stored(String),
@@ -129,8 +130,15 @@ impl Bundle {
 
     /// Reads a bundle back that [`Bundle::to_bytes`] wrote.
     ///
+    /// # Assumptions
+    /// Some version of this program accepted the playbook when it was stored. What comes from elsewhere is to be loaded as new.
+    ///
+    /// # Guarantees
+    /// Runs are pinned to their bundles, so only what is needed to run is asked for: the format. Rules for authors that became
+    /// stricter since are not applied, and the modules are the stored ones, those of the standard library too.
+    ///
     /// # Errors
-    /// When the bytes are none, or the playbook in them is not valid to this program.
+    /// When the bytes are none, or the playbook in them is not of the format.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, BundleError> {
         let stored: Stored = serde_json::from_slice(bytes).map_err(|error| BundleError::Stored(error.to_string()))?;
         if stored.bundle != 1 {
@@ -158,9 +166,11 @@ impl Bundle {
         let text: Arc<str> = String::from_utf8_lossy(&bytes).into();
         let mut sources = vec![Source { name: origin.shown(MAIN), text: Arc::clone(&text) }];
         let Some(tree) = yaml::parse(&bytes, 0, &mut collector) else {
-            return Err(BundleError::Invalid { diagnostics: collector.finish(), sources });
+            return Err(BundleError::Invalid { diagnostics: collector.finish(), sources, partial: None });
         };
-        let playbook = load::read(&tree, &text, &mut collector);
+        let stored = matches!(origin, Origin::Stored(_));
+        let read = if stored { load::read_stored } else { load::read };
+        let (playbook, mut gaps) = read(&tree, &text, &mut collector);
         let mut files = BTreeMap::from([(MAIN.to_owned(), text.to_string())]);
         let mut gathering = Gathering {
             origin,
@@ -176,7 +186,9 @@ impl Bundle {
         let modules = gathering.modules;
         let diagnostics = collector.finish();
         if has_errors(&diagnostics) {
-            return Err(BundleError::Invalid { diagnostics, sources });
+            gaps.note_text(&diagnostics);
+            let partial = Some(Box::new(Partial { playbook, modules, gaps }));
+            return Err(BundleError::Invalid { diagnostics, sources, partial });
         }
         let digest = hex(&Sha256::digest(canonical(&files)));
         Ok(Self { playbook, digest, modules, sources, files })
@@ -209,10 +221,13 @@ impl Gathering<'_> {
             return Ok(());
         }
         let file = format!("{path}.rhai");
-        let inside = !path.is_empty()
-            && path.split('/').all(|part| !matches!(part, "" | "." | ".."))
-            && !path.contains('\\')
-            && self.origin.holds(&file);
+        // What is stored is found by name, not as a file; and its sizes are what they were.
+        let stored = matches!(self.origin, Origin::Stored(_));
+        let inside = stored
+            || (!path.is_empty()
+                && path.split('/').all(|part| !matches!(part, "" | "." | ".."))
+                && !path.contains('\\')
+                && self.origin.holds(&file));
         if !inside {
             let message = format!("`{path}` is no plain path within the playbook's folder");
             self.collector.push(
@@ -221,7 +236,7 @@ impl Gathering<'_> {
             );
             return Ok(());
         }
-        if self.modules.len() + self.open.len() >= MAX_MODULES {
+        if !stored && self.modules.len() + self.open.len() >= MAX_MODULES {
             self.collector.push(Diagnostic::error(
                 "too-many-modules",
                 import.span,
@@ -243,7 +258,7 @@ impl Gathering<'_> {
             return Ok(());
         };
         let text = match String::from_utf8(bytes) {
-            Ok(text) if text.len() <= MAX_MODULE => text,
+            Ok(text) if stored || text.len() <= MAX_MODULE => text,
             Ok(_) => {
                 self.collector.push(Diagnostic::error(
                     "too-large",

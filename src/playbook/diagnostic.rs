@@ -368,6 +368,18 @@ impl Collector {
         has_errors(&self.list)
     }
 
+    /// What was kept so far, in the order in which it was found.
+    #[must_use]
+    pub fn kept(&self) -> &[Diagnostic] {
+        &self.list
+    }
+
+    /// Whether there was more than is kept.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.dropped > 0
+    }
+
     /// All of them in the order of the text, each once.
     #[must_use]
     pub fn finish(mut self) -> Vec<Diagnostic> {

@@ -1,9 +1,15 @@
 //! Reading maps of the tree field by field: unknown keys, missing keys and wrong types become diagnostics, and reading goes on.
+//!
+//! There are two kinds of faults. Those of the *format* say that a text cannot be understood: they refuse it always. Those of the
+//! *author's rules* say that it should be written otherwise, such as names that are too long: they refuse what is new, and never
+//! what is stored already, since a run is pinned to its bundle and a later program must still carry it on. A fault of the rules
+//! goes through [`Reader::rule`], and the value is kept as it is.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::diagnostic::{Collector, Diagnostic};
+use super::diagnostic::{Collector, Diagnostic, likely};
+use super::gaps::Gaps;
 use super::template;
 use super::types::Template;
 use super::yaml::{Data, Node, shown};
@@ -26,6 +32,16 @@ impl<'n> Fields<'n> {
         self.found.get(key).map(|(_, node)| *node)
     }
 
+    /// The keys in whose values one of these faults stands.
+    pub fn faulty(&self, faults: &[Diagnostic]) -> Vec<&'static str> {
+        let within = |fault: &Diagnostic, key: Span, node: &Node| {
+            let place = fault.span;
+            place.source == key.source && place.start >= key.start && place.start <= node.span.end
+        };
+        let faulty = |(key, node): &(Span, &Node)| faults.iter().any(|fault| within(fault, *key, node));
+        self.found.iter().filter(|(_, at)| faulty(at)).map(|(name, _)| *name).collect()
+    }
+
     /// The place of a field's key; of the map when the field is not there.
     pub fn key_span(&self, key: &str) -> Span {
         self.found.get(key).map_or(self.span, |(span, _)| *span)
@@ -38,9 +54,20 @@ pub(super) struct Reader<'t> {
     pub text: &'t str,
     /// What was wrong so far.
     pub faults: &'t mut Collector,
+    /// What could not be read so far.
+    pub gaps: Gaps,
+    /// Whether the text was accepted before, by this program or an earlier one.
+    pub stored: bool,
 }
 
 impl Reader<'_> {
+    /// Says that what can be understood should be written otherwise. Not said of a text that was accepted before.
+    pub fn rule(&mut self, fault: Diagnostic) {
+        if !self.stored {
+            self.faults.push(fault);
+        }
+    }
+
     /// Says that a node is not what was expected.
     pub fn wrong(&mut self, node: &Node, expected: &str) {
         let mut fault =
@@ -76,13 +103,14 @@ impl Reader<'_> {
             return None;
         };
         let mut found = BTreeMap::new();
+        let mut unknown = Vec::new();
         for (key, value) in entries {
             match known.iter().find(|name| **name == key.value) {
                 Some(name) => {
                     let nothing = matches!(&value.data, Data::Scalar { value: Value::Null, .. });
                     if nothing && *name != "default" {
                         let message = format!("`{name}` of the {what} is empty");
-                        self.faults.push(
+                        self.rule(
                             Diagnostic::error("empty", key.span, message).hint("give it a value, or leave it out"),
                         );
                     } else {
@@ -99,7 +127,18 @@ impl Reader<'_> {
                     } else {
                         fault.likely(&key.value, known.iter().copied())
                     });
+                    unknown.push((key, value));
                 }
+            }
+        }
+        // A key that is misspelt is read as what it was meant to be, so that what stands in it is checked as well.
+        for (key, value) in unknown {
+            let meant =
+                likely(&key.value, known.iter().copied()).and_then(|name| known.iter().find(|one| **one == name));
+            if let Some(name) = meant.filter(|name| !entries.iter().any(|(other, _)| other.value == **name)) {
+                found.entry(*name).or_insert((key.span, value));
+            } else {
+                self.gaps.text = true;
             }
         }
         Some(Fields { span: node.span, what, found })
@@ -132,8 +171,7 @@ impl Reader<'_> {
     pub fn some_text(&mut self, node: &Node) -> Option<Spanned<String>> {
         let text = self.text(node)?;
         if text.value.trim().is_empty() {
-            self.faults.push(Diagnostic::error("empty", node.span, "this text is empty"));
-            return None;
+            self.rule(Diagnostic::error("empty", node.span, "this text is empty"));
         }
         Some(text)
     }
@@ -155,6 +193,8 @@ impl Reader<'_> {
         };
         match u32::try_from(found) {
             Ok(number) if (low..=high).contains(&number) => Some(number),
+            // Of a stored text, only what can be counted is taken.
+            Ok(number) if self.stored => Some(number),
             _ => {
                 let message = format!("{found} is out of range: {low} to {high}");
                 self.faults.push(Diagnostic::error("out-of-range", node.span, message));
@@ -170,7 +210,7 @@ impl Reader<'_> {
             _ => None,
         };
         match found {
-            Some(number) if (low..=high).contains(&number) => Some(number),
+            Some(number) if self.stored || (low..=high).contains(&number) => Some(number),
             Some(number) => {
                 let message = format!("{number} is out of range: {low} to {high}");
                 self.faults.push(Diagnostic::error("out-of-range", node.span, message));
@@ -245,9 +285,9 @@ impl Reader<'_> {
             Data::Scalar { text, value } if !value.is_null() && !text.trim().is_empty() => {
                 Some(Spanned::new(text.to_string(), node.span))
             }
-            Data::Scalar { .. } => {
-                self.faults.push(Diagnostic::error("empty", node.span, "this script is empty"));
-                None
+            Data::Scalar { text, .. } => {
+                self.rule(Diagnostic::error("empty", node.span, "this script is empty"));
+                Some(Spanned::new(text.to_string(), node.span))
             }
             _ => {
                 self.wrong(node, "a script (text)");

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use super::diagnostic::{Collector, Diagnostic};
 use super::fields::{Fields, Reader};
+use super::gaps::Gaps;
 use super::names;
 use super::types::{Drill, Grant, Param, ParamType, Playbook, SecretSource, Step, Template};
 use super::yaml::{Data, Node, shown};
@@ -40,10 +41,23 @@ pub const MAX_STEPS: usize = 500;
 pub const DEFAULT_PARALLEL: u32 = 8;
 
 /// Reads a playbook's tree. All that is wrong with its form goes to the collector, not the first fault only; the result is whole
-/// only when no error did. What needs the operation table or Rhai is `lint`'s.
-pub fn read(tree: &Node, source: &str, collector: &mut Collector) -> Playbook {
-    let mut reader = Reader { text: source, faults: collector };
-    reader.playbook(tree).unwrap_or_else(|| Playbook::nothing(tree.span))
+/// only when no error did, and otherwise says what is missing. What needs the operation table or Rhai is `lint`'s.
+pub fn read(tree: &Node, source: &str, collector: &mut Collector) -> (Playbook, Gaps) {
+    read_as(tree, source, collector, false)
+}
+
+/// As [`read`], of a text that was accepted when it was stored: it has to be of the format, and the rules for authors, which
+/// may have become stricter since, are not applied.
+pub fn read_stored(tree: &Node, source: &str, collector: &mut Collector) -> (Playbook, Gaps) {
+    read_as(tree, source, collector, true)
+}
+
+fn read_as(tree: &Node, source: &str, collector: &mut Collector, stored: bool) -> (Playbook, Gaps) {
+    let mut reader = Reader { text: source, faults: collector, gaps: Gaps::default(), stored };
+    let playbook = reader.playbook(tree).unwrap_or_else(|| Playbook::nothing(tree.span));
+    let mut gaps = reader.gaps;
+    gaps.note_text(collector.kept());
+    (playbook, gaps)
 }
 
 impl Reader<'_> {
@@ -56,14 +70,17 @@ impl Reader<'_> {
             self.faults.push(fault.hint("write `muster: 1`"));
         }
         let name = self.required(&fields, "name").and_then(|node| self.some_text(node));
-        if let Some(name) = name.as_ref().filter(|name| !names::is_playbook_name(&name.value)) {
+        let given = name.as_ref().filter(|name| !name.value.trim().is_empty());
+        if let Some(name) = given.filter(|name| !names::is_playbook_name(&name.value)) {
             let message = format!("`{}` cannot name a playbook", shown(&name.value));
             let rule = "lowercase letters, digits and `-`, a letter first, at most 64";
-            self.faults.push(Diagnostic::error("bad-name", name.span, message).label(rule));
+            self.rule(Diagnostic::error("bad-name", name.span, message).label(rule));
         }
         let version = self.required(&fields, "version").and_then(|node| self.version(node));
         let title = self.required(&fields, "title").and_then(|node| self.some_text(node));
-        let steps = self.required(&fields, "steps").map(|node| self.steps(node)).unwrap_or_default();
+        let steps = self.required(&fields, "steps");
+        self.gaps.steps |= steps.is_none();
+        let steps = steps.map(|node| self.steps(node)).unwrap_or_default();
         let (rto, rpo) =
             match fields.get("objectives").and_then(|node| self.fields(node, "objectives", &["rto", "rpo"])) {
                 Some(found) => (
@@ -97,23 +114,24 @@ impl Reader<'_> {
         };
         if semver::Version::parse(text).is_err() {
             let message = format!("`{}` is no semantic version", shown(text));
-            self.faults.push(Diagnostic::error("bad-version", node.span, message).hint("write it like 1.0.0"));
-            return None;
+            self.rule(Diagnostic::error("bad-version", node.span, message).hint("write it like 1.0.0"));
         }
         Some(Spanned::new(text.to_string(), node.span))
     }
 
     fn imports(&mut self, node: &Node) -> Vec<Spanned<String>> {
+        let faults = self.faults.kept().len();
         let imports = self.texts(node, false);
+        self.gaps.imports |= self.faults.kept().len() > faults;
         let mut aliases: HashMap<&str, Span> = HashMap::new();
         for import in &imports {
             let alias = import.value.rsplit('/').next().unwrap_or(&import.value);
             if let Some(fault) = names::check_identifier(&Spanned::new(alias.to_owned(), import.span), "module") {
-                self.faults.push(fault);
+                self.gaps.names.insert(alias.to_owned());
+                self.rule(fault);
             } else if let Some(first) = aliases.get(alias) {
                 let message = format!("two imports are called `{alias}`");
-                self.faults
-                    .push(Diagnostic::error("duplicate-import", import.span, message).related(*first, "first here"));
+                self.rule(Diagnostic::error("duplicate-import", import.span, message).related(*first, "first here"));
             }
             aliases.entry(alias).or_insert(import.span);
         }
@@ -123,15 +141,25 @@ impl Reader<'_> {
     fn params(&mut self, node: &Node) -> Vec<Param> {
         let Data::Map(entries) = &node.data else {
             self.wrong(node, "a map of parameters");
+            self.gaps.params = true;
             return Vec::new();
         };
-        entries.iter().filter_map(|(name, value)| self.param(name, value)).collect()
+        entries.iter().map(|(name, value)| self.param(name, value)).collect()
     }
 
-    fn param(&mut self, name: &Spanned<String>, node: &Node) -> Option<Param> {
+    fn param(&mut self, name: &Spanned<String>, node: &Node) -> Param {
         if let Some(fault) = names::check_identifier(name, "parameter") {
-            self.faults.push(fault);
+            self.gaps.names.insert(name.value.clone());
+            self.rule(fault);
         }
+        self.typed_param(name, node).unwrap_or_else(|| {
+            self.gaps.untyped.insert(name.value.clone());
+            let (name, kind) = (name.clone(), ParamType::String);
+            Param { name, kind, doc: String::new(), default: None, matches: None, span: node.span }
+        })
+    }
+
+    fn typed_param(&mut self, name: &Spanned<String>, node: &Node) -> Option<Param> {
         let fields = self.fields(node, "parameter", &PARAM_KEYS)?;
         let kind = self.required(&fields, "type").and_then(|node| self.param_type(node, &fields));
         let default = fields.get("default").map(|node| self.template(node));
@@ -140,7 +168,7 @@ impl Reader<'_> {
         if let (Some(default), Some(plain)) = (&default, default.as_ref().and_then(Template::as_plain))
             && let Err(why) = super::params::check(&kind, &plain)
         {
-            self.faults.push(Diagnostic::error("bad-default", default.span(), format!("this is no {kind}: {why}")));
+            self.rule(Diagnostic::error("bad-default", default.span(), format!("this is no {kind}: {why}")));
         }
         if kind == ParamType::Secret && default.as_ref().is_some_and(|default| default.as_plain().is_some()) {
             let literal = default.as_ref().and_then(Template::as_plain);
@@ -148,7 +176,7 @@ impl Reader<'_> {
             if let (false, Some(default)) = (named, &default) {
                 let message = format!("the secret `{}` stands in the playbook itself", name.value);
                 let fault = Diagnostic::error("secret-in-playbook", default.span(), message);
-                self.faults.push(fault.hint("name where it is: env:NAME, file:PATH or dotenv:PATH#KEY"));
+                self.rule(fault.hint("name where it is: env:NAME, file:PATH or dotenv:PATH#KEY"));
             }
         }
         Some(Param { name: name.clone(), kind, doc: self.prose(&fields, "doc"), default, matches, span: node.span })
@@ -175,31 +203,43 @@ impl Reader<'_> {
 
     fn capabilities(&mut self, node: &Node) -> Vec<Grant> {
         let mut grants = Vec::new();
+        if let Data::Map(entries) = &node.data {
+            self.wrong(node, "a list of operations");
+            self.grants(entries, &mut grants);
+            return grants;
+        }
+        self.gaps.capabilities |= !matches!(node.data, Data::List(_));
         for item in self.items(node, "a list of operations", false) {
             match &item.data {
-                Data::Map(entries) => match entries.as_slice() {
-                    [(pattern, scope)] => {
-                        let Data::Map(limits) = &scope.data else {
-                            self.wrong(scope, "a map of arguments and what they must match");
-                            continue;
-                        };
-                        let scope = limits.iter().map(|(name, limit)| (name.clone(), self.template(limit))).collect();
-                        grants.push(Grant { pattern: pattern.clone(), scope });
-                    }
-                    _ => {
+                Data::Map(entries) => {
+                    if entries.len() != 1 {
                         let message = format!("a grant names one operation; this one has {}", entries.len());
                         let fault = Diagnostic::error("bad-grant", item.span, message);
                         self.faults.push(fault.hint("write each as a list item of its own: `- pg.dump: { … }`"));
                     }
-                },
-                _ => {
-                    if let Some(pattern) = self.some_text(item) {
-                        grants.push(Grant { pattern, scope: Vec::new() });
-                    }
+                    self.grants(entries, &mut grants);
                 }
+                _ => match self.some_text(item) {
+                    Some(pattern) => grants.push(Grant { pattern, scope: Vec::new() }),
+                    None => self.gaps.capabilities = true,
+                },
             }
         }
         grants
+    }
+
+    fn grants(&mut self, entries: &[(Spanned<String>, Node)], grants: &mut Vec<Grant>) {
+        for (pattern, scope) in entries {
+            let limits = match &scope.data {
+                Data::Map(limits) => limits.as_slice(),
+                _ => {
+                    self.wrong(scope, "a map of arguments and what they must match");
+                    &[]
+                }
+            };
+            let scope = limits.iter().map(|(name, limit)| (name.clone(), self.template(limit))).collect();
+            grants.push(Grant { pattern: pattern.clone(), scope });
+        }
     }
 
     fn secrets(&mut self, node: &Node) -> Vec<SecretSource> {
@@ -231,17 +271,20 @@ impl Reader<'_> {
             Some(Data::Map(entries)) => entries.iter().map(|(name, _)| name.value.as_str()).collect(),
             _ => Vec::new(),
         };
-        for (name, _) in params.iter().filter(|(name, _)| !declared.contains(&name.value.as_str())) {
+        let unknown = |name: &str| !self.gaps.params && !declared.contains(&name);
+        let unknown: Vec<_> = params.iter().filter(|(name, _)| unknown(&name.value)).collect();
+        for (name, _) in unknown {
             let message = format!("there is no parameter `{}` for a drill to set", shown(&name.value));
             let fault = Diagnostic::error("unknown-param", name.span, message);
-            self.faults.push(fault.likely(&name.value, declared.iter().copied()));
+            self.rule(fault.likely(&name.value, declared.iter().copied()));
         }
         let skip = fields.get("skip").map(|node| self.texts(node, false)).unwrap_or_default();
-        let known = |id: &str| steps.iter().any(|step| step.id.value == id);
+        let known = self.gaps.steps;
+        let known = |id: &str| known || steps.iter().any(|step| step.id.value == id);
         for id in skip.iter().filter(|id| !known(&id.value)) {
             let message = format!("there is no step `{}` to skip", shown(&id.value));
             let fault = Diagnostic::error("unknown-step", id.span, message);
-            self.faults.push(fault.likely(&id.value, steps.iter().map(|step| step.id.value.as_str())));
+            self.rule(fault.likely(&id.value, steps.iter().map(|step| step.id.value.as_str())));
         }
         let shared = match fields.get("shared") {
             Some(node) => self.items(node, "a list of texts", false).iter().map(|item| self.template(item)).collect(),
@@ -275,7 +318,7 @@ impl Reader<'_> {
 }
 
 /// Stands for a name that is missing; a playbook with one has an error.
-fn nowhere(span: Span) -> Spanned<String> {
+pub(super) fn nowhere(span: Span) -> Spanned<String> {
     Spanned::new(String::new(), Span::new(span.source, span.start as usize, span.start as usize))
 }
 

@@ -49,16 +49,17 @@ impl Reader<'_> {
     pub(super) fn steps(&mut self, node: &Node) -> Vec<Step> {
         let items = self.items(node, "a list of steps", false);
         if items.is_empty() && matches!(node.data, Data::List(_)) {
-            self.faults.push(Diagnostic::error("empty", node.span, "there are no steps"));
+            self.rule(Diagnostic::error("empty", node.span, "there are no steps"));
         }
+        self.gaps.steps |= !matches!(node.data, Data::List(_));
         if items.len() > super::load::MAX_STEPS {
             let message = format!("{} steps; {} are allowed", items.len(), super::load::MAX_STEPS);
-            self.faults.push(Diagnostic::error("too-large", node.span, message));
-            return Vec::new();
+            self.rule(Diagnostic::error("too-large", node.span, message));
         }
         let steps: Vec<Step> = items.iter().filter_map(|item| self.step(item)).collect();
+        self.gaps.steps |= steps.len() < items.len();
         let mut seen: HashMap<&str, Span> = HashMap::new();
-        for step in &steps {
+        for step in steps.iter().filter(|step| !step.id.value.trim().is_empty()) {
             if let Some(first) = seen.get(step.id.value.as_str()) {
                 let message = format!("two steps are called `{}`", shown(&step.id.value));
                 let fault = Diagnostic::error("duplicate-id", step.id.span, message).label("again here");
@@ -70,10 +71,13 @@ impl Reader<'_> {
     }
 
     fn step(&mut self, node: &Node) -> Option<Step> {
+        let faults = self.faults.kept().len();
         let fields = self.fields(node, "step", &STEP_KEYS)?;
         let id = self.required(&fields, "id").and_then(|node| self.some_text(node));
-        if let Some(fault) = id.as_ref().and_then(|id| names::check_identifier(id, "step")) {
-            self.faults.push(fault);
+        let given = id.as_ref().filter(|id| !id.value.trim().is_empty());
+        if let Some((id, fault)) = given.and_then(|id| Some((id, names::check_identifier(id, "step")?))) {
+            self.gaps.names.insert(id.value.clone());
+            self.rule(fault);
         }
         let body = self.body(&fields);
         let title = self.prose(&fields, "title");
@@ -87,7 +91,15 @@ impl Reader<'_> {
         let approval = fields.get("approval").and_then(|node| self.approval(node));
         let on_failure = fields.get("on_failure").and_then(|node| self.on_failure(node)).unwrap_or_default();
         let point_of_no_return = fields.get("point_of_no_return").and_then(|node| self.reason(node));
-        let (id, body) = (id?, body?);
+        let faulty = fields.faulty(self.faults.kept().get(faults..).unwrap_or_default());
+        self.gaps.fields.extend(faulty.into_iter().map(|key| (node.span, key)));
+        self.gaps.steps |= given.is_none();
+        // What cannot be read stands there as nothing, so that the rest of the step is checked all the same.
+        let id = id.unwrap_or_else(|| super::load::nowhere(node.span));
+        let body = body.unwrap_or_else(|| Body::Manual {
+            instructions: Template::Plain(Spanned::new(Value::Null, node.span)),
+            evidence: None,
+        });
         let title = if title.is_empty() { id.value.replace('_', " ") } else { title };
         Some(Step {
             id,
@@ -123,10 +135,10 @@ impl Reader<'_> {
                 let message = format!("a step has either `{first}` or `{second}`, not both");
                 let fault = Diagnostic::error("two-bodies", fields.key_span(second), message);
                 self.faults.push(fault.related(fields.key_span(first), "the other one"));
-                return None;
             }
         }
         if let (Some(_), None) = (fields.get("with"), fields.get("uses")) {
+            self.gaps.text = true;
             let fault = Diagnostic::error("unknown-key", fields.key_span("with"), "`with` belongs to `uses`");
             self.faults.push(fault.hint("in a script the arguments stand in the call: `host::fs::stat(\"/x\")`"));
         }
@@ -212,7 +224,8 @@ impl Reader<'_> {
         match fields.get("max_delay").and_then(|node| self.duration(node).map(|found| (node, found))) {
             Some((node, found)) if found < retry.delay => {
                 let message = "`max_delay` is shorter than `delay`";
-                self.faults.push(Diagnostic::error("out-of-range", node.span, message));
+                self.rule(Diagnostic::error("out-of-range", node.span, message));
+                retry.max_delay = found;
             }
             Some((_, found)) => retry.max_delay = found,
             None => retry.max_delay = retry.max_delay.max(retry.delay),
@@ -269,8 +282,7 @@ impl Reader<'_> {
     fn positive(&mut self, node: &Node) -> Option<Duration> {
         let found = self.duration(node)?;
         if found.is_zero() {
-            self.faults.push(Diagnostic::error("out-of-range", node.span, "this has to be longer than nothing"));
-            return None;
+            self.rule(Diagnostic::error("out-of-range", node.span, "this has to be longer than nothing"));
         }
         Some(found)
     }

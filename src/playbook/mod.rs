@@ -3,6 +3,7 @@
 pub mod bundle;
 pub mod diagnostic;
 mod fields;
+pub mod gaps;
 pub mod load;
 mod load_step;
 pub mod lock;

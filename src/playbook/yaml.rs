@@ -1,5 +1,6 @@
 //! YAML to a tree in which every node knows its place. Anchors, aliases, tags and several documents in a file are no part of
-//! the format: they are refused, and with them every text that grows while it is read. Budgets bound the rest.
+//! the format: they are refused, and with them every text that grows while it is read. Budgets bound the rest; they are part of
+//! the format, and may grow but never shrink, since stored playbooks are read under them too.
 
 use std::cell::Cell;
 use std::collections::HashMap;

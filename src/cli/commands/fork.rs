@@ -59,7 +59,11 @@ pub fn run(args: &Args, context: &Context) -> Result<Code, Failure> {
         given.values.extend(values.map(|(name, value)| (name, Spanned::new(value, Span::new(u16::MAX, 0, 0)))));
     }
     args.params.add_to(&mut given, context.printer)?;
-    let start = app.prepare_bundle(bundle, &given).map_err(|error| context.printer.explain(error))?;
+    let start = match &args.playbook {
+        Some(_) => app.prepare_bundle(bundle, &given),
+        None => app.prepare_checked(bundle, &given),
+    };
+    let start = start.map_err(|error| context.printer.explain(error))?;
     let view = context::outline_of(&start.bundle);
     drive::follow(context, &app, view, 0, args.watch, |app, observer| app.fork(&head.run, &args.from, &start, observer))
 }

@@ -11,7 +11,7 @@ use crate::cli::printer::Format;
 use crate::lint;
 use crate::model::Value;
 use crate::model::span::Source;
-use crate::playbook::bundle::{Bundle, BundleError, MAIN};
+use crate::playbook::bundle::{Bundle, MAIN};
 use crate::playbook::diagnostic::{self, Diagnostic, Severity};
 use crate::playbook::lock::{Lock, LockError};
 
@@ -112,8 +112,10 @@ fn check(name: &str) -> Result<Findings, Failure> {
             let sources = bundle.sources.clone();
             Ok((Some(bundle), found, sources))
         }
-        Err(BundleError::Invalid { diagnostics, sources }) => Ok((None, diagnostics, sources)),
-        Err(error) => Err(crate::app::AppError::Playbook(error).into()),
+        Err(error) => match lint::explain(error) {
+            Ok((found, sources)) => Ok((None, found, sources)),
+            Err(error) => Err(crate::app::AppError::Playbook(error).into()),
+        },
     }
 }
 

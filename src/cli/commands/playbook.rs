@@ -4,7 +4,6 @@ use std::path::Path;
 
 use similar::{ChangeTag, TextDiff};
 
-use crate::app::AppError;
 use crate::cli::context::Context;
 use crate::cli::exit::Code;
 use crate::cli::failure::{Failure, Kind};
@@ -106,12 +105,7 @@ fn load(name: &str, context: &Context) -> Result<Bundle, Failure> {
                 .hint(format!("`muster playbook history {id}` lists the versions that were"))),
         };
     }
-    Bundle::load(name).map_err(|error| match error {
-        crate::playbook::bundle::BundleError::Invalid { diagnostics, sources } => {
-            context.printer.explain(AppError::Invalid { diagnostics, sources })
-        }
-        other => AppError::Playbook(other).into(),
-    })
+    crate::app::prepare::load(name).map_err(|error| context.printer.explain(error))
 }
 
 fn list(output: Format, printer: Printer) -> Result<(), Failure> {
