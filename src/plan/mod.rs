@@ -1,23 +1,157 @@
-//! What a run would do: the records of a plan, folded into steps and labelled calls.
+//! What a run would do: the records of a plan, folded into steps and calls of which each says how far it can be believed.
 
+mod digest;
+mod fold;
+mod order;
+mod rollback;
+#[cfg(test)]
+mod tests;
 pub mod text;
+mod timeline;
+mod warnings;
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-use crate::engine::state::{RunState, StepStatus};
-use crate::journal::record::{Fact, Outcome, Record};
-use crate::model::amount::format_duration;
+pub use timeline::Timeline;
+pub use warnings::Warning;
+
 use crate::model::forecast::{Basis, Change, Decision};
 use crate::model::{StepPath, Value};
-use crate::ops::Effect;
-use crate::ops::spec::{Backend, UNKNOWN_KEY, Undo};
-use crate::playbook::types::Body;
-use crate::script::Program;
+
+/// The version of the plan's written form.
+pub const FORMAT: u32 = 1;
+
+/// What a run would do.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Plan {
+    /// [`FORMAT`].
+    pub format: u32,
+    /// Name of the playbook.
+    pub playbook: String,
+    /// Its version.
+    pub version: String,
+    /// Its title.
+    pub title: String,
+    /// The bundle's digest.
+    pub bundle: String,
+    /// The parameters; secrets are handles.
+    pub params: Value,
+    /// What it would work on: name → identity.
+    pub targets: BTreeMap<String, String>,
+    /// The playbook's objectives.
+    pub objectives: Objectives,
+    /// Its steps, in the playbook's order.
+    pub steps: Vec<PlannedStep>,
+    /// Effects, all told.
+    pub effects: usize,
+    /// How many calls there are of each basis, and what that amounts to.
+    pub coverage: Coverage,
+    /// When what would happen.
+    pub timeline: Timeline,
+    /// What a reviewer should look at.
+    pub warnings: Vec<Warning>,
+    /// SHA-256 over bundle, parameters, targets and the tree of effects: what an approval of this plan binds.
+    pub digest: String,
+}
+
+/// The playbook's objectives.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Objectives {
+    /// Recovery time, in milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rto_ms: Option<u64>,
+    /// Recovery point, in milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rpo_ms: Option<u64>,
+}
+
+/// How much of a plan is known.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Coverage {
+    /// Calls that the live system answered or validated.
+    pub exact: usize,
+    /// Calls whose outcome a model worked out.
+    pub predicted: usize,
+    /// Calls that depend on what only the run will know, and steps that could not be followed to their end.
+    pub unknown: usize,
+    /// Calls of which nobody can say what they do.
+    pub opaque: usize,
+    /// Exact and predicted ones of all, in percent, rounded down. 100 when there are no calls.
+    pub percent: u32,
+}
+
+/// A step of a plan.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PlannedStep {
+    /// Its path.
+    pub step: StepPath,
+    /// Its title.
+    pub title: String,
+    /// The steps it needs.
+    pub needs: Vec<String>,
+    /// What the plan says of it.
+    pub outcome: StepOutcome,
+    /// Who has to approve it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approval: Option<PlannedApproval>,
+    /// Why there is no way back after it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub point_of_no_return: Option<String>,
+    /// It is done by hand.
+    pub manual: bool,
+    /// It has a rollback of its own, which replaces the undos of its calls.
+    pub own_rollback: bool,
+    /// What proves that it did what it should.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verify: Option<String>,
+    /// Its calls, in order.
+    pub calls: Vec<PlannedCall>,
+    /// When it would begin, in milliseconds from the run's start, without the time that people take.
+    pub starts_ms: u64,
+    /// When it would end.
+    pub ends_ms: u64,
+    /// Whether the run's duration hangs on it.
+    pub critical: bool,
+}
+
+/// What a plan says of a step.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "status", rename_all = "snake_case")]
+pub enum StepOutcome {
+    /// It runs to its end.
+    Runs,
+    /// It is left out.
+    Skipped {
+        /// Why.
+        reason: String,
+    },
+    /// What it does cannot be followed to its end.
+    Unknown {
+        /// Why.
+        reason: String,
+    },
+    /// It would fail as things are.
+    Fails {
+        /// How.
+        error: String,
+    },
+    /// The run would not come to it.
+    NotReached,
+}
+
+/// The approvals that a step waits for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlannedApproval {
+    /// How many.
+    pub count: u32,
+    /// By whom: names or roles; anybody but the starter when empty.
+    pub by: Vec<String>,
+}
 
 /// A call of a plan.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PlannedCall {
     /// Its operation.
     pub op: String,
@@ -26,199 +160,65 @@ pub struct PlannedCall {
     /// How far this line can be believed.
     pub basis: Basis,
     /// Why it is not exact; empty when it is.
-    #[serde(skip_serializing_if = "String::is_empty")]
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub reason: String,
     /// What it touches.
     pub resource: String,
     /// Its arguments; secrets are handles.
     pub args: Value,
     /// Its result, as far as it is known; `Null` when it was refused.
+    #[serde(default, skip_serializing_if = "Value::is_null")]
     pub result: Value,
+    /// The error it ended with in the plan: a precondition that does not hold.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused: Option<String>,
+    /// How it would be undone; `None` for calls without an effect.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub undo: Option<PlannedUndo>,
     /// How long it would take, in milliseconds.
     pub takes_ms: u64,
     /// What it would change.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub changes: Vec<Change>,
     /// The answers to open questions under which it is made; empty when it is made whatever they are.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub branch: Vec<Decision>,
     /// It stands in a loop over this, which only the run will know.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub repeated: Option<String>,
-    /// The error it ended with in the plan: a precondition that does not hold.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub refused: Option<String>,
-    /// How it would be undone, or why it cannot be.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub undo: Option<String>,
 }
 
-/// A step of a plan.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct PlannedStep {
-    /// Its path.
-    pub step: StepPath,
-    /// Its title.
-    pub title: String,
-    /// What the plan says of it: `runs`, `skipped: …`, `unknown: …`, `fails: …`.
-    pub outcome: String,
-    /// Whether it is known what it does, whole.
-    pub known: bool,
-    /// Who has to approve it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub approval: Option<String>,
-    /// Why there is no way back after it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub point_of_no_return: Option<String>,
-    /// It is done by hand.
-    pub manual: bool,
-    /// It has a rollback of its own.
-    pub own_rollback: bool,
-    /// Its calls, in order.
-    pub calls: Vec<PlannedCall>,
-}
-
-/// What a run would do.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Plan {
-    /// Name of the playbook.
-    pub playbook: String,
-    /// Its version.
-    pub version: String,
-    /// The bundle's digest.
-    pub bundle: String,
-    /// The parameters; secrets are handles.
-    pub params: Value,
-    /// What it would work on: name → identity.
-    pub targets: BTreeMap<String, String>,
-    /// Its steps, in the playbook's order.
-    pub steps: Vec<PlannedStep>,
-    /// Effects, all told.
-    pub effects: usize,
-    /// Calls that are exact or predicted, of all calls, in percent. Steps that could not be followed to their end count as one
-    /// unknown call each.
-    pub coverage: u32,
+/// How an effect of a plan would be undone.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "undo", rename_all = "snake_case")]
+pub enum PlannedUndo {
+    /// There is nothing to undo.
+    Nothing,
+    /// It cannot be undone.
+    Impossible {
+        /// Why.
+        why: String,
+    },
+    /// By this call.
+    Call {
+        /// Its operation.
+        op: String,
+        /// Its arguments, with slots for what only the outcome will tell.
+        args: Value,
+    },
+    /// By the step's own rollback.
+    Step,
 }
 
 impl Plan {
-    /// From the records of a plan. `None` when they are of no run.
-    #[must_use]
-    pub fn of(records: &[Record], program: &Program) -> Option<Self> {
-        let state = RunState::fold(records).ok()?;
-        let header = state.header.as_ref()?;
-        let mut steps = Vec::new();
-        let mut calls: BTreeMap<StepPath, Vec<PlannedCall>> = BTreeMap::new();
-        for (step, call) in records.iter().filter_map(|record| planned(&record.fact)) {
-            calls.entry(step).or_default().push(call);
-        }
-        for step in &program.playbook.steps {
-            let whole = StepPath::of(&step.id.value);
-            let paths = match state.expanded.get(&step.id.value) {
-                Some(items) => items.iter().map(|(key, _)| StepPath::keyed(&step.id.value, key)).collect(),
-                None => vec![whole],
-            };
-            for path in paths {
-                let of = state.step(&path);
-                let (outcome, known) = outcome(of.map(|of| &of.status));
-                steps.push(PlannedStep {
-                    title: step.title.clone(),
-                    outcome,
-                    known,
-                    approval: step.approval.as_ref().map(|approval| {
-                        let by = if approval.by.is_empty() {
-                            "anybody but the starter".to_owned()
-                        } else {
-                            approval.by.join(" or ")
-                        };
-                        format!("{} by {by}", approval.count)
-                    }),
-                    point_of_no_return: step.point_of_no_return.as_ref().map(|reason| reason.value.clone()),
-                    manual: matches!(step.body, Body::Manual { .. }),
-                    own_rollback: step.rollback.is_some(),
-                    calls: calls.remove(&path).unwrap_or_default(),
-                    step: path,
-                });
-            }
-        }
-        let calls: Vec<&PlannedCall> = steps.iter().flat_map(|step| &step.calls).collect();
-        let blind = steps.iter().filter(|step| !step.known).count();
-        let seen = calls.iter().filter(|call| call.basis <= Basis::Predicted).count();
-        let all = calls.len() + blind;
-        Some(Self {
-            playbook: header.playbook.clone(),
-            version: header.version.clone(),
-            bundle: header.bundle.clone(),
-            params: header.params.clone(),
-            targets: state.targets.values().map(|target| (target.name.clone(), target.identity.clone())).collect(),
-            effects: calls.iter().filter(|call| call.writes).count(),
-            coverage: u32::try_from((seen * 100).checked_div(all).unwrap_or(100)).unwrap_or(100),
-            steps,
-        })
-    }
-
     /// Whether a step or a precondition fails already in the plan.
     #[must_use]
     pub fn fails(&self) -> bool {
-        self.steps.iter().any(|step| step.outcome.starts_with("fails"))
+        self.steps.iter().any(|step| matches!(step.outcome, StepOutcome::Fails { .. }))
     }
-}
 
-fn outcome(status: Option<&StepStatus>) -> (String, bool) {
-    match status {
-        Some(StepStatus::Succeeded { output }) => match output.get(UNKNOWN_KEY).and_then(Value::as_str) {
-            Some(why) if why.starts_with("the result of step") => (format!("unknown from here: {why}"), false),
-            _ => ("runs".to_owned(), true),
-        },
-        Some(StepStatus::Skipped { reason, .. }) => (format!("skipped: {reason}"), true),
-        Some(StepStatus::Failed { error, .. }) => (format!("fails: {}", error.message), true),
-        Some(_) => ("begun, not ended".to_owned(), false),
-        None => ("not reached".to_owned(), true),
+    /// All calls in the order of the steps.
+    pub fn calls(&self) -> impl Iterator<Item = &PlannedCall> {
+        self.steps.iter().flat_map(|step| &step.calls)
     }
-}
-
-fn planned(fact: &Fact) -> Option<(StepPath, PlannedCall)> {
-    let Fact::Foreseen {
-        call, op, args, outcome, basis, reason, key, before, takes_ms, changes, branch, repeated, ..
-    } = fact
-    else {
-        return None;
-    };
-    let op = crate::ops::find(op).filter(|op| op.effect != Effect::Log)?;
-    let (result, refused) = match outcome {
-        Outcome::Done { result, .. } => (result.clone(), None),
-        Outcome::Error { error } => (Value::Null, Some(error.message.clone())),
-    };
-    let undo = match &op.backend {
-        Backend::Write(entry) => Some(match (entry.undo)(args, before, key) {
-            Undo::Nothing => "nothing to undo".to_owned(),
-            Undo::Impossible(why) => format!("cannot be undone: {why}"),
-            Undo::Call { op, .. } => format!("undone by {op}"),
-        }),
-        _ => None,
-    };
-    let planned = PlannedCall {
-        op: op.name.to_owned(),
-        writes: op.effect.writes(),
-        basis: *basis,
-        reason: reason.clone(),
-        resource: (op.resource)(args),
-        args: args.clone(),
-        result,
-        takes_ms: *takes_ms,
-        changes: changes.clone(),
-        branch: branch.clone(),
-        repeated: repeated.clone(),
-        refused,
-        undo,
-    };
-    Some((call.step.clone(), planned))
-}
-
-/// The playbook's objectives in words, if it has any.
-#[must_use]
-pub fn objectives(program: &Program) -> Option<String> {
-    let part = |name: &str, value: Option<std::time::Duration>| value.map(|d| format!("{name} {}", format_duration(d)));
-    let parts: Vec<String> =
-        [part("RTO", program.playbook.rto), part("RPO", program.playbook.rpo)].into_iter().flatten().collect();
-    (!parts.is_empty()).then(|| parts.join(", "))
 }

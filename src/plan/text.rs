@@ -1,6 +1,6 @@
 //! A plan for reading in a terminal.
 
-use super::{Plan, PlannedCall};
+use super::{Plan, PlannedCall, PlannedUndo, StepOutcome};
 use crate::model::Value;
 use crate::model::secret::is_handle;
 
@@ -18,7 +18,9 @@ pub fn render(plan: &Plan) -> String {
         let title = if step.title.is_empty() { String::new() } else { format!("  {}", step.title) };
         text.push_str(&format!("\n{}{title}\n", step.step));
         if let Some(approval) = &step.approval {
-            text.push_str(&format!("  ! waits for approval: {approval}\n"));
+            let by =
+                if approval.by.is_empty() { "anybody but the starter".to_owned() } else { approval.by.join(" or ") };
+            text.push_str(&format!("  ! waits for approval: {} by {by}\n", approval.count));
         }
         if let Some(reason) = &step.point_of_no_return {
             text.push_str(&format!("  ! point of no return: {}\n", reason.trim()));
@@ -27,30 +29,32 @@ pub fn render(plan: &Plan) -> String {
             text.push_str("  ! done by hand\n");
         }
         for call in &step.calls {
-            text.push_str(&line(call, step.own_rollback));
+            text.push_str(&line(call));
         }
-        if step.outcome != "runs" {
-            text.push_str(&format!("  {}\n", step.outcome));
+        match &step.outcome {
+            StepOutcome::Runs => {}
+            StepOutcome::Skipped { reason } => text.push_str(&format!("  skipped: {reason}\n")),
+            StepOutcome::Unknown { reason } => text.push_str(&format!("  unknown from here: {reason}\n")),
+            StepOutcome::Fails { error } => text.push_str(&format!("  fails: {error}\n")),
+            StepOutcome::NotReached => text.push_str("  not reached\n"),
         }
     }
-    let standing = plan
-        .steps
-        .iter()
-        .filter(|step| !step.own_rollback)
-        .flat_map(|step| &step.calls)
-        .filter(|call| call.undo.as_deref().is_some_and(|undo| undo.starts_with("cannot")));
-    let standing: Vec<&str> = standing.map(|call| call.op.as_str()).collect();
-    text.push_str(&format!("\n{} effects, coverage {}%", plan.effects, plan.coverage));
+    let standing: Vec<String> = plan.leaves().map(|call| format!("{} {}", call.op, call.resource)).collect();
+    text.push_str(&format!("\n{} effects, coverage {}%", plan.effects, plan.coverage.percent));
     if standing.is_empty() {
         text.push_str("; a rollback would leave nothing behind\n");
     } else {
         text.push_str(&format!("; a rollback would leave {} standing: {}\n", standing.len(), standing.join(", ")));
     }
+    for warning in &plan.warnings {
+        let step = warning.step.as_ref().map(|step| format!("{step}: ")).unwrap_or_default();
+        text.push_str(&format!("! {step}{}\n", warning.message));
+    }
     text.push_str("Nothing was changed.\n");
     text
 }
 
-fn line(call: &PlannedCall, own_rollback: bool) -> String {
+fn line(call: &PlannedCall) -> String {
     let mark = if call.writes { '+' } else { ' ' };
     let label = call.basis.as_str();
     let mut text = format!("  {mark} {label:<9} {:<22} {}\n", call.op, arguments(&call.args));
@@ -58,7 +62,12 @@ fn line(call: &PlannedCall, own_rollback: bool) -> String {
         text.push_str(&format!("              refused: {refused}\n"));
     }
     if let Some(undo) = call.undo.as_ref().filter(|_| call.writes) {
-        let undo = if own_rollback { "undone by the step's own rollback" } else { undo };
+        let undo = match undo {
+            PlannedUndo::Nothing => "nothing to undo".to_owned(),
+            PlannedUndo::Impossible { why } => format!("cannot be undone: {why}"),
+            PlannedUndo::Call { op, .. } => format!("undone by {op}"),
+            PlannedUndo::Step => "undone by the step's own rollback".to_owned(),
+        };
         text.push_str(&format!("              {undo}\n"));
     }
     text

@@ -45,7 +45,7 @@ pub fn run(args: &Args, context: &Context) -> Result<Code, Failure> {
     }
     Ok(if plan.fails() {
         Code::Precondition
-    } else if args.detailed_exitcode && plan.coverage < 100 {
+    } else if args.detailed_exitcode && plan.coverage.percent < 100 {
         Code::Incomplete
     } else if args.detailed_exitcode && plan.effects > 0 {
         Code::Changes

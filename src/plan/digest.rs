@@ -1,0 +1,43 @@
+//! What makes two plans the same: the bundle, the parameters, the targets and the tree of effects. Reads are not in it, since
+//! what they answer may change without changing what is done.
+
+use serde_json::json;
+use sha2::{Digest as _, Sha256};
+
+use super::{Plan, StepOutcome};
+use crate::model::Value;
+
+/// SHA-256, in hex.
+pub(super) fn of(plan: &Plan) -> String {
+    let text = json!({
+        "format": plan.format,
+        "bundle": plan.bundle,
+        "params": plan.params,
+        "targets": plan.targets,
+        "steps": effects(plan),
+    })
+    .to_string();
+    Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The tree of effects.
+fn effects(plan: &Plan) -> Vec<Value> {
+    plan.steps
+        .iter()
+        .map(|step| {
+            let effects: Vec<Value> = step
+                .calls
+                .iter()
+                .filter(|call| call.writes)
+                .map(|call| {
+                    json!({
+                        "op": call.op, "args": call.args, "branch": call.branch, "repeated": call.repeated,
+                        "refused": call.refused.is_some(),
+                    })
+                })
+                .collect();
+            let followed = !matches!(step.outcome, StepOutcome::Unknown { .. });
+            json!({ "step": step.step, "followed": followed, "effects": effects })
+        })
+        .collect()
+}
