@@ -5,8 +5,10 @@ use crate::model::command::Actor;
 /// Who is at the keyboard: `alice@host`.
 #[must_use]
 pub fn actor() -> Actor {
-    if let Some(name) = std::env::var("MUSTER_ACTOR").ok().filter(|name| !name.trim().is_empty()) {
-        return Actor { name };
+    // A name stands in lines that people trust: none may end a line or move the cursor.
+    let given = std::env::var("MUSTER_ACTOR").unwrap_or_default().replace(char::is_control, " ");
+    if !given.trim().is_empty() {
+        return Actor { name: given.trim().to_owned() };
     }
     let uid = rustix::process::getuid().as_raw();
     let user = std::fs::read_to_string("/etc/passwd")

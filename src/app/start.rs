@@ -6,7 +6,7 @@ use super::{App, AppError, Session};
 use crate::engine::{Engine, Observer};
 use crate::journal::memory::MemoryStore;
 use crate::journal::run_journal::RunJournal;
-use crate::journal::{Fact, Head, Record, Store, Taken};
+use crate::journal::{Fact, Head, Record, Store, StoreError, Taken};
 use crate::model::command::{Command, Order};
 use crate::model::status::{Mode, RunStatus};
 use crate::model::{RunId, Value};
@@ -138,7 +138,11 @@ impl App {
     pub fn bundle_of(&self, run: &RunId) -> Result<Bundle, AppError> {
         let head = self.store.head(run)?;
         let wrong = |what: String| AppError::Bundle { run: run.clone(), digest: head.bundle.clone(), what };
-        let bytes = self.store.blob(&head.bundle).map_err(|error| wrong(error.to_string()))?;
+        let bytes = self.store.blob(&head.bundle).map_err(|error| match error {
+            // No other version of the program can read what is damaged.
+            StoreError::Corrupt { .. } => error.into(),
+            other => wrong(other.to_string()),
+        })?;
         Bundle::from_bytes(&bytes).map_err(|error| wrong(error.to_string()))
     }
 
@@ -180,7 +184,7 @@ impl App {
                 Taken::Stale(holder) => self.store.kill_stale(&holder)?,
             }
         }
-        Err(crate::journal::StoreError::NoSuchRun(format!("{run} (its holder comes and goes)")).into())
+        Err(StoreError::NoSuchRun(format!("{run} (its holder comes and goes)")).into())
     }
 
     fn resume(

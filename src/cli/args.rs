@@ -17,8 +17,9 @@ use crate::model::Value;
 #[derive(Parser)]
 #[command(name = "muster", version, max_term_width = 100)]
 pub struct Cli {
-    /// Keep runs in this file.
-    #[arg(long, global = true, value_name = "PATH", env = "MUSTER_STORE", hide_env_values = true)]
+    /// Keep runs in this file; $MUSTER_STORE if not given.
+    // Not clap's `env`: its usage lines would then show --store as if it were required.
+    #[arg(long, global = true, value_name = "PATH")]
     pub store: Option<PathBuf>,
     /// What to do.
     #[command(subcommand)]
@@ -145,6 +146,14 @@ pub struct StepArg {
     /// The step; of a `foreach` step, the instance: 'dump[chatbot_db]'.
     #[arg(value_name = "STEP")]
     pub step: String,
+}
+
+/// Reads words a person wrote down: a reason, evidence, a note.
+///
+/// # Errors
+/// When there are none.
+pub fn words(text: &str) -> Result<String, String> {
+    if text.trim().is_empty() { Err("say it in words".to_owned()) } else { Ok(text.to_owned()) }
 }
 
 /// Reads a JSON value from the command line.

@@ -48,7 +48,6 @@ fn parse() -> Result<Cli, Failure> {
             _ => printed.map_or_else(Failure::from, |()| Failure::said(Kind::User)),
         }
     };
-    // clap counts a variable of the environment as an argument, and would complain instead of helping.
     if std::env::args_os().len() < 2 {
         let help = args::command().render_help();
         Printer::new().note(help.to_string().trim_end());

@@ -1,6 +1,6 @@
 //! `muster approve`.
 
-use crate::cli::args::StepArg;
+use crate::cli::args::{StepArg, words};
 use crate::cli::context::Context;
 use crate::cli::exit::Code;
 use crate::cli::failure::Failure;
@@ -22,7 +22,7 @@ pub struct Args {
     #[arg(long, value_name = "ROLE")]
     role: Option<String>,
     /// Why.
-    #[arg(short = 'm', long, value_name = "TEXT", required_if_eq("break_glass", "true"))]
+    #[arg(short = 'm', long, value_name = "TEXT", value_parser = words, required_if_eq("break_glass", "true"))]
     reason: Option<String>,
     /// Approve although you may not.
     #[arg(long)]

@@ -10,7 +10,9 @@ use crate::cli::params::ParamArgs;
 use crate::journal::{Fact, Store as _};
 use crate::model::Value;
 use crate::model::span::{Span, Spanned};
+use crate::playbook::diagnostic::likely;
 use crate::playbook::params::Given;
+use crate::playbook::types::Playbook;
 
 /// Start a new run that keeps the results of another up to a step.
 ///
@@ -64,6 +66,15 @@ pub fn run(args: &Args, context: &Context) -> Result<Code, Failure> {
         None => app.prepare_checked(bundle, &given),
     };
     let start = start.map_err(|error| context.printer.explain(error))?;
+    let steps = start.bundle.playbook.steps.iter().map(|step| step.id.value.as_str());
+    if !steps.clone().any(|step| step == args.from) {
+        let Playbook { name, version, .. } = &start.bundle.playbook;
+        let failure = Failure::user(format!("playbook {} {} has no step `{}`", name.value, version.value, args.from));
+        return Err(match likely(&args.from, steps.clone()) {
+            Some(step) => failure.hint(format!("did you mean `{step}`?")),
+            None => failure.hint(format!("its steps: {}", steps.collect::<Vec<_>>().join(", "))),
+        });
+    }
     let view = context::outline_of(&start.bundle);
     drive::follow(context, &app, view, 0, args.watch, |app, observer| app.fork(&head.run, &args.from, &start, observer))
 }

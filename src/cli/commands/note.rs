@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::cli::args::RunArg;
+use crate::cli::args::{RunArg, words};
 use crate::cli::context::{self, Context};
 use crate::cli::exit::Code;
 use crate::cli::failure::Failure;
@@ -19,7 +19,7 @@ pub struct Args {
     #[command(flatten)]
     on: RunArg,
     /// What to write down.
-    #[arg(value_name = "TEXT")]
+    #[arg(value_name = "TEXT", value_parser = words)]
     text: String,
 }
 

@@ -1,6 +1,6 @@
 //! `muster reject`.
 
-use crate::cli::args::StepArg;
+use crate::cli::args::{StepArg, words};
 use crate::cli::context::Context;
 use crate::cli::exit::Code;
 use crate::cli::failure::Failure;
@@ -16,7 +16,7 @@ pub struct Args {
     #[command(flatten)]
     on: StepArg,
     /// Why.
-    #[arg(short = 'm', long, value_name = "TEXT")]
+    #[arg(short = 'm', long, value_name = "TEXT", value_parser = words)]
     reason: String,
     #[command(flatten)]
     manner: Manner,

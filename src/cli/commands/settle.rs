@@ -1,7 +1,6 @@
 //! `muster settle`.
 
-use crate::cli::args::StepArg;
-use crate::cli::args::json;
+use crate::cli::args::{StepArg, json, words};
 use crate::cli::context::Context;
 use crate::cli::exit::Code;
 use crate::cli::failure::Failure;
@@ -26,7 +25,7 @@ pub struct Args {
     #[arg(long, conflicts_with = "result")]
     not_done: bool,
     /// How you know.
-    #[arg(short = 'm', long, value_name = "TEXT")]
+    #[arg(short = 'm', long, value_name = "TEXT", value_parser = words)]
     reason: String,
     /// Its result, as JSON, if it was done.
     #[arg(long, value_name = "JSON", value_parser = json)]

@@ -1,7 +1,6 @@
 //! `muster skip`.
 
-use crate::cli::args::StepArg;
-use crate::cli::args::json;
+use crate::cli::args::{StepArg, json, words};
 use crate::cli::context::Context;
 use crate::cli::exit::Code;
 use crate::cli::failure::Failure;
@@ -21,7 +20,7 @@ pub struct Args {
     #[command(flatten)]
     on: StepArg,
     /// Why it can be left out.
-    #[arg(short = 'm', long, value_name = "TEXT")]
+    #[arg(short = 'm', long, value_name = "TEXT", value_parser = words)]
     reason: String,
     /// A result for the steps that use this one's, as JSON.
     #[arg(long, value_name = "JSON", value_parser = json)]

@@ -1,6 +1,6 @@
 //! `muster skip-undo`.
 
-use crate::cli::args::RunArg;
+use crate::cli::args::{RunArg, words};
 use crate::cli::context::Context;
 use crate::cli::exit::Code;
 use crate::cli::failure::Failure;
@@ -15,7 +15,7 @@ pub struct Args {
     #[command(flatten)]
     on: RunArg,
     /// Why it can stay.
-    #[arg(short = 'm', long, value_name = "TEXT")]
+    #[arg(short = 'm', long, value_name = "TEXT", value_parser = words)]
     reason: String,
     #[command(flatten)]
     manner: Manner,

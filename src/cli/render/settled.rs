@@ -2,7 +2,6 @@
 
 use crate::journal::{Fact, Pause};
 use crate::model::StepPath;
-use crate::model::command::Order;
 
 /// Whether this fact means that nobody has to look at this pause any more.
 #[must_use]
@@ -47,13 +46,7 @@ fn moves_on(fact: &Fact, step: &StepPath) -> bool {
     }
 }
 
-/// A person let the run go on.
+/// A person let the run go on. The order itself settles nothing: it may be refused.
 fn goes_on(fact: &Fact) -> bool {
-    match fact {
-        Fact::Resumed { .. } | Fact::RollbackBegun { .. } | Fact::Finished { .. } => true,
-        Fact::Commanded { command, refused: None } => {
-            matches!(command.what, Order::Resume | Order::Retry { .. } | Order::Rollback { .. })
-        }
-        _ => false,
-    }
+    matches!(fact, Fact::Resumed { .. } | Fact::RollbackBegun { .. } | Fact::Finished { .. })
 }

@@ -4,6 +4,7 @@ use super::brief::{self, one_line};
 use super::look::{Glyph, Look, Tone};
 use super::view::{CallState, CallView, StepState, StepView, UndoState, View};
 use super::{table::Table, when};
+use crate::journal::Pause;
 use crate::model::{Phase, Timestamp};
 
 /// The tree, a line a step. `now` only moves durations and time left.
@@ -134,6 +135,11 @@ fn call_note(view: &View, call: &CallView, now: Timestamp, look: Look) -> String
     let mut text = format!("{undo}{}", look.paint(Tone::Live, &call.op));
     let args = brief::args(&call.args);
     match &call.state {
+        CallState::Doubt(_)
+            if view.pauses().iter().any(|pause| matches!(pause, Pause::InDoubt { call: of, .. } if *of == call.id)) =>
+        {
+            text.push_str("  in doubt: nobody can tell");
+        }
         CallState::Doubt(found) if found.is_empty() => text.push_str("  in doubt: asking the world"),
         CallState::Doubt(found) => text.push_str(&format!("  in doubt: {}", one_line(found))),
         _ if !args.is_empty() => text.push_str(&format!("  {args}")),
