@@ -77,6 +77,43 @@ fn a_failed_step_pauses_the_run_and_a_retry_carries_it_on() {
 }
 
 #[test]
+fn a_large_result_is_kept_apart_from_the_journal_and_read_through() {
+    let desk = with_steps(
+        "steps:\n  - id: read\n    uses: fs.read_text\n    with: { path: \"${params.folder}/long\", max: 200000 }\n  \
+         - id: count\n    needs: [read]\n    script: |\n      if !host::fs::stat(params.folder + \"/proof\").exists { throw \"no proof\"; }\n      \
+         steps.read.text.len()\n",
+    );
+    let text = std::fs::read_to_string(desk.path().join("playbooks/recover/playbook.yaml")).expect("a playbook");
+    desk.file("playbooks/recover/playbook.yaml", &text.replace("  - fs.stat\n", "  - fs.stat\n  - fs.read_text\n"));
+    desk.file("long", &"0123456789".repeat(10_000));
+    let run = desk.muster(&["run", "recover"]);
+    assert_eq!(run.code, 7, "{run:?}");
+    let db = rusqlite::Connection::open(desk.store_path()).expect("the store");
+    let count = |what: &str| db.query_row(what, [], |row| row.get::<_, u64>(0)).expect("a number");
+    assert_eq!(count("SELECT count(*) FROM blob WHERE length(bytes) > 65536"), 1, "result and output are the same");
+    assert_eq!(count("SELECT count(*) FROM batch WHERE length(body) > 65536"), 0);
+    let logs = records(&desk.muster(&["logs", "@latest", "-o", "json"]));
+    let whole = |record: &&Value| record["fact"]["output"]["text"].as_str().is_some_and(|text| text.len() == 100_000);
+    assert_eq!(logs.iter().filter(whole).count(), 1);
+    assert!(desk.muster(&["show", "@latest", "--results", "-o", "json"]).stdout.contains(&"0123456789".repeat(10_000)));
+
+    desk.file("proof", "");
+    db.execute_batch(
+        "CREATE TABLE aside AS SELECT * FROM blob; UPDATE blob SET bytes = x'00' WHERE length(bytes) > 65536",
+    )
+    .expect("altered");
+    for command in ["resume", "show", "logs"] {
+        let said = desk.muster(&[command, "@latest"]);
+        assert_eq!(said.code, 6, "{command}: {said:?}");
+        assert!(said.stderr.contains("is damaged at record") && said.stderr.contains("has digest"), "{}", said.stderr);
+    }
+    db.execute_batch("UPDATE blob SET bytes = (SELECT bytes FROM aside WHERE aside.key = blob.key); DROP TABLE aside")
+        .expect("mended");
+    assert_eq!(desk.muster(&["retry", "@latest", "count"]).code, 0);
+    assert!(desk.muster(&["show", "@latest", "--results"]).stdout.contains("100000"));
+}
+
+#[test]
 fn a_rollback_puts_back_what_was_there() {
     let desk = desk(RECOVER);
     assert_eq!(desk.muster(&["run", "recover"]).code, 7);

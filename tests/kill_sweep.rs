@@ -7,7 +7,7 @@ use muster::clock::SimClock;
 use muster::engine::{Engine, Host, NoObserver, RunState};
 use muster::journal::memory::MemoryStore;
 use muster::journal::run_journal::RunJournal;
-use muster::journal::{Fact, Head, Store, Taken, chain};
+use muster::journal::{Fact, Head, Store, Taken, apart};
 use muster::model::command::{Actor, Command, Order};
 use muster::model::secret::Redactor;
 use muster::model::span::{Span, Spanned};
@@ -171,9 +171,7 @@ impl Rig {
     }
 
     fn state(&self) -> RunState {
-        let store: Arc<dyn Store> = self.store.clone();
-        let lines = store.load(&self.run).expect("the journal loads");
-        RunState::fold(&chain::read(&self.run, &lines).expect("it reads")).expect("it folds")
+        RunState::fold(&apart::records(self.store.as_ref(), &self.run).expect("it reads")).expect("it folds")
     }
 
     fn end(&self) -> (RunStatus, String) {

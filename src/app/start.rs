@@ -75,8 +75,7 @@ impl App {
         if let Some(error) = engine.take_failure(session.run()) {
             return Err(error.into());
         }
-        let lines = store.load(session.run())?;
-        Ok((crate::journal::chain::read(session.run(), &lines)?, program))
+        Ok((crate::journal::apart::records(store.as_ref(), session.run())?, program))
     }
 
     #[expect(clippy::too_many_arguments, reason = "what a run is made of; each is used once")]
@@ -151,8 +150,7 @@ impl App {
     /// # Errors
     /// When they are not what was written.
     pub fn records(&self, run: &RunId) -> Result<Vec<Record>, AppError> {
-        let lines = self.store.load(run)?;
-        Ok(crate::journal::chain::read(run, &lines)?)
+        Ok(crate::journal::apart::records(self.store.as_ref(), run)?)
     }
 
     /// Takes up a run that nobody holds. A holder that was stopped past its lease is killed first, so that it cannot send what

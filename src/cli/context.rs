@@ -8,7 +8,7 @@ use super::render::view::View;
 use crate::app::{App, Settings};
 use crate::clock::{Clock as _, SystemClock};
 use crate::journal::sqlite::{Options, SqliteStore};
-use crate::journal::{Head, Record, Store, StoreError};
+use crate::journal::{Head, Record, Store, StoreError, apart};
 use crate::model::{RunId, Timestamp};
 use crate::playbook::bundle::Bundle;
 
@@ -75,16 +75,15 @@ pub fn head_of(store: &dyn Store, text: &str) -> Result<Head, Failure> {
 /// When the store cannot be read, or a record is none.
 pub fn records_of(store: &dyn Store, run: &RunId, from_seq: u64) -> Result<Vec<Record>, Failure> {
     let lines = store.tail(run, from_seq)?;
-    lines.iter().enumerate().map(|(place, line)| record_of(run, from_seq + place as u64, line)).collect()
+    lines.iter().enumerate().map(|(place, line)| record_of(store, run, from_seq + place as u64, line)).collect()
 }
 
-/// A record as stored.
+/// The record on a stored line, with what is kept apart of it.
 ///
 /// # Errors
-/// When it is none.
-pub fn record_of(run: &RunId, seq: u64, line: &str) -> Result<Record, Failure> {
-    serde_json::from_str(line)
-        .map_err(|error| StoreError::Damaged { run: run.clone(), seq, what: format!("not a record: {error}") }.into())
+/// When it is none, or what is kept apart of it is not there.
+pub fn record_of(store: &dyn Store, run: &RunId, seq: u64, line: &str) -> Result<Record, Failure> {
+    Ok(apart::record(store, run, seq, line)?)
 }
 
 /// A run as people see it, with the steps it has not come to, if its bundle can be read.

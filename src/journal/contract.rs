@@ -4,14 +4,15 @@ use std::sync::Arc;
 
 use serde_json::json;
 
-use super::record::{Fact, Record};
+use super::memory::digest_of;
+use super::record::{Fact, Outcome, Record};
 use super::sqlite::Options;
 use super::store::{Append, Head, Store, StoreError, Taken};
-use super::{MemoryStore, RunJournal, SqliteStore, chain};
+use super::{MemoryStore, RunJournal, SqliteStore, apart, chain};
 use crate::model::command::{Actor, Command, Order};
 use crate::model::secret::Redactor;
 use crate::model::status::{Mode, RunStatus};
-use crate::model::{RunId, Timestamp};
+use crate::model::{CallId, Phase, RunId, StepPath, Timestamp, Value};
 
 /// A store, and another process's view of it.
 pub(crate) struct Pair {
@@ -99,6 +100,7 @@ fn nothing(run: &RunId, epoch: u64, first_seq: u64) -> Append {
         epoch,
         first_seq,
         lines: Vec::new(),
+        blobs: Vec::new(),
         hash: chain::START,
         consumed: vec![],
         status,
@@ -298,6 +300,73 @@ fn a_playbook_has_a_history(pair: Pair) {
     assert_eq!(known, [("1.0.0".into(), "aa".into(), at(1)), ("1.1.0".into(), "bb".into(), at(2))]);
 }
 
+fn read_call(result: Value) -> Fact {
+    let call = CallId { step: StepPath::of("read"), phase: Phase::Body, attempt: 1, seq: 0 };
+    let outcome = Outcome::Done { result, fingerprint: Value::Null };
+    Fact::Called { call, op: "fs.read_json".into(), revision: 1, args: json!({}), outcome }
+}
+
+fn large() -> Value {
+    json!({ "lines": vec!["sixteen letters!"; 8000], "n": 0.1 })
+}
+
+fn a_result_too_large_for_its_record_is_kept_apart_and_read_back_whole(pair: Pair) {
+    let mut journal = begin(&pair.ours, 1, 0);
+    let digest = digest_of(large().to_string().as_bytes());
+    let step = StepPath::of("read");
+    let outputs = [("read".to_owned(), large()), ("small".to_owned(), json!(1))].into();
+    let facts = [
+        read_call(large()),
+        Fact::StepSucceeded { step, output: large() },
+        // Small results that look like the name of something kept apart stay what they are.
+        read_call(json!({ "$blob": { "sha256": digest, "bytes": 3 } })),
+        read_call(json!({ "$blob": null })),
+        read_call(json!([{ "$blob": 1 }])),
+        Fact::Finished { status: RunStatus::Succeeded, remarks: vec![], outputs },
+    ];
+    let written: Vec<Record> = facts.into_iter().map(|fact| journal.push(fact, at(2))).collect();
+    assert!(matches!(pair.ours.blob(&digest), Err(StoreError::NoSuchBlob(_))), "nothing is durable before its record");
+    journal.commit(&[], RunStatus::Succeeded, "").expect("durable");
+    let lines = pair.theirs.load(journal.run()).expect("verified").lines;
+    assert!(lines.iter().all(|line| line.len() < 1000), "large results do not stand in the records");
+    assert!(lines[1].contains(&digest) && lines[2].contains(&digest) && lines[6].contains(&digest));
+    assert_eq!(pair.theirs.blob(&digest).expect("stored"), large().to_string().into_bytes());
+    assert_eq!(reopen(&pair.theirs, journal.run(), 1)[1..], written);
+    assert_eq!(apart::record(pair.theirs.as_ref(), journal.run(), 1, &lines[1]).expect("whole"), written[0]);
+}
+
+fn what_a_refused_append_keeps_apart_is_not_stored(pair: Pair) {
+    let mut journal = begin(&pair.ours, 1, 0);
+    pair.ours.take(journal.run()).expect("a later epoch");
+    journal.push(read_call(large()), at(3));
+    assert!(matches!(journal.commit(&[], RunStatus::Running, ""), Err(StoreError::Fenced { .. })));
+    let digest = digest_of(large().to_string().as_bytes());
+    assert!(matches!(pair.ours.blob(&digest), Err(StoreError::NoSuchBlob(_))));
+}
+
+fn a_result_kept_apart_that_is_missing_or_altered_is_found_out(pair: Pair) {
+    let name = |digest: &str, bytes: usize| json!({ "$blob": { "sha256": digest, "bytes": bytes } });
+    let stored = pair.ours.put_blob(b"[1, 2]").expect("stored");
+    let garbage = pair.ours.put_blob(b"[1, 2").expect("stored");
+    for (bits, result, complaint) in [
+        (1, name(&"0".repeat(64), 9), "nothing is stored under digest 000"),
+        (2, name(&stored, 7), "is not what was written"),
+        (3, name(&garbage, 5), "cannot be read"),
+        (4, json!({ "$blob": { "md5": "?" } }), "in a form that this version does not know"),
+    ] {
+        let journal = begin(&pair.ours, bits, 0);
+        let before = pair.ours.load(journal.run()).expect("verified").hash;
+        let line = chain::encode(&Record { seq: 1, at: at(9), epoch: 1, fact: read_call(result) });
+        let append = Append { hash: chain::fold(&before, &line), lines: vec![line], ..nothing(journal.run(), 1, 1) };
+        pair.ours.append(append).expect("the chain is right");
+        let opened = RunJournal::open(Arc::clone(&pair.theirs), Arc::default(), journal.run().clone(), 1);
+        match opened.map(|(_, records)| records) {
+            Err(StoreError::Damaged { seq: 1, what, .. }) => assert!(what.contains(complaint), "{what}"),
+            other => panic!("{complaint}: {other:?}"),
+        }
+    }
+}
+
 macro_rules! promises {
     ($($promise:ident)*) => {
         mod memory {
@@ -318,6 +387,9 @@ promises! {
     an_append_under_an_old_epoch_is_refused_and_changes_nothing
     an_append_that_does_not_follow_is_refused
     a_bad_append_does_not_harm_those_beside_it
+    a_result_too_large_for_its_record_is_kept_apart_and_read_back_whole
+    what_a_refused_append_keeps_apart_is_not_stored
+    a_result_kept_apart_that_is_missing_or_altered_is_found_out
     a_run_alive_elsewhere_is_not_taken
     a_run_whose_holder_has_gone_is_taken_at_once
     a_command_leaves_the_inbox_with_the_records_that_answer_it

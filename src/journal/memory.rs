@@ -249,6 +249,9 @@ impl Store for MemoryStore {
             return Err(crash());
         }
         content.appended += count;
+        for blob in append.blobs {
+            content.blobs.entry(blob.digest).or_insert(blob.bytes);
+        }
         let run = content.run_mut(&append.run)?;
         run.lines.extend(append.lines);
         run.hash = append.hash;

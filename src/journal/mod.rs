@@ -1,5 +1,6 @@
 //! Records, hash chain, versions, leases, and the store that keeps them.
 
+pub mod apart;
 pub mod chain;
 #[cfg(test)]
 mod contract;

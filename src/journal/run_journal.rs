@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::record::{Fact, Record};
 use super::store::{Append, Head, Store, StoreError, Taken};
-use super::{chain, redact};
+use super::{apart, chain, redact};
 use crate::model::secret::Redactor;
 use crate::model::status::RunStatus;
 use crate::model::{RunId, Timestamp};
@@ -23,6 +23,7 @@ pub struct RunJournal {
     hash: chain::Hash,
     latest: Timestamp,
     lines: Vec<String>,
+    blobs: Vec<apart::Blob>,
     shown: Option<(RunStatus, String)>,
     poison: Option<String>,
 }
@@ -45,6 +46,7 @@ impl RunJournal {
                 hash: chain::START,
                 latest: head.started,
                 lines: Vec::new(),
+                blobs: Vec::new(),
                 shown: None,
                 poison: None,
             }),
@@ -62,17 +64,17 @@ impl RunJournal {
         run: RunId,
         epoch: u64,
     ) -> Result<(Self, Vec<Record>), StoreError> {
-        let stored = store.load(&run)?;
-        let records = chain::read(&run, &stored)?;
+        let (records, hash) = apart::journal(store.as_ref(), &run)?;
         let journal = Self {
             store,
             redactor,
             run,
             epoch,
             next_seq: records.len() as u64,
-            hash: stored.hash,
+            hash,
             latest: records.last().map_or(Timestamp::MIN, |record| record.at),
             lines: Vec::new(),
+            blobs: Vec::new(),
             shown: None,
             poison: None,
         };
@@ -85,7 +87,8 @@ impl RunJournal {
         self.latest = self.latest.max(at);
         let mut record = Record { seq: self.next_seq, at: self.latest, epoch: self.epoch, fact };
         redact::scrub(&self.redactor, &mut record);
-        let line = chain::encode(&record);
+        let (line, blobs) = apart::encode(&mut record);
+        self.blobs.extend(blobs);
         self.hash = chain::fold(&self.hash, &line);
         self.next_seq += 1;
         self.lines.push(line);
@@ -112,6 +115,7 @@ impl RunJournal {
             epoch: self.epoch,
             first_seq: self.next_seq - lines.len() as u64,
             lines,
+            blobs: std::mem::take(&mut self.blobs),
             hash: self.hash,
             consumed: consumed.to_vec(),
             status,
@@ -129,10 +133,10 @@ impl RunJournal {
         self.lines.len()
     }
 
-    /// Bytes of the records pushed and not yet durable.
+    /// Bytes of the records pushed and not yet durable, with what they keep apart.
     #[must_use]
     pub fn buffered_bytes(&self) -> usize {
-        self.lines.iter().map(String::len).sum()
+        self.lines.iter().map(String::len).chain(self.blobs.iter().map(|blob| blob.bytes.len())).sum()
     }
 
     /// Records so far, durable or not.

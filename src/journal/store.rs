@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::apart::Blob;
 use crate::model::command::Command;
 use crate::model::status::RunStatus;
 use crate::model::{RunId, Timestamp};
@@ -114,6 +115,8 @@ pub struct Append {
     pub first_seq: u64,
     /// One JSON text a record, without line ends.
     pub lines: Vec<String>,
+    /// What the records keep apart: durable in the same transaction.
+    pub blobs: Vec<Blob>,
     /// Hash of the last line: `sha256(previous hash, line)`, folded from the first.
     pub hash: [u8; 32],
     /// Inbox entries that these records answer: removed in the same transaction.
@@ -138,8 +141,8 @@ pub struct Lines {
 /// Where journals live.
 ///
 /// # Guarantees
-/// [`Store::append`] returns `Ok` only after its records are durable, in one transaction with the inbox entries they answer,
-/// and only if the epoch is still the run's. Calls from many threads share commits.
+/// [`Store::append`] returns `Ok` only after its records are durable, in one transaction with what they keep apart and the
+/// inbox entries they answer, and only if the epoch is still the run's. Calls from many threads share commits.
 pub trait Store: Send + Sync {
     /// Stores a new run without records. Epoch 0: nobody holds it.
     ///

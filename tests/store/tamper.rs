@@ -3,7 +3,7 @@
 use std::os::unix::fs::PermissionsExt;
 
 use muster::journal::record::FORMAT;
-use muster::journal::{RunJournal, SqliteStore, Store, StoreError};
+use muster::journal::{RunJournal, SqliteStore, Store, StoreError, apart};
 use rusqlite::Connection;
 
 use super::*;
@@ -84,6 +84,32 @@ fn a_broken_page_is_an_error_and_never_a_wrong_journal() {
     assert!(found > 3, "only {found} broken pages were noticed");
     std::fs::write(&path, &whole[..whole.len() / 2]).expect("cut");
     assert!(SqliteStore::open(&path, options()).and_then(|store| store.load(&run())).is_err());
+}
+
+#[test]
+fn a_result_kept_apart_that_was_altered_or_taken_away_is_found_out() {
+    for (tamper, complaint) in [
+        ("UPDATE blob SET bytes = CAST(replace(CAST(bytes AS TEXT), '!', '?') AS BLOB)", "has digest"),
+        ("UPDATE blob SET bytes = x''", "has digest"),
+        ("DELETE FROM blob", "nothing is stored under digest"),
+    ] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("store.db");
+        let store = open(&path);
+        let mut journal = begin(&store, 1);
+        let output = serde_json::json!(vec!["sixteen letters!"; 8000]);
+        let step = muster::model::StepPath::of("read");
+        put(&mut journal, [Fact::StepSucceeded { step, output }]).expect("durable");
+        drop((journal, store));
+        Connection::open(&path).expect("the database").execute_batch(tamper).expect("tampered");
+        let store = SqliteStore::open(&path, options()).expect("it opens");
+        match apart::records(&store, &run()) {
+            Err(StoreError::Damaged { what, .. }) => assert!(what.contains(complaint), "{tamper}: {what}"),
+            other => panic!("{tamper} was not found out: {other:?}"),
+        }
+        let faults = store.verify().expect("checked");
+        assert!(matches!(faults[0], StoreError::Damaged { .. }), "{faults:?}");
+    }
 }
 
 #[test]

@@ -9,14 +9,14 @@ use crate::cli::failure::Failure;
 use crate::cli::printer::Format;
 use crate::cli::render::line;
 use crate::cli::render::view::View;
-use crate::journal::Store as _;
+use crate::journal::{Store as _, apart, chain};
 
 /// How often a followed run is looked at.
 const EVERY: Duration = Duration::from_millis(200);
 
 /// Print what happened in a run, line by line.
 ///
-/// With -o json: its records, one a line, as they stand in the journal.
+/// With -o json: its records, one a line, as they stand in the journal, large results in their place.
 ///
 /// Example: muster logs @latest --follow
 #[derive(clap::Args)]
@@ -43,11 +43,12 @@ pub fn run(args: &Args, context: &Context) -> Result<Code, Failure> {
     loop {
         let mut text = String::new();
         for stored in store.tail(&head.run, seq)? {
-            let record = context::record_of(&head.run, seq, &stored)?;
+            let record = context::record_of(store.as_ref(), &head.run, seq, &stored)?;
             seq += 1;
             view.apply(&record);
             match args.output {
-                Format::Json => text.push_str(&(stored + "\n")),
+                Format::Json if apart::is_whole(&stored) => text.push_str(&(stored + "\n")),
+                Format::Json => text.push_str(&(chain::encode(&record) + "\n")),
                 Format::Table => {
                     if let Some(line) = line::of(&view, &record, context.printer.out) {
                         text.push_str(&(line + "\n"));

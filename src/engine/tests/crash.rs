@@ -168,3 +168,18 @@ fn no_effect_is_sent_before_its_intent_is_durable() {
         }
     }
 }
+
+#[test]
+fn a_large_result_is_the_same_for_the_next_process_that_takes_the_run() {
+    let script = "let text = host::fs::read_text(\"/big\").text; host::time::sleep(\"1h\"); text.len()";
+    let rig = Rig::new(book(vec![step("work", &[], script), step("next", &["work"], "steps.work + 1")]));
+    rig.world.put("/big", &"x".repeat(100_000));
+    rig.drive();
+    assert_eq!(rig.output("next"), serde_json::json!(100_001));
+    for records in 1..rig.records().len() as u64 {
+        let mut again = rig.after_crash();
+        again.store = Arc::new(rig.store.prefix(&rig.run, records));
+        again.drive();
+        assert_eq!(again.output("next"), serde_json::json!(100_001), "after {records} records");
+    }
+}

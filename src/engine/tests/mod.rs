@@ -122,8 +122,7 @@ impl Rig {
 
     pub fn records(&self) -> Vec<Record> {
         let store: Arc<dyn Store> = self.store.clone();
-        let lines = store.load(&self.run).expect("the journal loads");
-        crate::journal::chain::read(&self.run, &lines).expect("the journal reads")
+        crate::journal::apart::records(store.as_ref(), &self.run).expect("the journal reads")
     }
 
     pub fn state(&self) -> RunState {

@@ -122,6 +122,10 @@ fn one(db: &Connection, places: &mut Places, append: &Append) -> Result<Result<(
         };
     }
     places.insert(append.run.clone(), Place { key: place.key, last: newest });
+    for blob in &append.blobs {
+        let insert = "INSERT INTO blob (digest, bytes) VALUES (?, ?) ON CONFLICT DO NOTHING";
+        db.prepare_cached(insert)?.execute((&blob.digest, &blob.bytes))?;
+    }
     for id in &append.consumed {
         db.prepare_cached("DELETE FROM inbox WHERE id = ? AND run = ?")?.execute((id, place.key))?;
     }
@@ -163,6 +167,7 @@ fn one_outcome(
     let Ok((hash, status, detail)) = found else { return full() };
     let kept = Append {
         lines: append.lines[..keep].to_vec(),
+        blobs: append.blobs.iter().filter(|blob| blob.seq < append.first_seq + keep as u64).cloned().collect(),
         hash: chain::fold_all(&hash, append.lines[..keep].iter().map(String::as_str)),
         consumed: Vec::new(),
         status: super::read::status(&status).unwrap_or(append.status),

@@ -26,6 +26,7 @@ use self::fault::Fault;
 use self::group::Group;
 use self::lease::{Beating, Holders, Pulse};
 use self::reserve::Reserve;
+use super::apart;
 use super::memory::{choose, digest_of};
 use super::store::{Append, Head, Holder, Lines, Store, StoreError, Taken};
 use crate::model::command::Command;
@@ -183,7 +184,7 @@ impl SqliteStore {
             faults.push(Fault::corrupt(&self.path, said).into());
         }
         for head in self.heads()? {
-            faults.extend(self.load(&head.run).err());
+            faults.extend(apart::records(self, &head.run).err());
         }
         for digest in digests {
             faults.extend(self.blob(&digest).err());
