@@ -37,6 +37,9 @@ pub enum AppError {
     /// The bundle of a run cannot be read.
     #[error("bundle {digest} of run {run} cannot be read: {what}")]
     Bundle { run: RunId, digest: String, what: String },
+    /// The world of the sandbox.
+    #[error("cannot use the sandbox's world {path}: {what}")]
+    World { path: String, what: String },
     /// The system.
     #[error("cannot {act}: {source}")]
     System { act: &'static str, source: std::io::Error },

@@ -3,10 +3,11 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use super::start::Begin;
 use super::{App, AppError, Session, Start};
 use crate::engine::decide::{Settled, settled};
 use crate::engine::{Observer, RunState};
-use crate::journal::{Fact, Store};
+use crate::journal::Fact;
 use crate::model::command::Order;
 use crate::model::status::Mode;
 use crate::model::{RunId, StepPath};
@@ -65,20 +66,10 @@ impl App {
             kept.len()
         );
         kept.push(Fact::Noted { by: self.settings.actor.clone(), text });
-        self.store.put_blob(&start.bundle.to_bytes())?;
-        let name = &program.playbook.name.value;
-        self.store.remember_bundle(name, &program.playbook.version.value, &program.digest, self.clock.now())?;
-        let store = self.store();
-        let session = self.begin(
-            &self.live_engine(),
-            &store,
-            program,
-            &start.params,
-            Mode::Live,
-            Some(origin.clone()),
-            &kept,
-            observer,
-        )?;
+        self.keep_bundle(&start.bundle)?;
+        let (engine, store) = (self.live_engine(), self.store());
+        let begin = Begin::new(&engine, &store, program, &start.params, Mode::Live, self.clock.now(), observer);
+        let session = self.begin(Begin { forked_from: Some(origin.clone()), kept: &kept, ..begin })?;
         self.say(origin, Order::Note { text: format!("forked at {from} as {}", session.run()) })?;
         Ok(session)
     }

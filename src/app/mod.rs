@@ -4,6 +4,7 @@ pub mod error;
 pub mod fork;
 pub mod identity;
 pub mod prepare;
+pub mod sandbox;
 pub mod session;
 pub mod settings;
 pub mod start;
@@ -13,7 +14,7 @@ use std::sync::Arc;
 pub use error::AppError;
 pub use session::{Ending, Session};
 pub use settings::Settings;
-pub use start::Start;
+pub use start::{Identity, Start};
 
 use crate::clock::{Clock, SystemClock};
 use crate::engine::{Engine, Host};

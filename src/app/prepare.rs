@@ -34,11 +34,16 @@ impl App {
     /// # Errors
     /// As [`App::prepare`].
     pub fn prepare_bundle(&self, bundle: Bundle, given: &Given) -> Result<Start, AppError> {
+        self.prepare_at(bundle, given, self.clock.now())
+    }
+
+    /// As [`App::prepare`], as if it were then.
+    pub(super) fn prepare_at(&self, bundle: Bundle, given: &Given, now: Timestamp) -> Result<Start, AppError> {
         let found = crate::lint::lint(&bundle.playbook, &bundle.modules, &bundle.sources);
         if has_errors(&found) {
             return Err(AppError::Invalid { diagnostics: found, sources: bundle.sources });
         }
-        self.prepare_checked(bundle, given)
+        self.evaluate(bundle, given, now)
     }
 
     /// As [`App::prepare`], for a bundle that was checked when it was stored: what has become an error since is none in it.
@@ -46,10 +51,13 @@ impl App {
     /// # Errors
     /// When it does not compile, or with everything that is wrong with the parameters.
     pub fn prepare_checked(&self, bundle: Bundle, given: &Given) -> Result<Start, AppError> {
+        self.evaluate(bundle, given, self.clock.now())
+    }
+
+    fn evaluate(&self, bundle: Bundle, given: &Given, started: Timestamp) -> Result<Start, AppError> {
         let program = Program::compile(bundle.playbook.clone(), bundle.digest.clone(), &bundle.modules)?;
         let folder =
             std::env::current_dir().map_err(|source| AppError::System { act: "find the current folder", source })?;
-        let started = self.clock.now();
         let evaluate = |template: &Template, scope: &Value| -> Result<Value, String> {
             let scope = Scope { params: scope["params"].clone(), run: outline(started), ..Scope::default() };
             program.template(template, &scope).map_err(|error| error.to_string())

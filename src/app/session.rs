@@ -24,11 +24,31 @@ pub enum Ending {
 
 /// A run in this process's hands.
 pub struct Session {
-    pub(super) engine: Engine,
-    pub(super) run: RunId,
+    engine: Engine,
+    run: RunId,
+    /// In the sandbox time is virtual: everything is done on one thread, and nobody waits for a clock.
+    in_sandbox: bool,
+    /// Who says yes to what the run asks of people.
+    yes: Option<Yes>,
 }
 
+/// Says yes to what a run asks of people; see [`super::sandbox`].
+pub(super) type Yes = Box<dyn Fn(&RunState) -> Result<bool, AppError> + Send>;
+
 impl Session {
+    pub(super) fn new(engine: Engine, run: RunId) -> Self {
+        Self { engine, run, in_sandbox: false, yes: None }
+    }
+
+    pub(super) fn in_sandbox(engine: Engine, run: RunId) -> Self {
+        Self { engine, run, in_sandbox: true, yes: None }
+    }
+
+    pub(super) fn say_yes(mut self, yes: Yes) -> Self {
+        self.yes = Some(yes);
+        self
+    }
+
     /// The run.
     #[must_use]
     pub fn run(&self) -> &RunId {
@@ -47,6 +67,7 @@ impl Session {
     /// # Errors
     /// When the engine cannot go on. The run is as its journal says, and can be resumed.
     pub fn drive(self, workers: usize, stay: bool, interrupts: &Arc<AtomicUsize>) -> Result<Ending, AppError> {
+        let workers = if self.in_sandbox { 0 } else { workers };
         self.engine.spawn_workers(workers).map_err(|source| AppError::System { act: "start threads", source })?;
         let outcome = self.follow(stay, interrupts);
         self.engine.stop();
@@ -66,6 +87,9 @@ impl Session {
     fn follow(&self, stay: bool, interrupts: &AtomicUsize) -> Result<Ending, AppError> {
         let mut parking = false;
         loop {
+            if self.in_sandbox {
+                self.engine.run_until_idle();
+            }
             let rest = self.engine.wait(&self.run, MAIL_EVERY);
             if let Some(error) = self.engine.take_failure(&self.run) {
                 return Err(error.into());
@@ -92,6 +116,11 @@ impl Session {
                 Some(Rest::Paused) => {
                     // A command may have come in the same moment: it is answered before the run is let go of.
                     if self.engine.settle_mail(&self.run) {
+                        continue;
+                    }
+                    if let (Some(yes), Some(state)) = (&self.yes, self.state())
+                        && yes(&state)?
+                    {
                         continue;
                     }
                     if !stay {

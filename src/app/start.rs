@@ -9,7 +9,7 @@ use crate::journal::run_journal::RunJournal;
 use crate::journal::{Fact, Head, Record, Store, StoreError, Taken};
 use crate::model::command::{Command, Order};
 use crate::model::status::{Mode, RunStatus};
-use crate::model::{RunId, Value};
+use crate::model::{RunId, Timestamp, Value};
 use crate::playbook::bundle::Bundle;
 use crate::script::{Program, Scope};
 
@@ -21,9 +21,50 @@ pub struct Start {
     pub params: Value,
 }
 
+/// What tells a run from any other: its id, and where its chance begins.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// Its id.
+    pub run: RunId,
+    /// Its seed.
+    pub seed: u64,
+}
+
+/// What a run is begun with.
+pub(super) struct Begin<'b> {
+    pub engine: &'b Engine,
+    pub store: &'b Arc<dyn Store>,
+    pub program: Arc<Program>,
+    pub params: &'b Value,
+    pub mode: Mode,
+    /// Drawn anew when absent.
+    pub identity: Option<Identity>,
+    /// When it begins, by the engine's clock.
+    pub now: Timestamp,
+    pub forked_from: Option<RunId>,
+    /// What it takes over from the run it was forked from.
+    pub kept: &'b [Fact],
+    pub observer: Arc<dyn Observer>,
+}
+
+impl<'b> Begin<'b> {
+    /// A run of its own.
+    pub fn new(
+        engine: &'b Engine,
+        store: &'b Arc<dyn Store>,
+        program: Arc<Program>,
+        params: &'b Value,
+        mode: Mode,
+        now: Timestamp,
+        observer: Arc<dyn Observer>,
+    ) -> Self {
+        Self { engine, store, program, params, mode, identity: None, now, forked_from: None, kept: &[], observer }
+    }
+}
+
 impl App {
     /// Sixty random bits.
-    fn entropy() -> Result<u64, AppError> {
+    pub(super) fn entropy() -> Result<u64, AppError> {
         getrandom::u64().map_err(|error| AppError::System {
             act: "get random bits",
             source: std::io::Error::other(error.to_string()),
@@ -53,24 +94,46 @@ impl App {
     /// When the bundle does not compile or the store cannot be written.
     pub fn start(&self, start: &Start, observer: Arc<dyn Observer>) -> Result<Session, AppError> {
         let program = self.program(&start.bundle, &start.params)?;
-        self.store.put_blob(&start.bundle.to_bytes())?;
-        let name = &program.playbook.name.value;
-        self.store.remember_bundle(name, &program.playbook.version.value, &program.digest, self.clock.now())?;
+        self.keep_bundle(&start.bundle)?;
         let store = self.store();
-        self.begin(&self.live_engine(), &store, program, &start.params, Mode::Live, None, &[], observer)
+        let engine = self.live_engine();
+        self.begin(Begin::new(&engine, &store, program, &start.params, Mode::Live, self.clock.now(), observer))
     }
 
-    /// Goes through a playbook without sending any effect. Returns the records of the plan.
+    /// Keeps a bundle in the store, so that runs can be pinned to it.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    pub fn keep_bundle(&self, bundle: &Bundle) -> Result<(), AppError> {
+        self.store.put_blob(&bundle.to_bytes())?;
+        let (name, version) = (&bundle.playbook.name.value, &bundle.playbook.version.value);
+        Ok(self.store.remember_bundle(name, version, &bundle.digest, self.clock.now())?)
+    }
+
+    /// Goes through a playbook without sending any effect. Returns the records of the plan. With `identity`, the plan is that of
+    /// the run that has it: what hangs on the run's id or chance is the same.
     ///
     /// # Errors
     /// When the bundle does not compile.
-    pub fn plan(&self, start: &Start) -> Result<(Vec<Record>, Arc<Program>), AppError> {
+    pub fn plan(&self, start: &Start, identity: Option<Identity>) -> Result<(Vec<Record>, Arc<Program>), AppError> {
         let program = self.program(&start.bundle, &start.params)?;
         let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
         let engine = self.plan_engine(Arc::clone(&store));
+        self.plan_with(&engine, &store, program, start, identity, self.clock.now())
+    }
+
+    pub(super) fn plan_with(
+        &self,
+        engine: &Engine,
+        store: &Arc<dyn Store>,
+        program: Arc<Program>,
+        start: &Start,
+        identity: Option<Identity>,
+        now: Timestamp,
+    ) -> Result<(Vec<Record>, Arc<Program>), AppError> {
         let observer = Arc::new(crate::engine::NoObserver);
-        let session =
-            self.begin(&engine, &store, Arc::clone(&program), &start.params, Mode::Plan, None, &[], observer)?;
+        let begin = Begin::new(engine, store, Arc::clone(&program), &start.params, Mode::Plan, now, observer);
+        let session = self.begin(Begin { identity, ..begin })?;
         engine.run_until_idle();
         if let Some(error) = engine.take_failure(session.run()) {
             return Err(error.into());
@@ -78,20 +141,12 @@ impl App {
         Ok((crate::journal::apart::records(store.as_ref(), session.run())?, program))
     }
 
-    #[expect(clippy::too_many_arguments, reason = "what a run is made of; each is used once")]
-    pub(super) fn begin(
-        &self,
-        engine: &Engine,
-        store: &Arc<dyn Store>,
-        program: Arc<Program>,
-        params: &Value,
-        mode: Mode,
-        forked_from: Option<RunId>,
-        kept: &[Fact],
-        observer: Arc<dyn Observer>,
-    ) -> Result<Session, AppError> {
-        let run = RunId::from_entropy(Self::entropy()?);
-        let now = self.clock.now();
+    pub(super) fn begin(&self, begin: Begin<'_>) -> Result<Session, AppError> {
+        let Begin { engine, store, program, params, mode, identity, now, forked_from, kept, observer } = begin;
+        let Identity { run, seed } = match identity {
+            Some(identity) => identity,
+            None => Identity { run: RunId::from_entropy(Self::entropy()?), seed: Self::entropy()? },
+        };
         let head = Head {
             run: run.clone(),
             playbook: program.playbook.name.value.clone(),
@@ -115,7 +170,7 @@ impl App {
             mode,
             params: params.clone(),
             by: self.settings.actor.clone(),
-            seed: Self::entropy()?,
+            seed,
             engine: env!("CARGO_PKG_VERSION").to_owned(),
             forked_from,
         };
@@ -127,7 +182,11 @@ impl App {
         }
         let first = kept.is_empty().then_some(first);
         let run = engine.adopt(program, journal, &records, first, observer)?;
-        Ok(Session { engine: engine.clone(), run })
+        Ok(if mode == Mode::Sandbox {
+            Session::in_sandbox(engine.clone(), run)
+        } else {
+            Session::new(engine.clone(), run)
+        })
     }
 
     /// The bundle a run is pinned to.
@@ -193,15 +252,18 @@ impl App {
         observer: Arc<dyn Observer>,
     ) -> Result<Session, AppError> {
         let (journal, records) = RunJournal::open(self.store(), Arc::clone(&self.redactor), run.clone(), epoch)?;
-        let params = match records.first().map(|record| &record.fact) {
-            Some(Fact::RunStarted { params, .. }) => params.clone(),
-            _ => Value::Null,
+        let (params, mode) = match records.first().map(|record| &record.fact) {
+            Some(Fact::RunStarted { params, mode, .. }) => (params.clone(), *mode),
+            _ => (Value::Null, Mode::Live),
         };
-        let program = self.program(bundle, &params)?;
         records.iter().for_each(|record| observer.record(run, record));
+        if mode == Mode::Sandbox {
+            return self.resume_in_sandbox(journal, &records, bundle, observer);
+        }
+        let program = self.program(bundle, &params)?;
         let engine = self.live_engine();
         let run = engine.adopt(program, journal, &records, None, observer)?;
-        Ok(Session { engine, run })
+        Ok(Session::new(engine, run))
     }
 
     /// Says something to a run, durably. Whoever holds it will hear it.

@@ -183,6 +183,8 @@ impl From<AppError> for Failure {
             }
             AppError::Bundle { .. } => Self::new(Kind::NeedsPerson, error.to_string())
                 .hint("the version of muster that started the run can read it"),
+            AppError::World { .. } => Self::new(Kind::Invalid, error.to_string())
+                .hint("`--world FILE` names another; docs and the shipped playbooks show what stands in one"),
             AppError::System { .. } => Self::user(error.to_string()),
         }
     }

@@ -10,6 +10,7 @@ pub mod order;
 pub mod params;
 pub mod printer;
 pub mod render;
+pub mod sandbox;
 
 use clap::FromArgMatches as _;
 

@@ -15,6 +15,8 @@ use crate::model::span::{Source, Span, Spanned};
 
 /// The file every playbook has.
 pub const MAIN: &str = "playbook.yaml";
+/// The file with the world in which a playbook is rehearsed. It does not decide what the playbook does: it is in no bundle.
+pub const WORLD: &str = "world.yaml";
 /// Bytes in one module.
 const MAX_MODULE: usize = 512 << 10;
 /// Modules in one bundle.
@@ -307,6 +309,16 @@ fn imports_of(text: &str, source: u16) -> Vec<Spanned<String>> {
         at += line.len();
     }
     found
+}
+
+/// The world in which a playbook is rehearsed: the name of its file, and its text. `None` when it has none.
+///
+/// # Errors
+/// When there is no such playbook, or the file cannot be read.
+pub fn world(name: &str) -> Result<Option<(String, String)>, BundleError> {
+    let origin = find(name)?;
+    let Some(bytes) = origin.read(WORLD)? else { return Ok(None) };
+    Ok(Some((origin.shown(WORLD), String::from_utf8_lossy(&bytes).into_owned())))
 }
 
 fn find(name: &str) -> Result<Origin, BundleError> {

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use parking_lot::Mutex;
 
 use super::fault::{Action, Moment};
+use super::kept::KeptWorlds;
 use super::models::{self, Call, Effect, Model};
 use super::world::{Child, ChildEnd, Completed, World};
 use crate::clock::Clock;
@@ -28,6 +29,7 @@ pub struct SandboxReader {
 pub struct SandboxHost {
     reader: SandboxReader,
     hook: Option<Hook>,
+    kept: Option<KeptWorlds>,
 }
 
 /// What is asked before and after each send.
@@ -174,7 +176,7 @@ impl SandboxHost {
     /// Works on this world, with time by this clock.
     #[must_use]
     pub fn new(world: Arc<Mutex<World>>, clock: Arc<dyn Clock>, redactor: Arc<Redactor>) -> Self {
-        Self { reader: SandboxReader::new(world, clock, redactor), hook: None }
+        Self { reader: SandboxReader::new(world, clock, redactor), hook: None, kept: None }
     }
 
     /// Asks `hook` before and after each send what is to happen.
@@ -182,6 +184,21 @@ impl SandboxHost {
     pub fn on_send(mut self, hook: Hook) -> Self {
         self.hook = Some(hook);
         self
+    }
+
+    /// Keeps the world on disk after every effect.
+    #[must_use]
+    pub fn keeping(mut self, kept: KeptWorlds) -> Self {
+        self.kept = Some(kept);
+        self
+    }
+
+    fn keep(&self, key: &str) -> Result<(), OpError> {
+        let Some(kept) = &self.kept else { return Ok(()) };
+        kept.keep(&self.reader.world.lock(), Some(key)).map_err(|error| {
+            let folder = kept.folder().display();
+            OpError::unknown(format!("cannot keep the sandbox's world in {folder}: {error}"))
+        })
     }
 
     /// The reading half alone.
@@ -217,6 +234,41 @@ impl SandboxHost {
 
     fn ask(&self, request: &Request, moment: Moment) -> Action {
         self.hook.as_ref().map_or(Action::Go, |hook| hook(request, moment))
+    }
+
+    fn try_send(&self, request: &Request) -> Result<Sent, OpError> {
+        self.reader.going()?;
+        let effect = effect_of(request.op)?;
+        match self.ask(request, Moment::Before) {
+            Action::Go => {}
+            Action::Fail(error) => return Err(error),
+            Action::Stop => {
+                self.stop();
+                return self.reader.going().map(|()| Sent::Running);
+            }
+            Action::Half { stop } => {
+                self.reader.with(request, |world, call| {
+                    do_half(effect, world, call);
+                    Ok(())
+                })?;
+                if stop {
+                    self.stop();
+                }
+                return Err(OpError::unknown(format!(
+                    "cannot tell what became of {}: connection lost",
+                    request.op.name
+                )));
+            }
+        }
+        let sent = self.reader.with(request, |world, call| self.act(effect, world, call));
+        match self.ask(request, Moment::After) {
+            Action::Go => sent,
+            Action::Fail(error) => Err(error),
+            Action::Stop | Action::Half { .. } => {
+                self.stop();
+                Err(OpError::unknown("the engine was stopped here"))
+            }
+        }
     }
 
     fn act(&self, effect: &Effect, world: &mut World, call: &Call<'_>) -> Result<Sent, OpError> {
@@ -287,38 +339,9 @@ impl ReadHost for SandboxHost {
 
 impl WriteHost for SandboxHost {
     fn send(&self, request: &Request) -> Result<Sent, OpError> {
-        self.reader.going()?;
-        let effect = effect_of(request.op)?;
-        match self.ask(request, Moment::Before) {
-            Action::Go => {}
-            Action::Fail(error) => return Err(error),
-            Action::Stop => {
-                self.stop();
-                return self.reader.going().map(|()| Sent::Running);
-            }
-            Action::Half { stop } => {
-                self.reader.with(request, |world, call| {
-                    do_half(effect, world, call);
-                    Ok(())
-                })?;
-                if stop {
-                    self.stop();
-                }
-                return Err(OpError::unknown(format!(
-                    "cannot tell what became of {}: connection lost",
-                    request.op.name
-                )));
-            }
-        }
-        let sent = self.reader.with(request, |world, call| self.act(effect, world, call));
-        match self.ask(request, Moment::After) {
-            Action::Go => sent,
-            Action::Fail(error) => Err(error),
-            Action::Stop | Action::Half { .. } => {
-                self.stop();
-                Err(OpError::unknown("the engine was stopped here"))
-            }
-        }
+        let sent = self.try_send(request);
+        self.keep(&request.key)?;
+        sent
     }
 
     fn release(&self, request: &Request) {
@@ -340,5 +363,8 @@ impl WriteHost for SandboxHost {
         for path in world.kept.remove(run.as_str()).unwrap_or_default() {
             world.files.remove(&path);
         }
+        drop(world);
+        // The run has ended: nobody resumes it, and a world that is not kept is only not shown.
+        let _ = self.keep("end");
     }
 }

@@ -5,6 +5,7 @@ pub mod content;
 pub mod fault;
 mod fill;
 pub mod host;
+pub mod kept;
 pub mod models;
 pub mod overlay;
 pub mod postgres;

@@ -5,6 +5,7 @@ use crate::cli::exit::Code;
 use crate::cli::failure::{Failure, Kind};
 use crate::cli::params::ParamArgs;
 use crate::cli::printer::Format;
+use crate::cli::sandbox::WorldArgs;
 use crate::plan::{Plan, text};
 
 /// Show what a run of a playbook would do, without doing it.
@@ -20,6 +21,8 @@ pub struct Args {
     playbook: String,
     #[command(flatten)]
     params: ParamArgs,
+    #[command(flatten)]
+    world: WorldArgs,
     /// Exit with 2 if there are changes, and with 9 if something could not be seen.
     #[arg(long)]
     detailed_exitcode: bool,
@@ -35,8 +38,15 @@ pub struct Args {
 pub fn run(args: &Args, context: &Context) -> Result<Code, Failure> {
     let given = args.params.given(context.printer)?;
     let app = context.app()?;
-    let start = app.prepare(&args.playbook, &given).map_err(|error| context.printer.explain(error))?;
-    let (records, program) = app.plan(&start).map_err(|error| context.printer.explain(error))?;
+    let explain = |error| context.printer.explain(error);
+    let (records, program) = if args.world.sandbox {
+        let world = app.world_of(&args.playbook, args.world.world.as_deref()).map_err(explain)?;
+        let start = app.prepare_in(&args.playbook, given, &world).map_err(explain)?;
+        app.plan_in(&start, world, None).map_err(explain)?
+    } else {
+        let start = app.prepare(&args.playbook, &given).map_err(explain)?;
+        app.plan(&start, None).map_err(explain)?
+    };
     let plan = Plan::of(&records, &program)
         .ok_or_else(|| Failure::new(Kind::Internal, "the plan's own record cannot be read"))?;
     match args.output {

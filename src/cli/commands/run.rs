@@ -5,6 +5,7 @@ use crate::cli::drive::{self, Watch};
 use crate::cli::exit::Code;
 use crate::cli::failure::Failure;
 use crate::cli::params::ParamArgs;
+use crate::cli::sandbox::{FaultArgs, WorldArgs};
 
 /// Run a playbook.
 ///
@@ -22,6 +23,10 @@ pub struct Args {
     #[command(flatten)]
     params: ParamArgs,
     #[command(flatten)]
+    world: WorldArgs,
+    #[command(flatten)]
+    faults: FaultArgs,
+    #[command(flatten)]
     watch: Watch,
 }
 
@@ -32,6 +37,16 @@ pub struct Args {
 pub fn run(args: &Args, context: &Context) -> Result<Code, Failure> {
     let given = args.params.given(context.printer)?;
     let app = context.app()?;
+    if args.world.sandbox {
+        let world = app
+            .world_of(&args.playbook, args.world.world.as_deref())
+            .map_err(|error| context.printer.explain(error))?;
+        let start = app.prepare_in(&args.playbook, given, &world).map_err(|error| context.printer.explain(error))?;
+        let (view, hook, yes) = (context::outline_of(&start.bundle), args.faults.hook()?, args.faults.yes);
+        return drive::follow(context, &app, view, 0, args.watch, |app, observer| {
+            app.start_in(&start, world, hook, yes, observer)
+        });
+    }
     let start = app.prepare(&args.playbook, &given).map_err(|error| context.printer.explain(error))?;
     let view = context::outline_of(&start.bundle);
     drive::follow(context, &app, view, 0, args.watch, |app, observer| app.start(&start, observer))

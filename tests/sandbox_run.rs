@@ -1,0 +1,67 @@
+//! `--sandbox`: every shipped playbook runs and plans in its own world, without any parameter and without touching this machine.
+
+#[path = "support/cli.rs"]
+mod support;
+
+use muster::playbook::shipped;
+use support::Desk;
+
+#[test]
+fn every_shipped_playbook_runs_in_its_world_as_it_is() {
+    for name in shipped::names() {
+        let desk = Desk::new();
+        let said = desk.muster(&["run", name, "--sandbox", "--yes"]);
+        assert_eq!(said.code, 0, "{name}: {said:?}");
+    }
+}
+
+#[test]
+fn every_shipped_playbook_plans_in_its_world_and_twice_the_same() {
+    for name in shipped::names() {
+        let desk = Desk::new();
+        let plan = desk.muster(&["plan", name, "--sandbox", "-o", "json"]);
+        let again = desk.muster(&["plan", name, "--sandbox", "-o", "json"]);
+        assert!(plan.stdout == again.stdout && plan.stdout.len() > 1000, "{name}: {}", plan.stderr);
+        assert!(!desk.path().join("muster.db.d/worlds").exists(), "{name}: a plan keeps no world");
+    }
+}
+
+#[test]
+fn a_failure_on_purpose_pauses_and_a_rollback_puts_the_world_back() {
+    let desk = Desk::new();
+    let run = desk.muster(&["run", "hello-recovery", "--sandbox", "--fail", "fs.rename:2"]);
+    assert_eq!(run.code, 7, "{run:?}");
+    assert!(run.stdout.contains("refused on purpose"), "{run:?}");
+    let back = desk.muster(&["rollback", "@latest"]);
+    assert_eq!(back.code, 5, "{back:?}");
+}
+
+#[test]
+fn a_retry_after_a_lost_answer_finds_what_was_done() {
+    for how in ["refused", "half", "lost"] {
+        let desk = Desk::new();
+        let run = desk.muster(&["run", "hello-recovery", "--sandbox", "--fail", "1", "--fail-how", how]);
+        let code = if run.code == 7 { desk.muster(&["retry", "@latest", "unpack"]).code } else { run.code };
+        assert_eq!(code, 0, "{how}: {run:?}");
+    }
+}
+
+#[test]
+fn without_yes_the_sandbox_waits_for_people_too() {
+    let desk = Desk::new();
+    let retire = ["run", "omnichat-restore", "--sandbox", "-p", "retire=true"];
+    let waits = desk.muster(&retire);
+    assert_eq!(waits.code, 7, "{waits:?}");
+    assert_eq!(desk.muster(&[&retire[..], &["--yes"]].concat()).code, 0);
+}
+
+#[test]
+fn an_effect_that_is_none_is_refused() {
+    let desk = Desk::new();
+    for wrong in ["0", "fs.stat", "fs.renam", "fs.rename:0"] {
+        assert_eq!(desk.muster(&["run", "hello-recovery", "--sandbox", "--fail", wrong]).code, 1, "{wrong}");
+    }
+    assert_eq!(desk.muster(&["run", "hello-recovery", "--fail", "1"]).code, 1, "not outside of the sandbox");
+    assert_eq!(desk.muster(&["plan", "hello-recovery", "--world", "x.yaml"]).code, 1);
+    assert_eq!(desk.muster(&["plan", "hello-recovery", "--sandbox", "--world", "none.yaml"]).code, 3);
+}
