@@ -38,6 +38,19 @@ pub struct FunctionUse {
     pub at: At,
 }
 
+/// `function(…)` or `value.function(…)`, or a function's name that is handed on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OwnUse {
+    /// The function.
+    pub name: String,
+    /// How many arguments there are, with what stands before the dot as one of them; none where it is not called here.
+    pub arity: Option<usize>,
+    /// Whether it is called as a method.
+    pub method: bool,
+    /// Where it stands.
+    pub at: At,
+}
+
 /// `params.x`, `steps.x.y`, `run.x`; `name` is none when the whole of it is used.
 #[derive(Clone, Debug)]
 pub struct NameUse {
@@ -60,8 +73,10 @@ pub struct Facts {
     pub operations: Vec<OperationUse>,
     /// Functions of modules called.
     pub functions: Vec<FunctionUse>,
-    /// Functions of the text itself, with the number of arguments where it can be told.
-    pub own: Vec<(String, Option<usize>)>,
+    /// Functions without a module's name: of the text itself, or of the dialect.
+    pub own: Vec<OwnUse>,
+    /// Functions that the text has, with their numbers of arguments.
+    pub defined: Vec<(String, usize)>,
     /// What it uses of what every script sees.
     pub names: Vec<NameUse>,
     /// Variables it declares.
@@ -82,6 +97,7 @@ impl Facts {
         let mut facts = Self::default();
         facts.walk(&ast.clone_statements_only(), &[]);
         for function in ast.iter_functions() {
+            facts.defined.push((function.name.to_owned(), function.params.len()));
             facts.add_function(ast, function.name, &function.params, &captured);
         }
         facts.value_of(ast.statements());
@@ -133,10 +149,11 @@ impl Facts {
             ASTNode::Stmt(Stmt::FnCall(call, at)) => self.call(call, *at, false),
             ASTNode::Expr(Expr::FnCall(call, at)) => self.call(call, *at, false),
             ASTNode::Expr(Expr::MethodCall(call, at)) => self.call(call, *at, true),
-            ASTNode::Expr(Expr::DynamicConstant(value, _)) => {
+            ASTNode::Expr(Expr::DynamicConstant(value, at)) => {
                 // A closure, or a function's name: it may be called with any number of arguments.
                 if let Some(function) = value.read_lock::<rhai::FnPtr>() {
-                    self.own.push((function.fn_name().to_owned(), None));
+                    let name = function.fn_name().to_owned();
+                    self.own.push(OwnUse { name, arity: None, method: false, at: *at });
                 }
             }
             ASTNode::Expr(variable @ Expr::Variable(inner, _, at)) if inner.2.is_empty() => {
@@ -173,12 +190,13 @@ impl Facts {
         match segments.as_slice() {
             [] => {
                 if call.op_token.is_none() {
-                    self.own.push((call.name.to_string(), Some(call.args.len())));
+                    let arity = Some(call.args.len() + usize::from(method));
+                    self.own.push(OwnUse { name: call.name.to_string(), arity, method, at });
                 }
                 if let ("Fn", [Expr::StringConstant(name, _)], false) =
                     (call.name.as_str(), call.args.as_slice(), method)
                 {
-                    self.own.push((name.to_string(), None));
+                    self.own.push(OwnUse { name: name.to_string(), arity: None, method: false, at });
                 }
             }
             ["host", family @ ..] => {

@@ -9,7 +9,7 @@
 //! | `steps-here` `step-not-needed` `own-output` `unknown-output` | results of steps are used where they are known |
 //! | `unknown-run-field` `no-foreach` `unused-item` | what else scripts see |
 //! | `unknown-operation` `unknown-argument` `missing-argument` `argument-type` `argument-value` | calls of operations |
-//! | `not-imported` `unknown-module` `unknown-function` `private-function` `wrong-arity` | calls of functions |
+//! | `not-imported` `unknown-module` `unknown-function` `private-function` `wrong-arity` | calls of functions, those of modules and plain ones |
 //! | `call-in-expression` `only-reads` `call-outside-function` | operations stand only where they may |
 //! | `missing-capability` `unknown-scope` `unused-capability` | what is done is granted, and nothing else |
 //! | `unknown-import` `import-alias` `unused-import` | imports |
@@ -20,6 +20,7 @@ pub mod calls;
 pub mod capabilities;
 pub mod compile;
 pub mod facts;
+pub mod functions;
 pub mod given;
 pub mod graph;
 pub mod modules;
@@ -61,6 +62,7 @@ fn find(playbook: &Playbook, modules: &[ModuleSource], sources: &[Source]) -> Ve
     steps::imports(playbook, &sites, &mut found);
     modules.check(&mut found);
     names::check(playbook, &graph, &sites, &mut found);
+    functions::check(playbook, &sites, &modules, &mut found);
     let calls = calls::check(playbook, &sites, &modules, &mut found);
     capabilities::check(playbook, &calls, complete, &mut found);
     steps::check(playbook, &sites, &mut found);

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use rhai::FnAccess;
 
 use super::compile::{Compiler, Meant, diagnose};
-use super::facts::Facts;
+use super::facts::{Facts, OwnUse};
 use super::text::ScriptText;
 use crate::model::span::{Source, Span};
 use crate::ops::OpEntry;
@@ -183,7 +183,10 @@ impl<'a> Modules<'a> {
                         queue.push((path.clone(), call.name.clone(), Some(call.arity)));
                     }
                 }
-                queue.extend(function.facts.own.iter().map(|(name, arity)| (path.clone(), name.clone(), *arity)));
+                // As a method, what stands before the dot is `this` to a function of the text.
+                let own = function.facts.own.iter();
+                let arity = |used: &OwnUse| if used.method { None } else { used.arity };
+                queue.extend(own.map(|used| (path.clone(), used.name.clone(), arity(used))));
             }
         }
         reached

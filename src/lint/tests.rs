@@ -319,6 +319,42 @@ fn faults_of_functions_are_found() {
 }
 
 #[test]
+fn plain_functions_and_methods_that_are_not_there_are_found() {
+    let module = "fn swap(x) { frobnicate(x); own(x) + own() + x.lenght() }\nprivate fn own() { 1 }";
+    Book::new()
+        .param("list", ParamType::List(None), None)
+        .import("lib/tools", module)
+        .script(
+            "a",
+            &[],
+            "let f = |x| x + 1;\nf(1);\nf.call(1);\n[1].mapp(f);\nparams.list.lenght();\nparams.list.len(1);\nlen();\n\
+             swap(1);\nstat(\"/x\");\nfn twice(n) { n + n }\ntwcie(1);\ntwice(1, 2);\n\
+             let m = #{ held: |x| x };\nm.held(1);\nm.kept = f;\nm.kept(1);\n1.twice();\ntools::swap(1)",
+        )
+        .last(|step, put| {
+            step.when = Some(put("is_ready(params.list)"));
+            step.verify =
+                Some(Verify { check: put("params.list.sise() > 0"), within: Duration::ZERO, every: Duration::ZERO });
+        })
+        .finds(&[
+            ("unknown-function", "f", "f.call(…)"),
+            ("unknown-function", "mapp", "did you mean `map`?"),
+            ("unknown-function", "lenght", "did you mean `len`?"),
+            ("wrong-arity", "len", "give it"),
+            ("wrong-arity", "len", "give it"),
+            ("unknown-function", "swap", "did you mean `tools::swap(…)`?"),
+            ("unknown-function", "stat", "host::fs::stat(…)"),
+            ("unknown-function", "twcie", "did you mean `twice`?"),
+            ("wrong-arity", "twice", "give it"),
+            ("unknown-function", "is_ready", ""),
+            ("unknown-function", "sise", "did you mean `len`?"),
+            ("unknown-function", "frobnicate", "declare it"),
+            ("wrong-arity", "own", "give it"),
+            ("unknown-function", "lenght", "did you mean `len`?"),
+        ]);
+}
+
+#[test]
 fn faults_of_capabilities_are_found() {
     let module = "fn outer(x) { inner(x) }\nprivate fn inner(x) { [1].map(|n| host::docker::stop(x)) }";
     Book::new()

@@ -4,6 +4,7 @@ pub mod convert;
 pub mod current;
 pub mod dialect;
 pub mod error;
+pub mod functions;
 pub mod memory;
 pub mod program;
 pub mod unknown;
