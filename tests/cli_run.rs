@@ -76,6 +76,99 @@ fn a_failed_step_pauses_the_run_and_a_retry_carries_it_on() {
     assert!(restored(&desk));
 }
 
+/// Looks, computes for a while, writes, computes again: how long that takes says nothing about whether it is right.
+const SLOW: &str = r#"steps:
+  - id: work
+    title: Compute
+    retry: { attempts: 3, delay: 1ms }
+    on_failure: rollback
+    script: |
+      fn count() { let i = 0; while i < 400000 { i += 1; } i }
+      host::fs::write_text(#{ path: params.folder + "/restored.txt", text: "x" });
+      try { [1].for_each(|n| count()); } catch { throw "what a script makes of being stopped means nothing"; }
+      count()
+"#;
+
+fn hurried(desk: &Desk, args: &[&str]) -> Said {
+    desk.said(desk.command(args).env("MUSTER_SCRIPT_TIME", "15ms"))
+}
+
+#[test]
+fn a_script_that_takes_too_long_pauses_the_run_and_a_retry_goes_on_from_its_last_call() {
+    let desk = with_steps(SLOW);
+    let run = hurried(&desk, &["run", "recover"]);
+    assert_eq!(run.code, 7, "{run:?}");
+    for said in [
+        "step work was stopped: the script computed for more than 15ms without a call",
+        "MUSTER_SCRIPT_TIME=5m",
+        "retry",
+    ] {
+        assert!(run.stdout.contains(said), "{said}: {}", run.stdout);
+    }
+    assert_eq!(status(&desk), "paused");
+    assert!(restored(&desk), "neither retried nor rolled back by itself");
+    // A resume alone decides nothing.
+    let again = hurried(&desk, &["retry", "@latest", "work"]);
+    assert_eq!(again.code, 7, "{again:?}");
+    let resume = desk.muster(&["resume", "@latest"]);
+    assert_eq!(resume.code, 7, "{resume:?}");
+    let retry = desk.muster(&["retry", "@latest", "work"]);
+    assert_eq!(retry.code, 0, "{retry:?}");
+    let logs = desk.muster(&["logs", "@latest"]).stdout;
+    assert_eq!(logs.matches("fs.write_text started").count(), 1, "{logs}");
+    assert!(!logs.contains("work  failed"), "{logs}");
+}
+
+#[test]
+fn a_script_stopped_while_its_calls_are_replayed_has_not_diverged() {
+    let desk = with_steps(
+        r#"steps:
+  - id: work
+    title: Compute
+    script: |
+      let i = 0;
+      while i < 400000 { i += 1; }
+      host::fs::write_text(#{ path: params.folder + "/restored.txt", text: "x" });
+      if !host::fs::stat(params.folder + "/proof").exists { throw "there is no proof yet"; }
+"#,
+    );
+    assert_eq!(desk.muster(&["run", "recover"]).code, 7);
+    desk.file("proof", "");
+    let retry = hurried(&desk, &["retry", "@latest", "work"]);
+    assert_eq!((retry.code, status(&desk).as_str()), (7, "paused"), "{retry:?}");
+    assert!(retry.stdout.contains("step work was stopped"), "{}", retry.stdout);
+    assert_eq!(desk.muster(&["retry", "@latest", "work"]).code, 0);
+}
+
+#[test]
+fn a_step_whose_script_takes_too_long_may_be_left_or_undone() {
+    for (order, code) in [
+        (&["skip", "@latest", "work", "-m", "x"][..], 12),
+        (&["done", "@latest", "work", "-m", "x"], 12),
+        (&["rollback", "@latest"], 5),
+    ] {
+        let desk = with_steps(SLOW);
+        assert_eq!(hurried(&desk, &["run", "recover"]).code, 7);
+        let told = desk.muster(order);
+        assert_eq!(told.code, code, "{told:?}");
+        assert_eq!(restored(&desk), code == 12);
+    }
+    let desk = with_steps(
+        "steps:\n  - id: never\n    when: \"(|| { let i = 0; while i < 400000 { i += 1; } false }).call()\"\n    script: \"1\"\n",
+    );
+    let run = hurried(&desk, &["run", "recover"]);
+    assert_eq!(run.code, 7, "{run:?}");
+    assert_eq!(desk.muster(&["retry", "@latest", "never"]).code, 0, "before the step has begun, too");
+}
+
+#[test]
+fn a_setting_that_is_no_time_is_refused() {
+    let desk = desk(RECOVER);
+    let run = desk.said(desk.command(&["run", "recover"]).env("MUSTER_SCRIPT_TIME", "soon"));
+    assert_eq!(run.code, 4, "{run:?}");
+    assert!(run.stderr.contains("MUSTER_SCRIPT_TIME is no period of time"), "{}", run.stderr);
+}
+
 #[test]
 fn a_large_result_is_kept_apart_from_the_journal_and_read_through() {
     let desk = with_steps(

@@ -10,6 +10,7 @@ pub mod settings;
 pub mod start;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 pub use error::AppError;
 pub use session::{Ending, Session};
@@ -20,11 +21,14 @@ use crate::clock::{Clock, SystemClock};
 use crate::engine::{Engine, Host};
 use crate::journal::Store;
 use crate::journal::sqlite::{Options, SqliteStore};
+use crate::model::amount::parse_duration;
+use crate::model::fault::OpError;
 use crate::model::secret::Redactor;
 use crate::ops::live::{LiveHost, LiveReader};
 use crate::ops::process::Children;
 use crate::ops::secrets::Secrets;
 use crate::sandbox::Overlay;
+use crate::script::current::MAX_THINKING;
 
 /// What a command works with.
 pub struct App {
@@ -34,20 +38,27 @@ pub struct App {
     pub redactor: Arc<Redactor>,
     pub secrets: Arc<Secrets>,
     pub children: Arc<Children>,
+    /// How long scripts may compute between two calls.
+    pub patience: Duration,
 }
 
 impl App {
     /// Opens the store and what belongs to it.
     ///
     /// # Errors
-    /// When the store cannot be opened.
+    /// When the store cannot be opened, or a setting makes no sense.
     pub fn open(settings: Settings) -> Result<Self, AppError> {
+        let patience = match &settings.script_time {
+            Some(text) => parse_duration(text)
+                .map_err(|error| OpError::refused(format!("MUSTER_SCRIPT_TIME is no period of time: {error}")))?,
+            None => MAX_THINKING,
+        };
         let options = Options { who: Some(settings.actor.name.clone()), ..Options::default() };
         let store = Arc::new(SqliteStore::open(&settings.store, options)?);
         let redactor = Arc::new(Redactor::default());
         let secrets = Arc::new(Secrets::new(store.key()?, Arc::clone(&redactor)));
         let children = Arc::new(Children::new(settings.side_folder().join("children"), settings.supervisor.clone()));
-        Ok(Self { settings, store, clock: Arc::new(SystemClock), redactor, secrets, children })
+        Ok(Self { settings, store, clock: Arc::new(SystemClock), redactor, secrets, children, patience })
     }
 
     /// The store behind its contract.

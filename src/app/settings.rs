@@ -15,6 +15,8 @@ pub struct Settings {
     pub actor: Actor,
     /// Threads that drive runs.
     pub workers: usize,
+    /// `$MUSTER_SCRIPT_TIME`: how long scripts may compute between two calls, like `5m`; 20 s if not given.
+    pub script_time: Option<String>,
 }
 
 impl Settings {
@@ -26,6 +28,7 @@ impl Settings {
             supervisor: std::env::current_exe().unwrap_or_else(|_| PathBuf::from("muster")),
             actor: super::identity::actor(),
             workers: 8,
+            script_time: std::env::var("MUSTER_SCRIPT_TIME").ok().filter(|text| !text.is_empty()),
         }
     }
 

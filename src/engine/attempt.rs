@@ -11,12 +11,12 @@ use super::error::EngineError;
 use super::gateway::{Gateway, Seal, contains_unknown};
 use super::state::{CallKind, StepStatus};
 use super::unwind::{engine_actor, unknown_output};
-use crate::journal::record::{Fact, Outcome};
+use crate::journal::record::{Fact, Outcome, Pause};
 use crate::model::fault::{ErrorClass, OpError};
 use crate::model::status::Mode;
 use crate::model::{Phase, StepPath, Timestamp, Value};
 use crate::playbook::types::{OnFailure, Step};
-use crate::script::Calls;
+use crate::script::{Calls, ScriptError};
 
 impl Inner {
     /// Runs or replays a step's body, or asks its `verify`. The instant it waits for, if it waits for one.
@@ -48,22 +48,29 @@ impl Inner {
                     if not_before > self.clock.now() {
                         return Ok(Some(not_before));
                     }
-                    self.begin_attempt(cell, step, path)?;
+                    if !self.begin_attempt(cell, step, path)? {
+                        return Ok(None);
+                    }
                 }
                 _ => return Ok(None),
             }
         }
     }
 
-    /// Another attempt: earlier calls are kept and replayed, the failing one is made again.
-    fn begin_attempt(self: &Arc<Self>, cell: &Arc<RunCell>, step: &Step, path: &StepPath) -> Result<(), EngineError> {
+    /// Another attempt: earlier calls are kept and replayed, the failing one is made again. `false` when a person has to see to
+    /// something first.
+    fn begin_attempt(self: &Arc<Self>, cell: &Arc<RunCell>, step: &Step, path: &StepPath) -> Result<bool, EngineError> {
         let unverified = cell.core.lock().state.step(path).and_then(|state| state.unverified.clone());
         if let (Some(output), Some(_)) = (unverified, &step.verify) {
             // What failed was the proof: look once more before doing anything again.
-            if self.ask_verify(cell, step, path, &output)? == Ok(true) {
-                let mut core = cell.core.lock();
-                core.record(cell, Fact::StepSucceeded { step: path.clone(), output }, self.clock.now())?;
-                return Ok(());
+            match self.ask_verify(cell, step, path, &output)? {
+                Some(Ok(true)) => {
+                    let mut core = cell.core.lock();
+                    core.record(cell, Fact::StepSucceeded { step: path.clone(), output }, self.clock.now())?;
+                    return Ok(true);
+                }
+                Some(_) => {}
+                None => return Ok(false),
             }
         }
         if let Some(index) = self.failed_call(cell, path) {
@@ -81,7 +88,7 @@ impl Inner {
         let keep = u32::try_from(keep).unwrap_or(u32::MAX);
         let fact = Fact::StepStarted { step: path.clone(), attempt: state.attempt + 1, inputs: state.inputs, keep };
         core.record(cell, fact, self.clock.now())?;
-        Ok(())
+        Ok(true)
     }
 
     /// The failed effect at the end of an attempt that may have left something behind.
@@ -132,7 +139,7 @@ impl Inner {
         let gateway =
             Rc::new(Gateway::new(Arc::clone(self), Arc::clone(cell), path.clone(), Phase::Body, attempt, deadline));
         let outcome = cell.program.body(step, &inputs, &scope, Rc::clone(&gateway) as Rc<dyn Calls>);
-        match gateway.into_seal() {
+        match gateway.into_seal(&outcome) {
             Some(Seal::Later(at)) => return Ok(Some(Advance::Later(at))),
             Some(Seal::Paused) => return Ok(Some(Advance::Paused)),
             Some(Seal::Stopped) => return Ok(Some(Advance::Stopped)),
@@ -165,34 +172,59 @@ impl Inner {
                 let output = unknown_output(path, &error.message);
                 core.record(cell, Fact::StepSucceeded { step: path.clone(), output }, now)?;
             }
+            Err(error) if mode != Mode::Plan && error.is_overtime() => {
+                self.overtime(cell, &mut core, path, &error)?;
+                return Ok(Some(Advance::Paused));
+            }
             Err(error) => self.step_failed(cell, &mut core, step, path, error.into_op_error())?,
         }
         Ok(None)
     }
 
-    /// Asks a step's `verify` once: `Ok(Ok(true))` is the only proof.
+    /// A script was stopped for the time it took. Nobody can tell whether that is its own fault or the machine's, so it is no
+    /// failure: a person decides.
+    pub(super) fn overtime(
+        &self,
+        cell: &RunCell,
+        core: &mut Core,
+        path: &StepPath,
+        error: &ScriptError,
+    ) -> Result<(), EngineError> {
+        let message = format!("{error}; the machine may have been slow, and every recorded call is kept");
+        let pause = Pause::Overtime { step: path.clone(), message };
+        core.record(cell, Fact::Paused { pause }, self.clock.now())?;
+        self.commit(cell, core)
+    }
+
+    /// Asks a step's `verify` once: `Some(Ok(true))` is the only proof. `None` when a person has to see to something first.
     fn ask_verify(
         self: &Arc<Self>,
         cell: &Arc<RunCell>,
         step: &Step,
         path: &StepPath,
         output: &Value,
-    ) -> Result<Result<bool, OpError>, EngineError> {
-        let Some(verify) = &step.verify else { return Ok(Ok(true)) };
+    ) -> Result<Option<Result<bool, OpError>>, EngineError> {
+        let Some(verify) = &step.verify else { return Ok(Some(Ok(true))) };
         let mut scope = self.scope(cell, path);
         if let Value::Object(steps) = &mut scope.steps {
             steps.insert(path.step().to_owned(), output.clone());
         }
         let gateway = Rc::new(Gateway::new(Arc::clone(self), Arc::clone(cell), path.clone(), Phase::Verify, 1, None));
         let outcome = cell.program.script(&verify.check, &scope, Some(Rc::clone(&gateway) as Rc<dyn Calls>));
-        if let Some(Seal::Broken(error)) = gateway.into_seal() {
-            return Err(error);
+        match gateway.into_seal(&outcome) {
+            Some(Seal::Broken(error)) => return Err(error),
+            Some(Seal::Paused) => return Ok(None),
+            _ => {}
         }
-        Ok(match outcome {
+        Ok(Some(match outcome {
             Ok(Value::Bool(answer)) => Ok(answer),
             Ok(other) => Err(OpError::refused(format!("`verify` of {path} gives {other}, not true or false"))),
+            Err(error) if error.is_overtime() => {
+                self.overtime(cell, &mut cell.core.lock(), path, &error)?;
+                return Ok(None);
+            }
             Err(error) => Err(error.into_op_error()),
-        })
+        }))
     }
 
     fn verify(
@@ -204,7 +236,7 @@ impl Inner {
         until: Timestamp,
     ) -> Result<Option<Timestamp>, EngineError> {
         let Some(verify) = &step.verify else { return Ok(None) };
-        let answer = self.ask_verify(cell, step, path, &output)?;
+        let Some(answer) = self.ask_verify(cell, step, path, &output)? else { return Ok(None) };
         let now = self.clock.now();
         let mut core = cell.core.lock();
         match answer {

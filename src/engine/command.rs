@@ -75,23 +75,23 @@ pub fn consider(program: &Program, state: &RunState, command: &Command, now: Tim
             None => Err("no undo waits for a decision".to_owned()),
         },
         Order::Retry { step, from_start } => {
-            let held = state.pauses.iter().any(|pause| {
-                matches!(pause, Pause::InDoubt { step: of, .. } | Pause::Credentials { step: of, .. } if of == step)
-            });
-            match &need(state, step)?.status {
-                StepStatus::Failed { handled: false, .. } if *from_start => Ok(vec![Fact::RollbackBegun {
+            let held = state.pauses.iter().any(|pause| pause.holds() == Some(step));
+            match state.step(step).map(|s| &s.status) {
+                Some(StepStatus::Failed { handled: false, .. }) if *from_start => Ok(vec![Fact::RollbackBegun {
                     to: None,
                     only: Some(step.clone()),
                     by,
                     reason: format!("{step} is tried again from its start"),
                     force: false,
                 }]),
-                StepStatus::Failed { handled: false, .. } => {
+                Some(StepStatus::Failed { handled: false, .. }) => {
                     Ok(vec![Fact::StepRetried { step: step.clone(), not_before: now, from_start: false }])
                 }
-                // A call in doubt, or credentials: the world is asked again.
+                // A call in doubt, or credentials: the world is asked again. A script that was stopped goes on from its last call;
+                // where that was before its step had begun, nothing is recorded of the step.
                 _ if held => Ok(vec![Fact::Resumed { by }]),
-                _ => Err(format!("{step} has not failed")),
+                Some(_) => Err(format!("{step} has not failed")),
+                None => Err(unheard_of(step)),
             }
         }
         Order::Skip { step, reason, result } => {
@@ -109,7 +109,14 @@ pub fn consider(program: &Program, state: &RunState, command: &Command, now: Tim
                     by: Some(by),
                     result: result.clone(),
                 }]),
-                None if program.playbook.step(step.step()).is_some_and(|s| settled(state, s) == Settled::Open) => {
+                status
+                    if overtime(state, step)
+                        || status.is_none()
+                            && program
+                                .playbook
+                                .step(step.step())
+                                .is_some_and(|s| settled(state, s) == Settled::Open) =>
+                {
                     Ok(vec![Fact::StepSkipped {
                         step: step.clone(),
                         reason: reason.clone(),
@@ -124,8 +131,15 @@ pub fn consider(program: &Program, state: &RunState, command: &Command, now: Tim
             if evidence.trim().is_empty() {
                 return Err("a step done by hand needs evidence".to_owned());
             }
-            match &need(state, step)?.status {
-                StepStatus::Failed { handled: false, .. } | StepStatus::AwaitingManual { .. } => {
+            match state.step(step).map(|s| &s.status) {
+                None if !overtime(state, step) => Err(unheard_of(step)),
+                status
+                    if overtime(state, step)
+                        || matches!(
+                            status,
+                            Some(StepStatus::Failed { handled: false, .. } | StepStatus::AwaitingManual { .. })
+                        ) =>
+                {
                     Ok(vec![Fact::StepDone {
                         step: step.clone(),
                         evidence: evidence.clone(),
@@ -217,5 +231,14 @@ pub fn consider(program: &Program, state: &RunState, command: &Command, now: Tim
 }
 
 fn need<'s>(state: &'s RunState, step: &StepPath) -> Result<&'s super::state::StepState, Refusal> {
-    state.step(step).ok_or_else(|| format!("there is no step `{step}` that has begun"))
+    state.step(step).ok_or_else(|| unheard_of(step))
+}
+
+fn unheard_of(step: &StepPath) -> Refusal {
+    format!("there is no step `{step}` that has begun")
+}
+
+/// The step's script was stopped for the time it took.
+fn overtime(state: &RunState, step: &StepPath) -> bool {
+    state.pauses.iter().any(|pause| matches!(pause, Pause::Overtime { step: of, .. } if of == step))
 }

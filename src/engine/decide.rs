@@ -122,9 +122,8 @@ fn held(state: &RunState, path: &StepPath) -> bool {
     let question = state.open_call(path).is_some_and(|call| call.op.starts_with("ask."));
     question
         || state.pauses.iter().any(|pause| match pause {
-            Pause::InDoubt { step, .. } | Pause::Credentials { step, .. } => step == path,
             Pause::Target { .. } | Pause::RolledBackTo { .. } => true,
-            _ => false,
+            other => other.holds() == Some(path),
         })
 }
 

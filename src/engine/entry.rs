@@ -14,7 +14,7 @@ use crate::model::secret::REDACTED;
 use crate::model::status::Mode;
 use crate::model::{StepPath, Value};
 use crate::playbook::types::{Body, Step};
-use crate::script::Scope;
+use crate::script::{Scope, ScriptError};
 
 impl Inner {
     /// A step whose needs are settled: `when`, `foreach`, approval, inputs, all pure and recorded.
@@ -34,7 +34,8 @@ impl Inner {
                 let output = unknown_output(path, &error.message);
                 core.record(cell, Fact::StepSucceeded { step: path.clone(), output }, now).map(|_| ())
             }
-            Err(error) => self.step_failed(cell, core, step, path, error),
+            Err(error) if error.is_overtime() => self.overtime(cell, core, path, &error),
+            Err(error) => self.step_failed(cell, core, step, path, error.into_op_error()),
         }
     }
 
@@ -59,14 +60,14 @@ impl Inner {
         mode: Mode,
         approved: bool,
         attempt: u32,
-    ) -> Result<Fact, OpError> {
+    ) -> Result<Fact, ScriptError> {
         let program = &cell.program;
         let whole = path.key().is_none();
         if whole
             && !approved
             && let Some(when) = &step.when
         {
-            let answer = program.expression(when, scope).map_err(crate::script::ScriptError::into_op_error)?;
+            let answer = program.expression(when, scope)?;
             match answer {
                 Value::Bool(true) => {}
                 Value::Bool(false) => {
@@ -74,24 +75,22 @@ impl Inner {
                     return Ok(Fact::StepSkipped { step: path.clone(), reason, by: None, result: None });
                 }
                 other => {
-                    return Err(OpError::refused(format!(
-                        "`when: {}` gives {other}, not true or false",
-                        when.value.trim()
-                    )));
+                    let what = format!("`when: {}` gives {other}, not true or false", when.value.trim());
+                    return Err(OpError::refused(what).into());
                 }
             }
         }
         if let (true, Some(foreach)) = (whole, &step.foreach) {
-            let items = program.template(&foreach.items, scope).map_err(crate::script::ScriptError::into_op_error)?;
+            let items = program.template(&foreach.items, scope)?;
             let Value::Array(items) = items else {
-                return Err(OpError::refused(format!("`foreach` of {path} gives {items}, not a list")));
+                return Err(OpError::refused(format!("`foreach` of {path} gives {items}, not a list")).into());
             };
             let mut keyed: Vec<(String, Value)> = Vec::new();
             for item in items {
                 let key = match &foreach.key {
                     Some(key) => {
                         let scope = Scope { item: item.clone(), ..scope.clone() };
-                        program.expression(key, &scope).map_err(crate::script::ScriptError::into_op_error)?
+                        program.expression(key, &scope)?
                     }
                     None => item.clone(),
                 };
@@ -99,14 +98,13 @@ impl Inner {
                     Value::String(text) => text,
                     Value::Number(number) => number.to_string(),
                     other => {
-                        return Err(OpError::refused(format!(
-                            "{other} cannot be the key of an instance of {path}: it is no text"
-                        )));
+                        let what = format!("{other} cannot be the key of an instance of {path}: it is no text");
+                        return Err(OpError::refused(what).into());
                     }
                 };
                 self.fit_for_a_key(&key, path)?;
                 if keyed.iter().any(|(other, _)| *other == key) {
-                    return Err(OpError::refused(format!("two instances of {path} have the key `{key}`")));
+                    return Err(OpError::refused(format!("two instances of {path} have the key `{key}`")).into());
                 }
                 keyed.push((key, item));
             }
@@ -118,15 +116,13 @@ impl Inner {
                 return Ok(Fact::StepSucceeded { step: path.clone(), output });
             }
             if approved || step.approval.is_none() {
-                let text = program.template(instructions, scope).map_err(crate::script::ScriptError::into_op_error)?;
+                let text = program.template(instructions, scope)?;
                 let instructions = text.as_str().map_or_else(|| text.to_string(), str::to_owned);
                 return Ok(Fact::ManualAsked { step: path.clone(), instructions });
             }
         }
         let inputs = match &step.body {
-            Body::Uses { with: Some(with), .. } => {
-                program.template(with, scope).map_err(crate::script::ScriptError::into_op_error)?
-            }
+            Body::Uses { with: Some(with), .. } => program.template(with, scope)?,
             _ => Value::Null,
         };
         if let (Some(approval), false, true) = (&step.approval, approved, mode != Mode::Plan) {

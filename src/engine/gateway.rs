@@ -16,7 +16,7 @@ use crate::model::fault::OpError;
 use crate::model::secret::REDACTED;
 use crate::model::{CallId, Phase, StepPath, Timestamp, Value};
 use crate::ops::{Effect, OpEntry};
-use crate::script::{Calls, Stop};
+use crate::script::{Calls, ScriptError, Stop};
 
 /// Why an evaluation is over before its script is.
 #[derive(Debug)]
@@ -57,13 +57,14 @@ impl Gateway {
         Self { inner, cell, step, phase, attempt, deadline, next: Cell::new(0), seal: RefCell::new(None) }
     }
 
-    /// Why the evaluation is over, if it is not because the script ended. A script that ended before it had asked for all its
-    /// recorded calls has diverged.
-    pub fn into_seal(&self) -> Option<Seal> {
+    /// Why the evaluation is over, if it is not because the script ended like this. A script that ended before it had asked for
+    /// all its recorded calls has diverged, unless one of our limits cut it short.
+    pub fn into_seal(&self, outcome: &Result<Value, ScriptError>) -> Option<Seal> {
         if let Some(seal) = self.seal.borrow_mut().take() {
             return Some(seal);
         }
-        if self.phase == Phase::Verify {
+        let cut_short = matches!(outcome, Err(error) if error.limit.is_some());
+        if self.phase == Phase::Verify || cut_short {
             return None;
         }
         let core = self.cell.core.lock();

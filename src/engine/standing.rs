@@ -61,18 +61,17 @@ impl RunState {
             return RunStatus::Paused;
         }
         let people = self.waiting_for_people();
+        let held = |path: &StepPath| people.iter().any(|pause| pause.holds() == Some(path));
         let mut waits = false;
         for (path, step) in &self.steps {
             match &step.status {
                 StepStatus::Running => match self.open_call(path) {
                     Some(call) if matches!(call.kind, CallKind::Wait { .. }) => waits |= !call.op.starts_with("ask."),
                     Some(call) if people.iter().any(|pause| concerns_call(pause, &call.id)) => {}
-                    _ if people
-                        .iter()
-                        .any(|pause| matches!(pause, Pause::Credentials { step, .. } if step == path)) => {}
+                    _ if held(path) => {}
                     _ => return RunStatus::Running,
                 },
-                StepStatus::Verifying { .. } | StepStatus::Retrying { .. } => waits = true,
+                StepStatus::Verifying { .. } | StepStatus::Retrying { .. } => waits |= !held(path),
                 _ => {}
             }
         }
@@ -119,7 +118,7 @@ pub fn describe(pause: &Pause, state: &RunState) -> String {
         Pause::Question { step, question } => format!("{step} asks: {question}"),
         Pause::InDoubt { step, call, reason } => format!("{step}: call {call} is in doubt: {reason}"),
         Pause::Target { .. } => "the systems it works on are not those it began with".to_owned(),
-        Pause::Credentials { step, message } => format!("{step}: {message}"),
+        Pause::Credentials { step, message } | Pause::Overtime { step, message } => format!("{step}: {message}"),
         Pause::Undo { call, reason } => format!("undo of {call}: {reason}"),
         Pause::PointOfNoReturn { step } => format!("rolling back would go past the point of no return of {step}"),
         Pause::RolledBackTo { step } => format!("rolled back to {step}"),

@@ -532,7 +532,8 @@ impl RunState {
             | Pause::Manual { step: of }
             | Pause::Question { step: of, .. }
             | Pause::InDoubt { step: of, .. }
-            | Pause::Credentials { step: of, .. } => of != step,
+            | Pause::Credentials { step: of, .. }
+            | Pause::Overtime { step: of, .. } => of != step,
             _ => true,
         });
     }

@@ -189,7 +189,7 @@ impl Inner {
         let gateway =
             Rc::new(Gateway::new(Arc::clone(self), Arc::clone(cell), path.clone(), Phase::Rollback, attempt, None));
         let outcome = cell.program.script(&script, &scope, Some(Rc::clone(&gateway) as Rc<dyn Calls>));
-        match gateway.into_seal() {
+        match gateway.into_seal(&outcome) {
             Some(Seal::Later(at)) => return Ok(Advance::Later(at)),
             Some(Seal::Paused) => return Ok(Advance::Paused),
             Some(Seal::Stopped | Seal::Unknown(_)) => return Ok(Advance::Stopped),
@@ -204,11 +204,15 @@ impl Inner {
                 Ok(Advance::Ended)
             }
             Err(error) => {
+                let overtime = error.is_overtime();
                 let error = error.into_op_error();
                 let reason = error.message.clone();
                 let call = {
                     let mut core = cell.core.lock();
-                    core.record(cell, Fact::RollbackFailed { step: path.clone(), error }, self.clock.now())?;
+                    // One that was stopped for its time goes on from its last call; one that failed begins anew.
+                    if !overtime {
+                        core.record(cell, Fact::RollbackFailed { step: path.clone(), error }, self.clock.now())?;
+                    }
                     core.state.calls[last].id.clone()
                 };
                 self.pause(cell, Pause::Undo { call, reason })

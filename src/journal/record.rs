@@ -75,12 +75,25 @@ pub enum Pause {
     Target { expected: Vec<Target>, found: Vec<Target> },
     /// Credentials are missing or have expired.
     Credentials { step: StepPath, message: String },
+    /// A script was stopped for the time it took, which may be the machine's fault as well as the script's.
+    Overtime { step: StepPath, message: String },
     /// An undo failed, or would undo somebody else's change.
     Undo { call: CallId, reason: String },
     /// A rollback would cross a point of no return.
     PointOfNoReturn { step: StepPath },
     /// A rollback to this step has ended; the steps after it wait to be run again.
     RolledBackTo { step: StepPath },
+}
+
+impl Pause {
+    /// The step that it holds back where that is: nothing is done for it until a person has let it go on.
+    #[must_use]
+    pub fn holds(&self) -> Option<&StepPath> {
+        match self {
+            Self::InDoubt { step, .. } | Self::Credentials { step, .. } | Self::Overtime { step, .. } => Some(step),
+            _ => None,
+        }
+    }
 }
 
 /// A fact.

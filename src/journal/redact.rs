@@ -117,6 +117,7 @@ impl Cleaner<'_> {
             Pause::Question { question: text, .. }
             | Pause::InDoubt { reason: text, .. }
             | Pause::Credentials { message: text, .. }
+            | Pause::Overtime { message: text, .. }
             | Pause::Undo { reason: text, .. } => self.text(text),
             Pause::StepFailed { .. }
             | Pause::Approval { .. }

@@ -15,7 +15,7 @@ use crate::model::Value;
 use crate::model::fault::OpError;
 use crate::ops::OpEntry;
 
-/// How long a script may compute between two calls. Only pathological ones get near.
+/// How long a script may compute between two calls, unless its program is given longer. Only pathological ones get near.
 pub const MAX_THINKING: Duration = Duration::from_secs(20);
 /// Memory a script may hold, as counted by the allocator on its thread.
 pub const MAX_MEMORY: usize = 256 << 20;
@@ -44,6 +44,7 @@ pub trait Calls {
 struct Current {
     calls: Option<Rc<dyn Calls>>,
     thinking_since: Instant,
+    patience: Duration,
     memory_at_start: usize,
     exceeded: Option<Limit>,
 }
@@ -51,8 +52,8 @@ struct Current {
 /// A limit that ended an evaluation and that Rhai itself does not know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Limit {
-    /// [`MAX_THINKING`].
-    Time,
+    /// It computed for longer than this without a call. The machine may have been slow, or asleep: another time it may not be.
+    Time(Duration),
     /// [`MAX_MEMORY`].
     Memory,
 }
@@ -61,11 +62,12 @@ thread_local! {
     static CURRENT: RefCell<Vec<Current>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Evaluates with these calls (none: every operation is refused). Returns what `evaluate` returned and the limit that ended it.
-pub fn with<T>(calls: Option<Rc<dyn Calls>>, evaluate: impl FnOnce() -> T) -> (T, Option<Limit>) {
+/// Evaluates with these calls (none: every operation is refused), and this long between two of them. Returns what `evaluate` returned and the limit that ended it.
+pub fn with<T>(calls: Option<Rc<dyn Calls>>, patience: Duration, evaluate: impl FnOnce() -> T) -> (T, Option<Limit>) {
     CURRENT.with_borrow_mut(|stack| {
         stack.push(Current {
             calls,
+            patience,
             thinking_since: Instant::now(),
             memory_at_start: memory::held_by_thread(),
             exceeded: None,
@@ -84,8 +86,8 @@ pub fn over_limit(operations: u64) -> Option<Dynamic> {
     }
     CURRENT.with_borrow_mut(|stack| {
         let current = stack.last_mut()?;
-        let limit = if current.thinking_since.elapsed() > MAX_THINKING {
-            Limit::Time
+        let limit = if current.thinking_since.elapsed() > current.patience {
+            Limit::Time(current.patience)
         } else if memory::held_by_thread().saturating_sub(current.memory_at_start) > MAX_MEMORY {
             Limit::Memory
         } else {

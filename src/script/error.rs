@@ -3,7 +3,7 @@
 use rhai::{EvalAltResult, Position};
 
 use super::convert;
-use super::current::{Limit, MAX_MEMORY, MAX_THINKING};
+use super::current::{Limit, MAX_MEMORY};
 use crate::model::amount::{format_duration, format_size};
 use crate::model::fault::{ErrorClass, OpError};
 
@@ -23,6 +23,8 @@ pub struct ScriptError {
     pub op: Option<OpError>,
     /// It looked inside something that only the run will know.
     pub unknown: bool,
+    /// The limit of ours that ended it.
+    pub limit: Option<Limit>,
 }
 
 fn place(line: Option<usize>, column: Option<usize>, module: Option<&str>) -> String {
@@ -36,20 +38,14 @@ fn place(line: Option<usize>, column: Option<usize>, module: Option<&str>) -> St
 impl ScriptError {
     /// An error without a place.
     pub fn new(message: impl Into<String>) -> Self {
-        Self { message: message.into(), line: None, column: None, module: None, op: None, unknown: false }
+        Self { message: message.into(), line: None, column: None, module: None, op: None, unknown: false, limit: None }
     }
 
     /// From Rhai's error and the limit of ours that ended the evaluation, if one did.
     #[must_use]
     pub fn from_rhai(error: &EvalAltResult, limit: Option<Limit>) -> Self {
         let (inner, position, module) = innermost(error);
-        let mut made = Self::new(match limit {
-            Some(Limit::Time) => {
-                format!("the script computed for more than {} without a call", format_duration(MAX_THINKING))
-            }
-            Some(Limit::Memory) => format!("the script held more than {} of memory", format_size(MAX_MEMORY as u64)),
-            None => describe(inner),
-        });
+        let mut made = limit.map_or_else(|| Self::new(describe(inner)), Self::of_limit);
         if let EvalAltResult::ErrorRuntime(value, _) = inner
             && let Ok(value) = convert::to_value(value)
             && let Ok(op) = serde_json::from_value::<OpError>(value)
@@ -64,6 +60,24 @@ impl ScriptError {
         made
     }
 
+    /// From the limit that ended the evaluation, whatever the script made of that.
+    #[must_use]
+    pub fn of_limit(limit: Limit) -> Self {
+        let message = match limit {
+            Limit::Time(patience) => {
+                format!("the script computed for more than {} without a call", format_duration(patience))
+            }
+            Limit::Memory => format!("the script held more than {} of memory", format_size(MAX_MEMORY as u64)),
+        };
+        Self { limit: Some(limit), ..Self::new(message) }
+    }
+
+    /// It was stopped for the time it took, which may be the machine's fault as well as the script's.
+    #[must_use]
+    pub fn is_overtime(&self) -> bool {
+        matches!(self.limit, Some(Limit::Time(_)))
+    }
+
     /// As the error of a step.
     #[must_use]
     pub fn into_op_error(self) -> OpError {
@@ -72,6 +86,12 @@ impl ScriptError {
             Some(op) => op,
             None => OpError::new(ErrorClass::Failed, format!("{}{place}", self.message)),
         }
+    }
+}
+
+impl From<OpError> for ScriptError {
+    fn from(error: OpError) -> Self {
+        Self { op: Some(error.clone()), ..Self::new(error.message) }
     }
 }
 

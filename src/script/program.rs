@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
+use std::time::Duration;
 
 use rhai::module_resolvers::StaticModuleResolver;
 use rhai::{AST, Dynamic, Engine, Module, NativeCallContext};
@@ -47,6 +48,7 @@ pub struct Program {
     /// The digest of the bundle it came from.
     pub digest: String,
     engine: Engine,
+    patience: Duration,
     /// Every script and expression of the playbook, by its place.
     asts: HashMap<Span, AST>,
     /// For `uses: lib.function`: one compiled call each.
@@ -81,7 +83,9 @@ impl Program {
             let fail = |message: String| ScriptError { module: Some(source.path.clone()), ..ScriptError::new(message) };
             let mut ast = engine.compile(&source.text).map_err(|e| fail(format!("module {}: {e}", source.path)))?;
             ast.set_source(source.path.as_str());
-            let (module, limit) = current::with(None, || Module::eval_ast_as_new(rhai::Scope::new(), &ast, &engine));
+            let (module, limit) = current::with(None, current::MAX_THINKING, || {
+                Module::eval_ast_as_new(rhai::Scope::new(), &ast, &engine)
+            });
             let module = module.map_err(|e| ScriptError::from_rhai(&e, limit))?;
             if imported.contains(&source.path.as_str()) {
                 engine.register_static_module(alias(&source.path), module.clone().into());
@@ -90,9 +94,23 @@ impl Program {
         }
         // Scripts of steps use the playbook's imports; only modules import.
         engine.set_module_resolver(rhai::module_resolvers::DummyModuleResolver::new());
-        let mut program = Self { playbook, digest, engine, asts: HashMap::new(), uses: BTreeMap::new() };
+        let mut program = Self {
+            playbook,
+            digest,
+            engine,
+            patience: current::MAX_THINKING,
+            asts: HashMap::new(),
+            uses: BTreeMap::new(),
+        };
         program.compile_playbook()?;
         Ok(program)
+    }
+
+    /// Lets its scripts compute this long between two calls.
+    #[must_use]
+    pub fn with_patience(mut self, patience: Duration) -> Self {
+        self.patience = patience;
+        self
     }
 
     fn compile_playbook(&mut self) -> Result<(), ScriptError> {
@@ -149,10 +167,15 @@ impl Program {
 
     fn evaluate(&self, ast: &AST, scope: &Scope, calls: Option<Rc<dyn Calls>>) -> Result<Value, ScriptError> {
         let mut scope = scope.to_rhai();
-        let (outcome, limit) = current::with(calls, || self.engine.eval_ast_with_scope::<Dynamic>(&mut scope, ast));
-        match outcome {
-            Ok(value) => convert::to_value(&value).map_err(|e| ScriptError::new(format!("the script's result: {e}"))),
-            Err(error) => Err(ScriptError::from_rhai(&error, limit)),
+        let (outcome, limit) =
+            current::with(calls, self.patience, || self.engine.eval_ast_with_scope::<Dynamic>(&mut scope, ast));
+        match (outcome, limit) {
+            (Ok(value), None) => {
+                convert::to_value(&value).map_err(|e| ScriptError::new(format!("the script's result: {e}")))
+            }
+            // A script can catch nearly every error out of a closure: what it made of being stopped means nothing.
+            (Ok(_), Some(limit)) => Err(ScriptError::of_limit(limit)),
+            (Err(error), limit) => Err(ScriptError::from_rhai(&error, limit)),
         }
     }
 

@@ -89,8 +89,9 @@ mod tests {
             let mut scope = Scope::new();
             scope.push("u", Unknown { why: "a test".into() });
             let noticing = Rc::new(Noticing::default());
-            let (outcome, _) =
-                current::with(Some(noticing.clone()), || engine.eval_with_scope::<Dynamic>(&mut scope, script));
+            let (outcome, _) = current::with(Some(noticing.clone()), current::MAX_THINKING, || {
+                engine.eval_with_scope::<Dynamic>(&mut scope, script)
+            });
             assert!(outcome.is_err() || noticing.0.get(), "{script} gave {outcome:?}");
         }
     }

@@ -71,7 +71,12 @@ impl Desk {
 
     /// Runs the program to its end. The folder's name becomes `DESK` in what it said.
     pub fn muster(&self, args: &[&str]) -> Said {
-        let output = self.command(args).output().expect("the program starts");
+        self.said(&mut self.command(args))
+    }
+
+    /// Runs a command to its end, as [`Desk::muster`] does.
+    pub fn said(&self, command: &mut std::process::Command) -> Said {
+        let output = command.output().expect("the program starts");
         let text = |bytes: Vec<u8>| {
             let text = String::from_utf8(bytes).expect("it speaks UTF-8");
             text.replace(&self.path().display().to_string(), "DESK")

@@ -59,6 +59,7 @@ impl Estate {
             supervisor: PathBuf::from(env!("CARGO_BIN_EXE_muster")),
             actor: Actor { name: "tester@here".to_owned() },
             workers: 4,
+            script_time: None,
         };
         App::open(settings).expect("the store opens")
     }

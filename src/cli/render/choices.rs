@@ -52,6 +52,16 @@ pub fn of_pause(run: &str, pause: &Pause, rolling_back: bool) -> Vec<Choice> {
             choice(whole("cancel") + " --no-rollback", "end here and leave everything as it is"),
         ],
         Pause::Credentials { .. } => vec![choice(whole("resume"), "go on with fresh credentials")],
+        Pause::Overtime { step, .. } => vec![
+            choice(
+                on("retry", step, ""),
+                "go on from its last call; with MUSTER_SCRIPT_TIME=5m before it, give it longer",
+            ),
+            choice(on("skip", step, " -m 'WHY'"), "go on without it"),
+            choice(on("done", step, " -m 'HOW YOU KNOW'"), "go on: it was done by hand"),
+            undo_all(),
+            choice(whole("cancel") + " --no-rollback", "end here and leave everything as it is"),
+        ],
         Pause::Undo { .. } => vec![
             choice(whole("rollback"), "try this undo again"),
             choice(whole("rollback") + " --force", "undo although somebody else has changed it since"),
@@ -116,6 +126,9 @@ pub fn reason(pause: &Pause) -> String {
         Pause::Target { .. } => "this is not the system the run was started on".to_owned(),
         Pause::Credentials { step, message } => {
             format!("step {step} needs credentials: {}", super::brief::one_line(message))
+        }
+        Pause::Overtime { step, message } => {
+            format!("step {step} was stopped: {}", super::brief::one_line(message))
         }
         Pause::Undo { call, reason } => {
             format!("the undo of call {call} needs a decision: {}", super::brief::one_line(reason))

@@ -23,7 +23,7 @@ pub fn by(fact: &Fact, pause: &Pause) -> bool {
             _ => false,
         },
         Pause::Target { .. } | Pause::PointOfNoReturn { .. } | Pause::RolledBackTo { .. } => goes_on(fact),
-        Pause::Credentials { step, .. } => goes_on(fact) || moves_on(fact, step),
+        Pause::Credentials { step, .. } | Pause::Overtime { step, .. } => goes_on(fact) || moves_on(fact, step),
         Pause::Undo { call, .. } => match fact {
             Fact::UndoSkipped { call: left_out, .. } => left_out == call,
             Fact::Intent { undoes: Some(undone), .. } => undone == call,

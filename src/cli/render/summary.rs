@@ -104,6 +104,7 @@ fn details(view: &View, pause: &Pause, look: Look) -> String {
         }
         Pause::Question { .. }
         | Pause::Credentials { .. }
+        | Pause::Overtime { .. }
         | Pause::PointOfNoReturn { .. }
         | Pause::RolledBackTo { .. } => String::new(),
     }

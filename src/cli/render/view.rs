@@ -434,10 +434,8 @@ impl View {
         let pauses = self.pauses();
         let held = |step: &StepView| {
             pauses.iter().any(|pause| match pause {
-                Pause::InDoubt { step: of, .. }
-                | Pause::Credentials { step: of, .. }
-                | Pause::Question { step: of, .. } => *of == step.path,
-                _ => false,
+                Pause::Question { step: of, .. } => *of == step.path,
+                other => other.holds() == Some(&step.path),
             })
         };
         let mut waits = false;
@@ -449,7 +447,7 @@ impl View {
                     Some(call) if !call.writes => waits = true,
                     _ => return RunStatus::Running,
                 },
-                StepState::Verifying(_) | StepState::Retrying(_) => waits = true,
+                StepState::Verifying(_) | StepState::Retrying(_) => waits |= !held(step),
                 _ => {}
             }
         }
