@@ -89,8 +89,8 @@ impl Inner {
     /// holder asks; later ones know.
     pub(super) fn check_target(&self, cell: &RunCell, request: &Request) -> Result<Option<Advance>, EngineError> {
         let resource = (request.op.resource)(&request.args);
-        let place: String = resource.split('/').take(2).collect::<Vec<_>>().join("/");
-        if cell.core.lock().checked.contains(&place) {
+        let place = resource.match_indices('/').nth(1).map_or(&*resource, |(end, _)| &resource[..end]);
+        if cell.core.lock().checked.contains(place) {
             return Ok(None);
         }
         // What cannot be asked now will be asked at the next call; the call itself will say what is wrong.
@@ -110,7 +110,7 @@ impl Inner {
                 Some(_) => {}
             }
         }
-        core.checked.insert(place);
+        core.checked.insert(place.to_owned());
         Ok(None)
     }
 
@@ -161,6 +161,7 @@ impl Inner {
         let request = self.request(cell, call.op, call.args, None);
         self.called(cell, call.id, request, Err(error))
     }
+
     /// A line in the run's log.
     pub(super) fn note(&self, cell: &RunCell, call: NewCall) -> Result<Advance, EngineError> {
         let mut core = cell.core.lock();
@@ -197,7 +198,7 @@ impl Inner {
             let error = OpError::refused(format!("{} is no effect", call.op.name));
             return self.refuse(cell, call, error);
         };
-        let mut request = self.request(cell, call.op, call.args.clone(), call.deadline);
+        let mut request = self.request(cell, call.op, call.args, call.deadline);
         request.key = key_of(&cell.id, &call.id, 0);
         if let Some(stop) = self.check_target(cell, &request)? {
             return Ok(stop);
@@ -220,20 +221,23 @@ impl Inner {
                 core.record(cell, Fact::NoReturn { step: call.id.step.clone() }, now)?;
             }
             let fact = Fact::Intent {
-                call: call.id.clone(),
+                call: call.id,
                 op: call.op.name.to_owned(),
                 revision: call.op.revision,
-                args: request.args.clone(),
-                key: request.key.clone(),
-                before: request.before.clone(),
+                args: request.args,
+                key: request.key,
+                before: request.before,
                 undo,
                 undoes: call.undoes,
             };
-            core.record(cell, fact, now)?;
+            // Sent is what was recorded, secrets taken out: what would be sent again after a crash.
+            let recorded = core.record(cell, fact, now)?;
+            let Fact::Intent { args, key, before, .. } = recorded.fact else { return Ok(Advance::Stopped) };
+            (request.args, request.key, request.before) = (args, key, before);
             self.commit(cell, &mut core)?;
             core.state.calls.len() - 1
         };
-        self.send(cell, index, call.deadline)
+        self.send(cell, index, request)
     }
 
     /// Commits, and lets go of what was kept for probes that nobody will ask any more.
@@ -247,15 +251,9 @@ impl Inner {
         Ok(())
     }
 
-    /// Sends a call whose intent is durable.
-    pub(super) fn send(
-        &self,
-        cell: &RunCell,
-        index: usize,
-        deadline: Option<Timestamp>,
-    ) -> Result<Advance, EngineError> {
-        let mut request = self.recorded_request(cell, index)?;
-        request.deadline = deadline;
+    /// Sends a call whose intent is durable, as it is recorded there.
+    pub(super) fn send(&self, cell: &RunCell, index: usize, request: Request) -> Result<Advance, EngineError> {
+        let deadline = request.deadline;
         let Some(writer) = self.host.writer() else { return Ok(Advance::Stopped) };
         match writer.send(&request) {
             Ok(Sent::Done(result)) => self.done(cell, index, request, result),

@@ -6,7 +6,7 @@ use super::cell::RunCell;
 use super::driver::Inner;
 use super::effect::{Advance, NewCall, find_revision, key_of, later, plan_of};
 use super::error::EngineError;
-use super::state::{CallKind, Undone};
+use super::state::{CallKind, CallState, Undone};
 use crate::journal::record::{Fact, Outcome, Pause, UndoPlan};
 use crate::model::fault::{ErrorClass, OpError};
 use crate::model::{CallId, Phase, Timestamp, Value};
@@ -35,10 +35,8 @@ impl Inner {
                 if call.outcome.is_some() {
                     return Ok(Advance::Ended);
                 }
-                let open_undo = core.state.calls.iter().position(|other| {
-                    other.is_open()
-                        && matches!(&other.kind, CallKind::Effect { undoes: Some(undoes), .. } if *undoes == call.id)
-                });
+                let undoes_it = |other: &CallState| matches!(&other.kind, CallKind::Effect { undoes: Some(undoes), .. } if *undoes == call.id);
+                let open_undo = core.state.open_calls().find(|(_, other)| undoes_it(other)).map(|(index, _)| index);
                 (call.id.clone(), call.undone.clone(), call.settled_not_done, open_undo)
             };
             if let Some(undo) = open_undo {
@@ -196,11 +194,14 @@ impl Inner {
         let undo = plan_of((entry.undo)(&request.args, &request.before, &request.key));
         {
             let mut core = cell.core.lock();
-            let fact = Fact::Resent { call: id, key: request.key.clone(), before: request.before.clone(), undo };
-            core.record(cell, fact, self.clock.now())?;
+            let fact = Fact::Resent { call: id, key: request.key, before: request.before, undo };
+            let recorded = core.record(cell, fact, self.clock.now())?;
+            let Fact::Resent { key, before, .. } = recorded.fact else { return Ok(Advance::Stopped) };
+            (request.key, request.before) = (key, before);
             self.commit(cell, &mut core)?;
         }
-        self.send(cell, index, deadline)
+        request.deadline = deadline;
+        self.send(cell, index, request)
     }
 }
 

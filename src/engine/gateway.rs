@@ -215,7 +215,7 @@ impl Gateway {
         {
             return Some(error);
         }
-        if op.effect != Effect::Log && args.to_string().contains(REDACTED) {
+        if op.effect != Effect::Log && mentions(args, REDACTED) {
             return Some(
                 OpError::refused(format!("an argument of {} was redacted: it would be taken for {REDACTED}", op.name))
                     .with_hint("hand the secret on as a handle, or let an operation copy the file whole"),
@@ -282,6 +282,16 @@ impl Calls for Gateway {
 
     fn met_unknown(&self, why: &str) {
         self.seal(Seal::Unknown(why.to_owned()));
+    }
+}
+
+/// Whether a text or a name somewhere in a value has this in it.
+fn mentions(value: &Value, what: &str) -> bool {
+    match value {
+        Value::String(text) => text.contains(what),
+        Value::Array(items) => items.iter().any(|item| mentions(item, what)),
+        Value::Object(fields) => fields.iter().any(|(name, field)| name.contains(what) || mentions(field, what)),
+        Value::Null | Value::Bool(_) | Value::Number(_) => false,
     }
 }
 

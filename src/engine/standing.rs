@@ -41,7 +41,10 @@ impl RunState {
     #[must_use]
     pub fn open_call(&self, path: &StepPath) -> Option<&CallState> {
         let step = self.steps.get(path)?;
-        step.body.iter().chain(&step.rollback).map(|index| &self.calls[*index]).find(|call| call.is_open())
+        let open = |calls: &[usize]| {
+            self.open_calls().find(|(index, _)| calls.binary_search(index).is_ok()).map(|(_, call)| call)
+        };
+        open(&step.body).or_else(|| open(&step.rollback))
     }
 
     /// Where the run stands.

@@ -1,6 +1,6 @@
 //! The state of a run: a fold over its records, and nothing else.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::journal::record::{Fact, Outcome, Pause, Record, UndoPlan};
 use crate::model::command::Actor;
@@ -185,6 +185,8 @@ pub struct RunState {
     pub steps: BTreeMap<StepPath, StepState>,
     pub calls: Vec<CallState>,
     index: HashMap<CallId, usize>,
+    /// The calls that are open: few, however many there are.
+    open: BTreeSet<usize>,
     /// Why it waits for a person, beyond what the steps themselves say.
     pub pauses: Vec<Pause>,
     pub rollback: Option<Rollback>,
@@ -220,6 +222,11 @@ impl RunState {
     #[must_use]
     pub fn index_of(&self, id: &CallId) -> Option<usize> {
         self.index.get(id).copied()
+    }
+
+    /// The calls that nobody recorded the end of, oldest first, with their numbers.
+    pub fn open_calls(&self) -> impl Iterator<Item = (usize, &CallState)> {
+        self.open.iter().filter_map(|index| Some((*index, self.calls.get(*index)?)))
     }
 
     /// The step instance of this path, if anything has been recorded of it.
@@ -357,6 +364,7 @@ impl RunState {
                     return Err(illegal(format!("call {call} had ended")));
                 }
                 state.outcome = Some(outcome.clone());
+                self.open.remove(&index);
                 let undoes = match &state.kind {
                     CallKind::Effect { undoes: Some(undoes), .. } => Some(undoes.clone()),
                     _ => None,
@@ -521,6 +529,9 @@ impl RunState {
             Phase::Verify => return Err("calls of `verify` are not recorded".to_owned()),
         }
         self.index.insert(call.id.clone(), index);
+        if call.is_open() {
+            self.open.insert(index);
+        }
         self.calls.push(call);
         Ok(())
     }

@@ -8,7 +8,7 @@ use super::driver::Inner;
 use super::effect::Advance;
 use super::error::EngineError;
 use super::gateway::{Gateway, Seal};
-use super::state::{CallKind, Rollback, RunState, StepStatus, Undone};
+use super::state::{CallKind, CallState, Rollback, RunState, StepStatus, Undone};
 use crate::journal::record::{Fact, Outcome, Pause, UndoPlan};
 use crate::model::command::Actor;
 use crate::model::status::RunStatus;
@@ -72,7 +72,8 @@ impl Inner {
                 if core.state.finished.is_some() || !core.state.is_quiescing() {
                     return Ok(Advance::Ended);
                 }
-                core.state.calls.iter().position(|call| call.is_open() && matches!(call.kind, CallKind::Effect { .. }))
+                let effect = |call: &CallState| matches!(call.kind, CallKind::Effect { .. });
+                core.state.open_calls().find(|(_, call)| effect(call)).map(|(index, _)| index)
             };
             if let Some(index) = open {
                 match self.follow(cell, index, None)? {

@@ -53,8 +53,10 @@ pub enum DecodeError {
 /// The record as one line of JSON without a line end.
 #[must_use]
 pub fn encode(record: &Record) -> String {
+    let mut line = Vec::with_capacity(512);
     // Every map in a record has text keys, and no field serialises by code that can fail.
-    serde_json::to_string(record).expect("a record is plain data with text keys")
+    serde_json::to_writer(&mut line, record).expect("a record is plain data with text keys");
+    String::from_utf8(line).expect("JSON is written as UTF-8")
 }
 
 /// The record on a line.

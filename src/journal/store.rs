@@ -67,9 +67,9 @@ pub struct Head {
     pub detail: String,
     /// When it began.
     pub started: Timestamp,
-    /// When its last record was written.
+    /// When its last record was written; of a run at work, to a second.
     pub updated: Timestamp,
-    /// Records so far.
+    /// Records so far. In a list, of a run at work: those of a second ago.
     pub records: u64,
     /// The current lease epoch.
     pub epoch: u64,

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -14,7 +15,7 @@ pub const RUN_ID_LEN: usize = 12;
 /// Names one run. Twelve letters, the first six of which are the [`RunId::short`] form.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct RunId(String);
+pub struct RunId(Arc<str>);
 
 impl RunId {
     /// Makes an id out of 60 of the given random bits.
@@ -22,8 +23,8 @@ impl RunId {
     pub fn from_entropy(bits: u64) -> Self {
         let text = (0..RUN_ID_LEN)
             .map(|place| char::from(ALPHABET[usize::try_from((bits >> (5 * place)) & 31).unwrap_or(0)]))
-            .collect();
-        Self(text)
+            .collect::<String>();
+        Self(text.into())
     }
 
     /// The whole id.
@@ -55,7 +56,7 @@ impl FromStr for RunId {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         if text.len() == RUN_ID_LEN && text.bytes().all(|b| ALPHABET.contains(&b)) {
-            Ok(Self(text.to_owned()))
+            Ok(Self(text.into()))
         } else {
             Err(ParseRunId(text.to_owned()))
         }
@@ -65,25 +66,25 @@ impl FromStr for RunId {
 /// Names one instance of a step: `restore`, or `dump[chatbot_db]` for the instance of a `foreach` step with that key.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct StepPath(String);
+pub struct StepPath(Arc<str>);
 
 impl StepPath {
     /// The only instance of a step without `foreach`, or the whole of one with it.
     #[must_use]
     pub fn of(step: &str) -> Self {
-        Self(step.to_owned())
+        Self(step.into())
     }
 
     /// The instance of a `foreach` step that has this key.
     #[must_use]
     pub fn keyed(step: &str, key: &str) -> Self {
-        Self(format!("{step}[{key}]"))
+        Self(format!("{step}[{key}]").into())
     }
 
     /// The id of the step in the playbook.
     #[must_use]
     pub fn step(&self) -> &str {
-        self.0.split_once('[').map_or(self.0.as_str(), |(step, _)| step)
+        self.0.split_once('[').map_or(&*self.0, |(step, _)| step)
     }
 
     /// The key of the `foreach` instance, if it is one.

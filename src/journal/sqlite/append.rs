@@ -1,16 +1,15 @@
 //! Appends to the database: many runs in one transaction, each fenced on its own.
 
-use std::collections::HashMap;
 use std::path::Path;
 
-use rusqlite::{Connection, OptionalExtension};
+use rusqlite::Connection;
 
 use super::fault::Fault;
+use super::head::{self, Places};
 use super::reserve::{Reserve, begins_something};
 use crate::journal::chain;
-use crate::journal::memory::check;
 use crate::journal::store::{Append, StoreError};
-use crate::model::{RunId, Timestamp};
+use crate::model::Timestamp;
 
 /// How an instant is stored: nanoseconds since 1970, to the year 2262.
 pub(super) fn nanos(at: Timestamp) -> i64 {
@@ -70,78 +69,29 @@ pub(super) fn run(connection: &Connection, statement: &str) -> Result<(), rusqli
     connection.prepare_cached(statement)?.execute([]).map(|_| ())
 }
 
-/// Where a run is in the database, as far as this process knows: saves looking it up for every append.
-#[derive(Clone, Copy)]
-pub(super) struct Place {
-    key: i64,
-    last: Option<i64>,
-}
-
-/// The places of the runs that this process appends to.
-pub(super) type Places = HashMap<RunId, Place>;
-
 /// Writes one append. One that is refused leaves nothing behind, so it needs no savepoint.
 fn one(db: &Connection, places: &mut Places, append: &Append) -> Result<Result<(), StoreError>, rusqlite::Error> {
-    let place = match places.get(&append.run) {
-        Some(place) => *place,
-        None => match find(db, append)? {
-            Ok(place) => place,
-            Err(refusal) => return Ok(Err(refusal)),
-        },
+    let place = match head::find(db, places, append)? {
+        Ok(place) => place,
+        Err(refusal) => return Ok(Err(refusal)),
     };
-    let mut newest = place.last;
+    let mut newest = place.newest();
     if !append.lines.is_empty() {
         let insert = "INSERT INTO batch (run, prev, first_seq, count, hash, body) VALUES (?, ?, ?, ?, ?, ?)";
         let (count, body) = (append.lines.len(), append.lines.join("\n"));
-        let row = (place.key, place.last, append.first_seq, count, &append.hash[..], body);
+        let row = (place.key(), newest, append.first_seq, count, &append.hash[..], body);
         db.prepare_cached(insert)?.execute(row)?;
         newest = Some(db.last_insert_rowid());
     }
-    let update = "UPDATE run SET status = ?, detail = ?, updated = ?, records = ?, hash = ?, last = ?
-        WHERE key = ? AND epoch = ? AND records = ? AND last IS ?";
-    let changed = db.prepare_cached(update)?.execute((
-        append.status.as_str(),
-        &append.detail,
-        nanos(append.updated),
-        append.first_seq + append.lines.len() as u64,
-        &append.hash[..],
-        newest,
-        place.key,
-        append.epoch,
-        append.first_seq,
-        place.last,
-    ))?;
-    if changed == 0 {
-        if newest != place.last {
-            db.prepare_cached("DELETE FROM batch WHERE key = ?")?.execute([newest])?;
-        }
-        // Known no more. What is stored says why; if it says nothing against it, only our memory of it was old.
-        return match places.remove(&append.run) {
-            Some(_) => one(db, places, append),
-            None => Ok(Err(StoreError::Fenced { run: append.run.clone(), epoch: append.epoch })),
-        };
-    }
-    places.insert(append.run.clone(), Place { key: place.key, last: newest });
+    place.advance(db, append, newest)?;
     for blob in &append.blobs {
         let insert = "INSERT INTO blob (digest, bytes) VALUES (?, ?) ON CONFLICT DO NOTHING";
         db.prepare_cached(insert)?.execute((&blob.digest, &blob.bytes))?;
     }
     for id in &append.consumed {
-        db.prepare_cached("DELETE FROM inbox WHERE id = ? AND run = ?")?.execute((id, place.key))?;
+        db.prepare_cached("DELETE FROM inbox WHERE id = ? AND run = ?")?.execute((id, place.key()))?;
     }
     Ok(Ok(()))
-}
-
-/// The place of the append's run, if the append fits there.
-fn find(db: &Connection, append: &Append) -> Result<Result<Place, StoreError>, rusqlite::Error> {
-    let mut query = db.prepare_cached("SELECT key, last, epoch, records FROM run WHERE id = ?")?;
-    let found = query.query_row([append.run.as_str()], |row| {
-        Ok((Place { key: row.get(0)?, last: row.get(1)? }, row.get::<_, u64>(2)?, row.get::<_, u64>(3)?))
-    });
-    let Some((place, epoch, records)) = found.optional()? else {
-        return Ok(Err(StoreError::NoSuchRun(append.run.to_string())));
-    };
-    Ok(check(append, epoch, records).map(|()| place))
 }
 
 /// Writes an append on a full disk: its outcomes are kept, and from the first record on that begins something it is refused.
@@ -160,18 +110,18 @@ fn one_outcome(
     if keep == 0 {
         return full();
     }
-    let before = "SELECT hash, status, detail FROM run WHERE id = ?";
-    let found = db.prepare_cached(before)?.query_row([append.run.as_str()], |row| {
-        Ok((row.get::<_, [u8; 32]>(0)?, row.get::<_, String>(1)?, row.get::<_, String>(2)?))
-    });
-    let Ok((hash, status, detail)) = found else { return full() };
+    let place = match head::find(db, places, append)? {
+        Ok(place) => place,
+        Err(refusal) => return Ok(Err(refusal)),
+    };
+    let (status, detail) = place.shown();
     let kept = Append {
         lines: append.lines[..keep].to_vec(),
         blobs: append.blobs.iter().filter(|blob| blob.seq < append.first_seq + keep as u64).cloned().collect(),
-        hash: chain::fold_all(&hash, append.lines[..keep].iter().map(String::as_str)),
+        hash: chain::fold_all(&place.hash(), append.lines[..keep].iter().map(String::as_str)),
         consumed: Vec::new(),
-        status: super::read::status(&status).unwrap_or(append.status),
-        detail,
+        status: status.unwrap_or(append.status),
+        detail: detail.to_owned(),
         ..append.clone()
     };
     match one(db, places, &kept)? {

@@ -6,6 +6,7 @@
 mod append;
 mod fault;
 mod group;
+mod head;
 mod key;
 mod lease;
 mod read;
@@ -21,9 +22,10 @@ use parking_lot::Mutex;
 use rusqlite::{Connection, OptionalExtension};
 use rustix::fs::{FlockOperation, flock};
 
-use self::append::{Places, nanos};
+use self::append::nanos;
 use self::fault::Fault;
 use self::group::Group;
+use self::head::Places;
 use self::lease::{Beating, Holders, Pulse};
 use self::reserve::Reserve;
 use super::apart;
@@ -202,11 +204,19 @@ impl SqliteStore {
         act: &'static str,
         work: impl FnOnce(&Connection) -> Result<Result<R, StoreError>, rusqlite::Error>,
     ) -> Result<R, StoreError> {
-        let writer = self.writer()?.lock();
-        let db = &writer.db;
+        self.writing_heads(act, |db, _| work(db))
+    }
+
+    /// The same, for what has to bring the heads of runs up to where their journals are.
+    fn writing_heads<R>(
+        &self,
+        act: &'static str,
+        work: impl FnOnce(&Connection, &mut Places) -> Result<Result<R, StoreError>, rusqlite::Error>,
+    ) -> Result<R, StoreError> {
+        let Writer { db, places } = &mut *self.writer()?.lock();
         let sql = |error: rusqlite::Error| Fault::of(act, &self.path, &error);
         append::run(db, "BEGIN IMMEDIATE").map_err(sql)?;
-        let done = match work(db) {
+        let done = match work(db, places) {
             Ok(Ok(done)) => append::run(db, "COMMIT").map(|()| Ok(done)),
             other => other,
         };
@@ -214,6 +224,7 @@ impl SqliteStore {
             Ok(Ok(done)) => Ok(done),
             failed => {
                 let _ = db.execute_batch("ROLLBACK");
+                places.clear();
                 failed.map_err(sql)?
             }
         }
@@ -269,7 +280,8 @@ impl Drop for SqliteStore {
     fn drop(&mut self) {
         let Some((key, beating)) = self.held.lock().take() else { return };
         // A courtesy: without it the lock file that goes away says the same.
-        let _ = self.writing("give up the runs of", |db| {
+        let _ = self.writing_heads("give up the runs of", |db, places| {
+            places.values_mut().try_for_each(|place| place.settle(db))?;
             db.execute("UPDATE run SET holder = NULL WHERE holder = ?", [key])?;
             db.execute("DELETE FROM holder WHERE key = ?", [key])?;
             Ok(Ok(()))
@@ -465,7 +477,10 @@ impl Store for SqliteStore {
 
     fn release(&self, run: &RunId, epoch: u64) -> Result<(), StoreError> {
         let Some(key) = self.held.lock().as_ref().map(|(key, _)| *key) else { return Ok(()) };
-        self.writing("give a run up", |db| {
+        self.writing_heads("give a run up", |db, places| {
+            if let Some(mut place) = places.remove(run) {
+                place.settle(db)?;
+            }
             let update = "UPDATE run SET holder = NULL WHERE id = ? AND epoch = ? AND holder = ?";
             db.prepare_cached(update)?.execute((run.as_str(), epoch, key))?;
             Ok(Ok(()))

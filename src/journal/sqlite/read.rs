@@ -6,6 +6,7 @@ use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OptionalExtension, Row};
 
 use super::fault::Fault;
+use super::head::beyond;
 use crate::journal::chain;
 use crate::journal::store::{Head, Holder, Lines, StoreError};
 use crate::model::status::RunStatus;
@@ -30,9 +31,9 @@ pub(super) fn status(text: &str) -> Option<RunStatus> {
 }
 
 const HEAD: &str = "SELECT run.id, playbook, version, bundle, status, detail, started, updated, records, epoch,
-    holder.id, pid, pid_start, boot_id, who FROM run LEFT JOIN holder ON holder.key = run.holder";
+    holder.id, pid, pid_start, boot_id, who, run.key, last FROM run LEFT JOIN holder ON holder.key = run.holder";
 
-/// The heads of all runs that have a record, newest first; or of one run.
+/// The heads of all runs that have a record, newest first; or of one run, and then with all its records counted.
 pub(super) fn heads(connection: &Connection, path: &Path, only: Option<&RunId>) -> Result<Vec<Head>, StoreError> {
     let sql = |error: rusqlite::Error| Fault::of("list the runs", path, &error);
     let text = match only {
@@ -45,7 +46,14 @@ pub(super) fn heads(connection: &Connection, path: &Path, only: Option<&RunId>) 
     while let Some(row) = rows.next().map_err(sql)? {
         let id: String = row.get(0).map_err(sql)?;
         match head(row).map_err(sql)? {
-            Some(head) => heads.push(head),
+            Some(mut head) => {
+                if only.is_some() {
+                    let further =
+                        beyond(connection, row.get(15).map_err(sql)?, row.get(16).map_err(sql)?).map_err(sql)?;
+                    head.records = further.map_or(head.records, |(_, records, _)| records);
+                }
+                heads.push(head);
+            }
             None => return Err(Fault::corrupt(path, format!("the head of run `{id}` makes no sense")).into()),
         }
     }
@@ -95,13 +103,14 @@ struct Batch {
     lines: Result<Vec<String>, ()>,
 }
 
-/// The batches of a run back to the one that holds `from_seq`, oldest first, and the run's hash and number of records.
-fn batches(
-    connection: &Connection,
-    path: &Path,
-    run: &RunId,
-    from_seq: u64,
-) -> Result<(Vec<Batch>, Vec<u8>, u64), StoreError> {
+/// What the head of a run says of its journal, which may go on from there.
+struct Pin {
+    records: u64,
+    hash: Vec<u8>,
+}
+
+/// The batches of a run back to the one that holds `from_seq`, oldest first, and what its head says.
+fn batches(connection: &Connection, path: &Path, run: &RunId, from_seq: u64) -> Result<(Vec<Batch>, Pin), StoreError> {
     let sql = |error: rusqlite::Error| Fault::of("read the journal", path, &error);
     let damaged = |seq: u64, what: String| StoreError::Damaged { run: run.clone(), seq, what };
     // One snapshot: the run may go on meanwhile.
@@ -117,7 +126,10 @@ fn batches(
         return Err(StoreError::NoSuchRun(run.to_string()));
     };
     let mut backwards = Vec::new();
-    let (mut place, mut expected_end) = (last, records);
+    let (mut place, mut expected_end) = match beyond(&tx, key, last).map_err(sql)? {
+        Some((newest, end, _)) => (Some(newest), end),
+        None => (last, records),
+    };
     let text = "SELECT run, prev, first_seq, count, hash, body FROM batch WHERE key = ?";
     let mut query = tx.prepare_cached(text).map_err(sql)?;
     while let Some(at) = place {
@@ -132,7 +144,14 @@ fn batches(
             Ok((row.get::<_, i64>(0)?, row.get::<_, Option<i64>>(1)?, row.get::<_, u64>(2)?, row.get::<_, u64>(3)?))
         })()
         .map_err(sql)?;
-        // Going strictly back also ends a chain that was bent into a ring.
+        // Going strictly back also ends a chain that was bent into a ring. It comes by the row that the head names.
+        let passes = at > last.unwrap_or(0) && prev.is_none_or(|prev| Some(prev) < last);
+        if passes || (Some(at) == last && expected_end != records) {
+            return Err(damaged(
+                records.saturating_sub(1),
+                "they are not those that the head of the run names".to_owned(),
+            ));
+        }
         if owner != key || prev.is_some_and(|prev| prev >= at) || first_seq.checked_add(count) != Some(expected_end) {
             return Err(damaged(
                 expected_end.saturating_sub(1),
@@ -157,14 +176,16 @@ fn batches(
         return Err(damaged(expected_end.saturating_sub(1), "the records up to there are missing".to_owned()));
     }
     backwards.reverse();
-    Ok((backwards, hash, records))
+    Ok((backwards, Pin { records, hash }))
 }
 
 /// The whole journal, verified.
 pub(super) fn load(connection: &Connection, path: &Path, run: &RunId) -> Result<Lines, StoreError> {
     let damaged = |seq: u64, what: &str| StoreError::Damaged { run: run.clone(), seq, what: what.to_owned() };
-    let (batches, head_hash, records) = batches(connection, path, run, 0)?;
-    let mut stored = Lines { lines: Vec::with_capacity(usize::try_from(records).unwrap_or(0)), hash: chain::START };
+    let (batches, pin) = batches(connection, path, run, 0)?;
+    let known = usize::try_from(pin.records).unwrap_or(0);
+    let mut stored = Lines { lines: Vec::with_capacity(known), hash: chain::START };
+    let mut pinned = pin.records == 0;
     for batch in batches {
         let Ok(lines) = batch.lines else {
             return Err(damaged(batch.first_seq, "what is stored there is no text"));
@@ -176,9 +197,13 @@ pub(super) fn load(connection: &Connection, path: &Path, run: &RunId) -> Result<
         }
         stored.hash = hash;
         stored.lines.extend(lines);
+        pinned |= stored.lines.len() as u64 == pin.records && stored.hash[..] == pin.hash;
     }
-    if stored.hash[..] != head_hash {
-        return Err(damaged(records.saturating_sub(1), "the hash chain does not end as the head of the run says"));
+    if !pinned {
+        return Err(damaged(
+            pin.records.saturating_sub(1),
+            "the hash chain is not the one that the head of the run names",
+        ));
     }
     Ok(stored)
 }
@@ -197,7 +222,7 @@ pub(super) fn tail(
     run: &RunId,
     from_seq: u64,
 ) -> Result<Vec<String>, StoreError> {
-    let (batches, ..) = batches(connection, path, run, from_seq)?;
+    let (batches, _) = batches(connection, path, run, from_seq)?;
     let mut tail = Vec::new();
     for batch in batches {
         let Ok(lines) = batch.lines else {

@@ -18,9 +18,9 @@ const STEPS: [&str; 1] = ["
 CREATE TABLE holder (
     key INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, pid INTEGER NOT NULL, pid_start INTEGER NOT NULL,
     boot_id TEXT NOT NULL, who TEXT NOT NULL) STRICT;
--- The head of a run: fences appends (epoch, records), ends the hash chain (hash), and is what `ps` shows.
--- `last` is the newest row of `batch`, whose `prev` leads to the one before: no index to keep, which would cost as much as
--- the records themselves.
+-- The head of a run: fences appends (epoch), pins the hash chain (records, hash), and is what `ps` shows.
+-- `last` is the row of `batch` up to which these speak. The newest is that one or, of a run at work, among the 4096 rows after
+-- it, and `prev` leads from each to the one before: no index to keep, which would cost as much as the records themselves.
 CREATE TABLE run (
     key INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, playbook TEXT NOT NULL, version TEXT NOT NULL, bundle TEXT NOT NULL,
     started INTEGER NOT NULL, status TEXT NOT NULL, detail TEXT NOT NULL, updated INTEGER NOT NULL, records INTEGER NOT NULL,
