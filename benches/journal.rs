@@ -15,7 +15,10 @@ use muster::model::status::{Mode, RunStatus};
 use muster::model::{CallId, Phase, RunId, StepPath, Timestamp, Value};
 use serde_json::json;
 
-const ROUND: Duration = Duration::from_secs(2);
+/// How long a figure is looked at.
+const ROUND: Duration = Duration::from_millis(700);
+/// How often each is measured against the raw rate.
+const ROUNDS: usize = 7;
 const RUNS: usize = 1000;
 const THREADS: usize = 64;
 
@@ -23,18 +26,31 @@ fn main() {
     let folder = std::env::args().skip(1).find(|argument| !argument.starts_with('-'));
     let folder = folder.map_or_else(std::env::temp_dir, Into::into);
     let folder = tempfile::Builder::new().prefix("muster-bench").tempdir_in(folder).expect("a folder to write in");
-    // Alternating, so that a disk that changes its mind does so for both; the best of each counts.
-    let (mut raw, mut one) = (0f64, 0f64);
-    for round in 0..3 {
-        raw = raw.max(raw_commits(&folder.path().join(format!("raw{round}.db"))));
-        one = one.max(paired_in_one_run(&folder.path().join(format!("one{round}.db"))));
-    }
-    let many = paired_in_many_runs(&folder.path().join("many.db"));
+    let at = |name: String| folder.path().join(name);
+    let mut rates = Vec::new();
+    let mut against_raw = |name: &str, measure: &dyn Fn(&Path) -> f64| {
+        // Each round stands between two looks at the raw rate and is compared with these alone, so that a machine that is
+        // busy for a while is so for both; of the rounds the one in the middle counts.
+        let (mut ratios, mut measured) = (Vec::new(), Vec::new());
+        let mut before = raw_commits(&at(format!("raw-{name}.db")));
+        for round in 0..ROUNDS {
+            let rate = measure(&at(format!("{name}{round}.db")));
+            let after = raw_commits(&at(format!("raw-{name}{round}.db")));
+            ratios.push(rate / ((before + after) / 2.0));
+            measured.push(rate);
+            rates.push(after);
+            before = after;
+        }
+        (median(measured), median(ratios))
+    };
+    let (one, one_to_raw) = against_raw("one", &paired_in_one_run);
+    let (many, many_to_raw) = against_raw("many", &paired_in_many_runs);
+    let raw = median(rates);
     println!("bench raw-sqlite-commits {raw:.0} commits/s goal >= 0 ok");
     line("one-run-effects", one, "effects/s", None);
-    line("one-run-effects-to-raw", one / raw, "ratio", Some(0.9));
+    line("one-run-effects-to-raw", one_to_raw, "ratio", Some(0.9));
     line("many-runs-records", many, "records/s", None);
-    line("many-runs-records-to-raw", many / raw, "ratio", Some(10.0));
+    line("many-runs-records-to-raw", many_to_raw, "ratio", Some(10.0));
     let (calls, load) = opening(&folder.path().join("one0.db"));
     line("opened-records", calls as f64, "records", None);
     println!(
@@ -43,6 +59,11 @@ fn main() {
         if load * 1e4 / calls as f64 <= 0.2 { "ok" } else { "short" }
     );
     line("buffered-reads", reads(&folder.path().join("reads.db")), "reads/s", Some(raw * 3.0));
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
 }
 
 fn line(name: &str, value: f64, unit: &str, goal: Option<f64>) {
