@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::failure::Failure;
 use super::printer::Printer;
+use super::render::brief;
 use super::render::view::View;
 use crate::app::{App, Settings};
 use crate::clock::{Clock as _, SystemClock};
@@ -60,7 +61,7 @@ impl Context {
 /// # Errors
 /// When there is no such run, or several.
 pub fn head_of(store: &dyn Store, text: &str) -> Result<Head, Failure> {
-    let run = store.resolve(text).map_err(|error| match (&error, text) {
+    let run = store.resolve(&brief::cut(text, 80)).map_err(|error| match (&error, text) {
         (StoreError::NoSuchRun(_), "@latest") => {
             Failure::user("there is no run yet").hint("`muster run PLAYBOOK` starts one")
         }

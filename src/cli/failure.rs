@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::exit::Code;
-use super::render::brief::{self, one_line};
+use super::render::brief::{self, cut, one_line};
 use super::render::look::{Look, Tone};
 use crate::app::AppError;
 use crate::engine::EngineError;
@@ -11,6 +11,9 @@ use crate::journal::{Holder, StoreError};
 use crate::model::fault::{ErrorClass, OpError};
 use crate::playbook::bundle::BundleError;
 use crate::playbook::diagnostic;
+
+/// No message needs more characters; one that has more repeats what it was given.
+const LONGEST_MESSAGE: usize = 1200;
 
 /// Whose fault it is, and therefore what the process exits with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,7 +100,11 @@ impl Failure {
         let mut text = String::new();
         if !self.message.is_empty() {
             let prefix = if self.kind == Kind::Internal { "internal error:" } else { "error:" };
-            text.push_str(&format!("{} {}\n", look.paint(Tone::Bad, prefix), one_line(&self.message)));
+            text.push_str(&format!(
+                "{} {}\n",
+                look.paint(Tone::Bad, prefix),
+                cut(&one_line(&self.message), LONGEST_MESSAGE)
+            ));
         }
         for line in brief::lines(&self.detail) {
             text.push_str(&format!("  │ {line}\n"));
@@ -147,6 +154,7 @@ impl Failure {
                 "nothing goes on with run {} before somebody has looked: compare the store with its last backup",
                 run.short()
             )),
+            StoreError::Database { act: "open", .. } => failure.hint("name another store by --store or $MUSTER_STORE"),
             StoreError::Corrupt { .. } => Self { kind: Kind::NeedsPerson, ..failure }
                 .hint("`muster doctor` says what can still be read; restore the store's file from a backup"),
             StoreError::Fenced { run, .. } => failure

@@ -13,13 +13,18 @@ pub mod render;
 pub mod sandbox;
 
 use clap::FromArgMatches as _;
+use clap::error::{ContextKind, ContextValue};
 
 use self::args::Cli;
 use self::context::Context;
 use self::exit::Code;
 use self::failure::{Failure, Kind};
 use self::printer::Printer;
+use self::render::brief;
 use crate::app::Settings;
+
+/// How much of an argument is repeated in a message about it.
+const LONGEST_ECHO: usize = 200;
 
 /// Parses, calls, prints; the exit code is for `main` to pass on.
 #[must_use]
@@ -42,12 +47,23 @@ pub fn main() -> Code {
 }
 
 fn parse() -> Result<Cli, Failure> {
-    let wrong = |error: clap::Error| {
-        let printed = error.print();
-        match error.kind() {
-            clap::error::ErrorKind::DisplayHelp | clap::error::ErrorKind::DisplayVersion => Failure::said(Kind::Closed),
-            _ => printed.map_or_else(Failure::from, |()| Failure::said(Kind::User)),
+    let wrong = |mut error: clap::Error| {
+        if !error.use_stderr() {
+            return error.print().map_or_else(Failure::from, |()| Failure::said(Kind::Closed));
         }
+        // clap repeats arguments as they were given, line ends and all.
+        let said: Vec<(ContextKind, String)> = error
+            .context()
+            .filter_map(|(kind, value)| match value {
+                ContextValue::String(text) => Some((kind, brief::cut(&brief::one_line(text), LONGEST_ECHO))),
+                _ => None,
+            })
+            .collect();
+        for (kind, text) in said {
+            error.insert(kind, ContextValue::String(text));
+        }
+        Printer::new().note(error.render().to_string().trim_end());
+        Failure::said(Kind::User)
     };
     if std::env::args_os().len() < 2 {
         let help = args::command().render_help();

@@ -3,6 +3,7 @@
 use std::io::{IsTerminal as _, Write as _};
 
 use super::failure::{Failure, Kind};
+use super::render::brief;
 use super::render::live::Style;
 use super::render::look::{Look, Tone};
 use crate::app::AppError;
@@ -77,6 +78,18 @@ impl Printer {
     /// # Errors
     /// When nobody reads it.
     pub fn result(self, text: &str) -> Result<(), Failure> {
+        Self::write(&brief::calm(text))
+    }
+
+    /// A result for programs, one or more texts of JSON, on standard output.
+    ///
+    /// # Errors
+    /// When nobody reads it.
+    pub fn machine(self, json: &str) -> Result<(), Failure> {
+        Self::write(&brief::calm_json(json))
+    }
+
+    fn write(text: &str) -> Result<(), Failure> {
         let mut out = std::io::stdout().lock();
         out.write_all(text.as_bytes())?;
         Ok(out.flush()?)
@@ -89,13 +102,13 @@ impl Printer {
     pub fn json(self, value: &impl serde::Serialize) -> Result<(), Failure> {
         let text = serde_json::to_string_pretty(value)
             .map_err(|error| Failure::user(format!("cannot write the result as JSON: {error}")))?;
-        self.result(&(text + "\n"))
+        self.machine(&(text + "\n"))
     }
 
     /// Something beside the result, on standard error.
     pub fn note(self, text: &str) {
         // Standard error may be closed: that must not stop anything.
-        let _ = writeln!(std::io::stderr(), "{text}");
+        let _ = writeln!(std::io::stderr(), "{}", brief::calm(text));
     }
 
     /// Something a person should look at, on standard error.

@@ -46,8 +46,13 @@ pub enum StoreError {
     #[error("store {path} is damaged: {what}")]
     Corrupt { path: String, what: String },
     /// Anything else the database said.
-    #[error("cannot {act} in store {path}: {what}")]
+    #[error("cannot {act}{} store {path}: {what}", joint(act))]
     Database { act: &'static str, path: String, what: String },
+}
+
+/// What stands between an act and the store: `open store`, `read the key of store`, `store a blob in store`.
+fn joint(act: &str) -> &'static str {
+    if act.ends_with(" of") || matches!(act, "open" | "check" | "read" | "write") { "" } else { " in" }
 }
 
 /// What the list of runs shows without reading a journal; kept in the same transaction as the records.

@@ -12,7 +12,7 @@
 //! | `not-imported` `unknown-module` `unknown-function` `private-function` `wrong-arity` | calls of functions, those of modules and plain ones |
 //! | `call-in-expression` `only-reads` `call-outside-function` | operations stand only where they may |
 //! | `missing-capability` `unknown-scope` `unused-capability` | what is done is granted, and nothing else |
-//! | `unknown-import` `import-alias` `unused-import` | imports |
+//! | `unknown-import` `import-alias` `import-in-script` `unused-import` | imports |
 //! | `no-condition` `never-runs` `approval-of-nobody` `stands-after-rollback` | single steps |
 
 pub mod arguments;

@@ -90,6 +90,15 @@ fn stands(step: &Step) -> Option<Diagnostic> {
 /// What is wrong with the imports.
 pub fn imports(playbook: &Playbook, sites: &[Site<'_>], found: &mut Vec<Diagnostic>) {
     let complete = sites.iter().all(|site| site.readable);
+    for (site, (path, _, at)) in
+        sites.iter().flat_map(|site| site.facts.imports.iter().map(move |import| (site, import)))
+    {
+        found.push(
+            Diagnostic::error("import-in-script", site.text.word(*at), "a step's script cannot import".to_owned())
+                .label("only modules import")
+                .hint(format!("add `{path}` to the playbook's `imports`")),
+        );
+    }
     for (index, import) in playbook.imports.iter().enumerate() {
         let (path, name) = (import.value.as_str(), alias(&import.value));
         let at = |code, message: String| Diagnostic::error(code, import.span, message);

@@ -240,6 +240,13 @@ fn faults_of_rhai_are_found_at_their_place() {
 }
 
 #[test]
+fn an_import_in_a_step_is_found_before_it_fails() {
+    Book::new()
+        .script("a", &[], "import \"lib/m\" as m;\nm::f()")
+        .finds(&[("import-in-script", "\"lib/m\"", "to the playbook's `imports`"), ("unknown-module", "m::f", "")]);
+}
+
+#[test]
 fn faults_of_names_are_found() {
     Book::new()
         .param("first", ParamType::String, Some("params.second + params.first"))

@@ -12,18 +12,18 @@ const ARGUMENT: usize = 60;
 pub fn render(plan: &Plan) -> String {
     let mut text = format!("plan of {} {} (bundle {})\n", plan.playbook, plan.version, short(&plan.bundle));
     for (name, identity) in &plan.targets {
-        text.push_str(&format!("  works on {name} ({identity})\n"));
+        text.push_str(&format!("  works on {} ({})\n", flat(name), flat(identity)));
     }
     for step in &plan.steps {
-        let title = if step.title.is_empty() { String::new() } else { format!("  {}", step.title) };
+        let title = if step.title.is_empty() { String::new() } else { format!("  {}", flat(&step.title)) };
         text.push_str(&format!("\n{}{title}\n", step.step));
         if let Some(approval) = &step.approval {
             let by =
                 if approval.by.is_empty() { "anybody but the starter".to_owned() } else { approval.by.join(" or ") };
-            text.push_str(&format!("  ! waits for approval: {} by {by}\n", approval.count));
+            text.push_str(&format!("  ! waits for approval: {} by {}\n", approval.count, flat(&by)));
         }
         if let Some(reason) = &step.point_of_no_return {
-            text.push_str(&format!("  ! point of no return: {}\n", reason.trim()));
+            text.push_str(&format!("  ! point of no return: {}\n", flat(reason)));
         }
         if step.manual {
             text.push_str("  ! done by hand\n");
@@ -33,9 +33,9 @@ pub fn render(plan: &Plan) -> String {
         }
         match &step.outcome {
             StepOutcome::Runs => {}
-            StepOutcome::Skipped { reason } => text.push_str(&format!("  skipped: {reason}\n")),
-            StepOutcome::Unknown { reason } => text.push_str(&format!("  unknown from here: {reason}\n")),
-            StepOutcome::Fails { error } => text.push_str(&format!("  fails: {error}\n")),
+            StepOutcome::Skipped { reason } => text.push_str(&format!("  skipped: {}\n", flat(reason))),
+            StepOutcome::Unknown { reason } => text.push_str(&format!("  unknown from here: {}\n", flat(reason))),
+            StepOutcome::Fails { error } => text.push_str(&format!("  fails: {}\n", flat(error))),
             StepOutcome::NotReached => text.push_str("  not reached\n"),
         }
     }
@@ -44,14 +44,23 @@ pub fn render(plan: &Plan) -> String {
     if standing.is_empty() {
         text.push_str("; a rollback would leave nothing behind\n");
     } else {
-        text.push_str(&format!("; a rollback would leave {} standing: {}\n", standing.len(), standing.join(", ")));
+        text.push_str(&format!(
+            "; a rollback would leave {} standing: {}\n",
+            standing.len(),
+            flat(&standing.join(", "))
+        ));
     }
     for warning in &plan.warnings {
         let step = warning.step.as_ref().map(|step| format!("{step}: ")).unwrap_or_default();
-        text.push_str(&format!("! {step}{}\n", warning.message));
+        text.push_str(&format!("! {step}{}\n", flat(&warning.message)));
     }
     text.push_str("Nothing was changed.\n");
     text
+}
+
+/// The text on one line: what a step or an operation says is not to look like a line of the plan.
+fn flat(text: &str) -> String {
+    text.split(char::is_control).filter(|part| !part.trim().is_empty()).collect::<Vec<_>>().join(" ")
 }
 
 fn line(call: &PlannedCall) -> String {
@@ -59,7 +68,7 @@ fn line(call: &PlannedCall) -> String {
     let label = call.basis.as_str();
     let mut text = format!("  {mark} {label:<9} {:<22} {}\n", call.op, arguments(&call.args));
     if let Some(refused) = &call.refused {
-        text.push_str(&format!("              refused: {refused}\n"));
+        text.push_str(&format!("              refused: {}\n", flat(refused)));
     }
     if let Some(undo) = call.undo.as_ref().filter(|_| call.writes) {
         let undo = match undo {
@@ -68,7 +77,7 @@ fn line(call: &PlannedCall) -> String {
             PlannedUndo::Call { op, .. } => format!("undone by {op}"),
             PlannedUndo::Step => "undone by the step's own rollback".to_owned(),
         };
-        text.push_str(&format!("              {undo}\n"));
+        text.push_str(&format!("              {}\n", flat(&undo)));
     }
     text
 }
@@ -86,7 +95,7 @@ fn arguments(args: &Value) -> String {
             } else {
                 value.as_str().map_or_else(|| value.to_string(), str::to_owned)
             };
-            let line = value.lines().next().unwrap_or("").to_owned();
+            let line = value.split(char::is_control).next().unwrap_or("").to_owned();
             let cut: String = line.chars().take(ARGUMENT).collect();
             let more = if cut.len() < value.len() { "…" } else { "" };
             format!("{name}={cut}{more}")

@@ -135,6 +135,9 @@ impl Style {
     pub const PLAIN: Self = Self { color: false, graphical: false, width: 120 };
 }
 
+/// A line with more bytes is not pictured; the place is told in words.
+const LONGEST_LINE: usize = 500;
+
 /// All of them as text, one after the other, errors with their lines and carets.
 #[must_use]
 pub fn render(diagnostics: &[Diagnostic], sources: &[Source], style: Style) -> String {
@@ -145,8 +148,16 @@ pub fn render(diagnostics: &[Diagnostic], sources: &[Source], style: Style) -> S
     .with_width(style.width.max(40))
     .with_links(false)
     .with_context_lines(1);
+    let sources: Vec<Source> =
+        sources.iter().map(|source| Source { name: tame(&source.name), text: tame(&source.text).into() }).collect();
+    let sources = sources.as_slice();
     let mut text = String::new();
     for diagnostic in diagnostics {
+        let mut diagnostic = diagnostic.clone();
+        diagnostic.message = one_line(&diagnostic.message);
+        diagnostic.label = one_line(&diagnostic.label);
+        diagnostic.hint = diagnostic.hint.as_deref().map(tame);
+        let diagnostic = &diagnostic;
         // Two places of one file go into one picture; those of another file follow as pictures of their own.
         let report = Report {
             diagnostic,
@@ -212,7 +223,35 @@ pub fn line_column(text: &str, byte: usize) -> (usize, usize) {
 }
 
 fn named(span: Span, sources: &[Source]) -> Option<NamedSource<String>> {
-    sources.get(usize::from(span.source)).map(|source| NamedSource::new(&source.name, source.text.to_string()))
+    let source = sources.get(usize::from(span.source))?;
+    (longest_around(&source.text, span) <= LONGEST_LINE)
+        .then(|| NamedSource::new(&source.name, source.text.to_string()))
+}
+
+/// The longest line in the picture of a place, in bytes.
+fn longest_around(text: &str, span: Span) -> usize {
+    let (line, _) = line_column(text, span.start as usize);
+    text.split('\n').skip(line.saturating_sub(2)).take(3).map(str::len).max().unwrap_or(0)
+}
+
+/// The text without what could end its line or move the cursor.
+fn one_line(text: &str) -> String {
+    tame(text).replace('\n', " ")
+}
+
+/// The text with as many bytes, and none that could move the cursor: places in it stay where they are.
+fn tame(text: &str) -> String {
+    let moves = |c: &char| {
+        c.is_control() && !matches!(c, '\n' | '\t')
+            || matches!(c, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    let calm = |c: char| match (moves(&c), c.len_utf8()) {
+        (false, _) => c,
+        (true, 1) => '?',
+        (true, 2) => '\u{bf}',
+        (true, _) => '\u{fffd}',
+    };
+    text.chars().map(calm).collect()
 }
 
 fn others<'s>(diagnostic: &Diagnostic, sources: &'s [Source]) -> Vec<Elsewhere<'s>> {
@@ -261,7 +300,15 @@ impl fmt::Debug for Report<'_> {
 
 impl fmt::Display for Report<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.diagnostic.message)
+        f.write_str(&self.diagnostic.message)?;
+        let source = self.sources.get(usize::from(self.diagnostic.span.source));
+        match (&self.source, source) {
+            (None, Some(source)) if !source.name.is_empty() => {
+                let (line, column) = line_column(&source.text, self.diagnostic.span.start as usize);
+                write!(f, " ({}, line {line}, column {column})", source.name)
+            }
+            _ => Ok(()),
+        }
     }
 }
 

@@ -69,6 +69,7 @@ impl Desk {
         command
     }
 
+    #[allow(dead_code, reason = "each test file uses what it needs")]
     /// Runs the program to its end. The folder's name becomes `DESK` in what it said.
     pub fn muster(&self, args: &[&str]) -> Said {
         self.said(&mut self.command(args))

@@ -16,7 +16,8 @@ const EVERY: Duration = Duration::from_millis(200);
 
 /// Print what happened in a run, line by line.
 ///
-/// With -o json: its records, one a line, as they stand in the journal, large results in their place.
+/// With -o json: its records, one a line, as they stand in the journal, large results in their place. At the end the
+/// journal's hash chain is checked.
 ///
 /// Example: muster logs @latest --follow
 #[derive(clap::Args)]
@@ -56,8 +57,13 @@ pub fn run(args: &Args, context: &Context) -> Result<Code, Failure> {
                 }
             }
         }
-        context.printer.result(&text)?;
+        match args.output {
+            Format::Json => context.printer.machine(&text)?,
+            Format::Table => context.printer.result(&text)?,
+        }
         if !args.follow || view.end().is_some() {
+            // What was printed is what is stored; whether it is what was written, the hash chain says.
+            store.load(&head.run)?;
             return Ok(Code::Done);
         }
         if head.holder.is_none() && head.records <= seq {

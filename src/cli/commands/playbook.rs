@@ -178,7 +178,8 @@ fn history(name: &str, output: Format, context: &Context) -> Result<(), Failure>
 fn page(bundle: &Bundle, printer: Printer) -> String {
     let playbook = &bundle.playbook;
     let heading = |text: &str| printer.out.paint(Tone::Strong, text);
-    let mut text = format!("{} {}  {}\n", playbook.name.value, playbook.version.value, heading(&playbook.title));
+    let mut text =
+        format!("{} {}  {}\n", playbook.name.value, playbook.version.value, heading(&one_line(&playbook.title)));
     text.push_str(&format!("digest {}\n", bundle.digest));
     for (name, objective) in [("RTO", playbook.rto), ("RPO", playbook.rpo)] {
         if let Some(objective) = objective {

@@ -48,7 +48,7 @@ pub fn run(args: &Args, context: &Context) -> Result<Code, Failure> {
     let heads = store.heads()?;
     let ended = heads.iter().filter(|head| head.status.is_terminal()).count();
     let shown = heads.into_iter().filter(|head| args.all || !head.status.is_terminal());
-    let rows = shown.map(|head| row(store.as_ref(), head)).collect::<Result<Vec<Row>, Failure>>()?;
+    let rows: Vec<Row> = shown.map(|head| row(store.as_ref(), head)).collect();
     match args.output {
         Format::Json => context.printer.json(&rows)?,
         Format::Table if rows.is_empty() => context.printer.note(&match ended {
@@ -61,18 +61,21 @@ pub fn run(args: &Args, context: &Context) -> Result<Code, Failure> {
     Ok(Code::Done)
 }
 
-fn row(store: &dyn Store, head: Head) -> Result<Row, Failure> {
+fn row(store: &dyn Store, head: Head) -> Row {
     let parked = head.holder.is_none() && !head.status.is_terminal();
     let short = head.run.short();
     let next = match head.status {
         RunStatus::Paused => {
-            let view = context::view_of(store, &head)?;
-            view.pauses().first().and_then(|pause| choices::first(short, pause))
+            // One damaged journal must not hide the other runs.
+            match context::view_of(store, &head) {
+                Ok(view) => view.pauses().first().and_then(|pause| choices::first(short, pause)),
+                Err(_) => Some("muster doctor".to_owned()),
+            }
         }
         _ if parked => Some(format!("muster resume {short}")),
         _ => None,
     };
-    Ok(Row { head, parked, next })
+    Row { head, parked, next }
 }
 
 fn table(rows: &[Row], now: Timestamp, printer: Printer) -> String {

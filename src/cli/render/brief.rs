@@ -1,5 +1,7 @@
 //! Arguments, results and last words, short enough for one line.
 
+use std::borrow::Cow;
+
 use crate::model::Value;
 use crate::model::secret::is_handle;
 
@@ -26,7 +28,8 @@ pub fn args(args: &Value) -> String {
                 }
             }
             Value::Array(items) if name == "argv" => {
-                format!("{name}=`{}`", items.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(" "))
+                let words: Vec<String> = items.iter().filter_map(Value::as_str).map(one_line).collect();
+                format!("{name}=`{}`", words.join(" "))
             }
             Value::Array(_) => continue,
             other => format!("{name}={}", value(other)),
@@ -55,15 +58,59 @@ pub fn value(value: &Value) -> String {
                 format!("‹secret {}›", one_line(&place.join(":")))
             }
         }
-        other => other.to_string(),
+        other => one_line(&other.to_string()),
     }
 }
 
-/// The text without line ends and other control characters, which could fake lines or move the cursor.
+/// The text without line ends and other characters that could fake lines or move the cursor.
 #[must_use]
 pub fn one_line(text: &str) -> String {
-    let words: Vec<&str> = text.split(|c: char| c.is_control()).filter(|part| !part.is_empty()).collect();
+    let words: Vec<&str> = text.split(moves).filter(|part| !part.is_empty()).collect();
     words.join(" ")
+}
+
+/// Whether a character can end a line, move the cursor, or turn the direction of what follows.
+fn moves(c: char) -> bool {
+    c.is_control() || matches!(c, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// A text of several lines on its way to a terminal: colours and line ends stay, whatever else could move the cursor is
+/// replaced. The last guard: texts from outside go through [`one_line`] or [`lines`] before.
+#[must_use]
+pub fn calm(text: &str) -> Cow<'_, str> {
+    if !text.chars().any(|c| moves(c) && !matches!(c, '\n' | '\t')) {
+        return Cow::Borrowed(text);
+    }
+    let mut calm = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(c) = rest.chars().next() {
+        let (taken, kept) = match colour(rest) {
+            0 => (c.len_utf8(), !moves(c) || matches!(c, '\n' | '\t')),
+            code => (code, true),
+        };
+        calm.push_str(if kept { &rest[..taken] } else { "\u{fffd}" });
+        rest = &rest[taken..];
+    }
+    Cow::Owned(calm)
+}
+
+/// The length of the colour code at the beginning of a text; zero when there is none.
+fn colour(text: &str) -> usize {
+    let Some(code) = text.strip_prefix("\x1b[") else { return 0 };
+    match code.find(|c: char| !c.is_ascii_digit() && c != ';') {
+        Some(end) if code[end..].starts_with('m') => end + 3,
+        _ => 0,
+    }
+}
+
+/// JSON in which such characters are escaped, as a string of JSON may: the same to whoever parses it.
+#[must_use]
+pub fn calm_json(json: &str) -> Cow<'_, str> {
+    if !json.chars().any(|c| moves(c) && c != '\n') {
+        return Cow::Borrowed(json);
+    }
+    let escape = |c: char| if moves(c) && c != '\n' { format!("\\u{:04x}", u32::from(c)) } else { c.to_string() };
+    Cow::Owned(json.chars().map(escape).collect())
 }
 
 /// The text line by line, without control characters.
@@ -114,6 +161,21 @@ mod tests {
         assert_eq!(shell_word("restore"), "restore");
         assert_eq!(shell_word("dump[a b]"), "'dump[a b]'");
         assert_eq!(shell_word("it's"), r"'it'\''s'");
+    }
+
+    #[test]
+    fn colours_stay_and_nothing_else_reaches_the_terminal() {
+        assert_eq!(calm("\x1b[31mred\x1b[0m\n"), "\x1b[31mred\x1b[0m\n");
+        assert_eq!(calm("a\x1b[2Jb\rc\x1b]0;t\x07"), "a\u{fffd}[2Jb\u{fffd}c\u{fffd}]0;t\u{fffd}");
+        assert_eq!(calm("\u{202e}\u{9b}2J"), "\u{fffd}\u{fffd}2J");
+    }
+
+    #[test]
+    fn json_says_the_same_when_it_is_calm() {
+        let text = json!({"a": "\u{9b}2J\u{202e}\u{7f}é"}).to_string();
+        let calm = calm_json(&text);
+        assert!(!calm.chars().any(moves), "{calm}");
+        assert_eq!(serde_json::from_str::<Value>(&calm).ok(), serde_json::from_str(&text).ok());
     }
 
     proptest! {

@@ -6,7 +6,7 @@ use console::Term;
 
 use super::look::Look;
 use super::view::View;
-use super::{line, tree, when};
+use super::{brief, line, tree, when};
 use crate::journal::Record;
 use crate::model::status::RunStatus;
 use crate::model::{StepPath, Timestamp};
@@ -61,13 +61,13 @@ impl Live {
             Style::Json => {
                 let text = serde_json::to_string(record).map_err(std::io::Error::other)?;
                 let mut out = std::io::stdout().lock();
-                writeln!(out, "{text}")?;
+                writeln!(out, "{}", brief::calm_json(&text))?;
                 out.flush()
             }
             Style::Lines => {
                 if let Some(text) = line::of(&self.view, record, self.look) {
                     // A closed standard error must not stop a recovery.
-                    let _ = self.term.write_line(&text);
+                    let _ = self.term.write_line(&brief::calm(&text));
                     let _ = self.term.flush();
                 }
                 Ok(())
@@ -92,7 +92,7 @@ impl Live {
         lines.extend(visible(tree::lines(&self.view, now, look), &self.view, usize::from(height).saturating_sub(3)));
         self.erase();
         for line in &lines {
-            let _ = self.term.write_line(line);
+            let _ = self.term.write_line(&brief::calm(line));
         }
         let _ = self.term.flush();
         self.drawn = lines.len();

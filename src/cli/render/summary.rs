@@ -94,7 +94,12 @@ fn details(view: &View, pause: &Pause, look: Look) -> String {
                 let now = found.iter().find(|other| other.name == target.name);
                 let now = now.map_or("not reachable", |found| found.identity.as_str());
                 if now != target.identity {
-                    text.push_str(&format!("  {}: was {}, now {}\n", target.name, target.identity, one_line(now)));
+                    text.push_str(&format!(
+                        "  {}: was {}, now {}\n",
+                        one_line(&target.name),
+                        one_line(&target.identity),
+                        one_line(now)
+                    ));
                 }
             }
             text
@@ -112,10 +117,10 @@ fn details(view: &View, pause: &Pause, look: Look) -> String {
 
 fn approval(view: &View, step: &StepPath) -> String {
     let Some(step) = view.find(step) else { return String::new() };
-    let mut text = if step.title.is_empty() { String::new() } else { format!("  {}\n", step.title) };
+    let mut text = if step.title.is_empty() { String::new() } else { format!("  {}\n", one_line(&step.title)) };
     if let StepState::Approval { given, needed, by } = &step.state {
         let by = if by.is_empty() { "anybody but the starter".to_owned() } else { by.join(", ") };
-        text.push_str(&format!("  {given} of {needed} given; may be given by {by}\n"));
+        text.push_str(&format!("  {given} of {needed} given; may be given by {}\n", one_line(&by)));
     }
     text
 }

@@ -2,6 +2,8 @@
 
 use console::measure_text_width;
 
+use super::brief::calm;
+
 /// Rows under headings.
 pub struct Table {
     headings: Vec<&'static str>,
@@ -17,7 +19,8 @@ impl Table {
 
     /// Adds a row; a cell may be coloured.
     pub fn row(&mut self, cells: impl IntoIterator<Item = String>) {
-        self.rows.push(cells.into_iter().collect());
+        // A line end in a cell would look like a row.
+        self.rows.push(cells.into_iter().map(|cell| calm(&cell).replace(['\n', '\t'], " ")).collect());
     }
 
     /// Whether there is anything under the headings.

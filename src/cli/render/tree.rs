@@ -135,8 +135,12 @@ fn call_note(view: &View, call: &CallView, now: Timestamp, look: Look) -> String
     let mut text = format!("{undo}{}", look.paint(Tone::Live, &call.op));
     let args = brief::args(&call.args);
     match &call.state {
-        CallState::Doubt(_)
-            if view.pauses().iter().any(|pause| matches!(pause, Pause::InDoubt { call: of, .. } if *of == call.id)) =>
+        CallState::Doubt(found)
+            if found.is_empty()
+                && view
+                    .pauses()
+                    .iter()
+                    .any(|pause| matches!(pause, Pause::InDoubt { call: of, .. } if *of == call.id)) =>
         {
             text.push_str("  in doubt: nobody can tell");
         }

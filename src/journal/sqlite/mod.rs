@@ -32,6 +32,7 @@ use super::apart;
 use super::memory::{choose, digest_of};
 use super::store::{Append, Head, Holder, Lines, Store, StoreError, Taken};
 use crate::model::command::Command;
+use crate::model::status::RunStatus;
 use crate::model::{RunId, Timestamp};
 
 /// How a store is opened.
@@ -86,13 +87,20 @@ impl SqliteStore {
     /// # Errors
     /// When it cannot be opened, is damaged, is no store, or was written by a later version.
     pub fn open(path: &Path, options: Options) -> Result<Self, StoreError> {
+        // A pipe would be waited for, and a device has no end.
+        if let Ok(there) = std::fs::metadata(path)
+            && !there.is_file()
+        {
+            let what = if there.is_dir() { "it is a folder; a store is a file" } else { "it is no plain file" };
+            return Err(Fault::other("open", path, what).into());
+        }
         let mut beside = path.as_os_str().to_owned();
         beside.push(".d");
         let beside = PathBuf::from(beside);
         let holder = lease::this_process(options.who.clone()).map_err(|error| Fault::of_io("open", path, &error))?;
         let writer = match Self::open_to_write(path, &beside, options.busy) {
             Ok(connection) => Some(Mutex::new(Writer { db: connection, places: Places::default() })),
-            Err(StoreError::ReadOnly { .. }) if path.exists() => None,
+            Err(StoreError::ReadOnly { .. }) if std::fs::File::open(path).is_ok() => None,
             Err(error) => return Err(error),
         };
         let bytes = if writer.is_some() { options.reserve } else { 0 };
@@ -116,7 +124,11 @@ impl SqliteStore {
     }
 
     fn open_to_write(path: &Path, beside: &Path, busy: Duration) -> Result<Connection, StoreError> {
-        let io = |error: std::io::Error| Fault::of_io("open", path, &error);
+        // Who may read the file but not write it can look at runs.
+        let io = |error: std::io::Error| match error.kind() {
+            std::io::ErrorKind::PermissionDenied if std::fs::File::open(path).is_ok() => Fault::read_only(path),
+            _ => Fault::of_io("open", path, &error),
+        };
         let private = |folder: &Path| std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
         if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
             private(parent).map_err(io)?;
@@ -186,7 +198,10 @@ impl SqliteStore {
             faults.push(Fault::corrupt(&self.path, said).into());
         }
         for head in self.heads()? {
-            faults.extend(apart::records(self, &head.run).err());
+            match apart::records(self, &head.run) {
+                Ok(records) => faults.extend(misjudged(&head, &records)),
+                Err(error) => faults.push(error),
+            }
         }
         for digest in digests {
             faults.extend(self.blob(&digest).err());
@@ -274,6 +289,25 @@ impl SqliteStore {
         }
         heads
     }
+}
+
+/// The chain ends in the head's hash, but its status stands beside the chain: whether and how a run has ended is held
+/// against its records.
+fn misjudged(head: &Head, records: &[super::Record]) -> Option<StoreError> {
+    let end = records.iter().rev().find_map(|record| match record.fact {
+        super::Fact::Finished { status, .. } => Some(status),
+        _ => None,
+    });
+    let claimed = head.status.is_terminal().then_some(head.status);
+    (claimed != end).then(|| StoreError::Damaged {
+        run: head.run.clone(),
+        seq: head.records.saturating_sub(1),
+        what: format!(
+            "the run is listed as {}, and its records say {}",
+            head.status.as_str(),
+            end.map_or("that it has not ended", RunStatus::as_str)
+        ),
+    })
 }
 
 impl Drop for SqliteStore {
