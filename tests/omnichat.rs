@@ -28,11 +28,13 @@ fn ended(what: &str, wanted: RunStatus, state: &RunState) {
     assert_eq!(state.status(), wanted, "{what}: {steps:#?} {:?}", state.pauses);
 }
 
-/// Loses rows, large objects, models and settings.
+/// Loses rows, large objects, models, an upload and settings; and has an upload that no backup has.
 fn destroy(estate: &Estate) {
     let wreck = "drop table chat cascade; delete from file; select lo_unlink(oid) from pg_largeobject_metadata";
     estate.deployment.psql("chatbot_db", wreck).unwrap();
     contain(&["exec", &estate.deployment.name("ollama"), "rm", "-rf", "/root/.ollama/models/blobs"]);
+    let uploads = "cd /app/backend/data/uploads && rm 1.txt && echo other >2.txt && echo later >later.txt";
+    contain(&["exec", &estate.deployment.name("open-webui"), "sh", "-c", uploads]);
     std::fs::write(estate.file("local/.env"), "POSTGRES_USER=chatbot_user\nPOSTGRES_DB=chatbot_db\n").unwrap();
 }
 
@@ -50,6 +52,8 @@ fn what_was_backed_up_comes_back_after_database_and_models_are_destroyed() {
     destroy(&estate);
     let restore = estate.run("omnichat-restore", &[]);
     ended("restore", RunStatus::Succeeded, &restore);
+    // What is newer than the backup stays, and is all that differs.
+    contain(&["exec", &estate.deployment.name("open-webui"), "rm", "/app/backend/data/uploads/later.txt"]);
     ended("verify live", RunStatus::Succeeded, &estate.run("omnichat-verify", &[("against", "live")]));
     let after = estate.picture();
     for (part, wanted) in &before {
@@ -90,7 +94,7 @@ fn a_total_loss_is_recovered_from_the_backup_alone() {
     ended("restore", RunStatus::Succeeded, &estate.run("omnichat-restore", &[]));
     ended("verify live", RunStatus::Succeeded, &estate.run("omnichat-verify", &[("against", "live")]));
     let after = estate.picture();
-    for (part, wanted) in before.iter().filter(|(part, _)| *part != "app data" && *part != "models") {
+    for (part, wanted) in before.iter().filter(|(part, _)| *part != "models") {
         assert_eq!(after.get(part), Some(wanted), "{part}");
     }
 }

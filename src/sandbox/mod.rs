@@ -10,6 +10,7 @@ pub mod models;
 pub mod overlay;
 pub mod postgres;
 mod programs;
+mod projects;
 pub mod resources;
 pub mod seed;
 pub mod seed_file;

@@ -1,8 +1,10 @@
-//! Programs of the sandbox: tar, mv, cp, rm, mkdir, ls, test, cat, find, sha256sum, du, df, age, gpg and the like.
+//! Programs of the sandbox: tar, mv, cp, rm, mkdir, ls, test, cat, find, sha256sum, du, df, age, gpg and the like. (`make` and `compose`:
+//! `projects.rs`.)
 
 use super::content::Content;
 use super::models::docker;
 use super::models::exclude;
+use super::projects;
 use super::shell::{Outcome, Program};
 use super::tree::{Node, Tree, inside, join, split};
 use super::view::Place;
@@ -33,6 +35,7 @@ pub fn find(name: &str) -> Option<Known> {
         "pg_isready" => pg_isready,
         "age" | "gpg" => crypt,
         "podman" | "docker" => container_client,
+        "make" => projects::make,
         _ => return None,
     })
 }
@@ -108,17 +111,26 @@ fn is(world: &World, program: &Program<'_>, kind: &str, path: &str) -> bool {
 }
 
 fn ls(world: &mut World, program: &Program<'_>, words: &[&str]) -> Outcome {
-    let path = operands(words, &[]).first().copied().unwrap_or(".");
-    let at = place(world, program, path);
-    let Some(tree) = at.tree(world).filter(|tree| tree.exists(&at.path)) else {
-        return Outcome { code: 2, ..no_such("ls", path) };
-    };
-    if !tree.is_dir(&at.path) || words.contains(&"-d") {
-        return Outcome::said(format!("{path}\n"));
-    }
+    let paths = operands(words, &[]);
+    let several = paths.len() > 1;
     let hidden = has_flag(words, 'A') || has_flag(words, 'a');
-    let names = tree.list(&at.path).filter(|(name, _)| hidden || !name.starts_with('.'));
-    Outcome::said(names.map(|(name, _)| format!("{name}\n")).collect::<String>())
+    let mut text = String::new();
+    for path in if paths.is_empty() { vec!["."] } else { paths } {
+        let at = place(world, program, path);
+        let Some(tree) = at.tree(world).filter(|tree| tree.exists(&at.path)) else {
+            return Outcome { code: 2, stdout: Content::Text(text), ..no_such("ls", path) };
+        };
+        if !tree.is_dir(&at.path) || words.contains(&"-d") {
+            text.push_str(&format!("{path}\n"));
+            continue;
+        }
+        if several {
+            text.push_str(&format!("{path}:\n"));
+        }
+        let names = tree.list(&at.path).filter(|(name, _)| hidden || !name.starts_with('.'));
+        text.extend(names.map(|(name, _)| format!("{name}\n")));
+    }
+    Outcome::said(text)
 }
 
 /// `find FOLDERS [-type f|d] [-name GLOB] [-maxdepth N] [-exec sha256sum {} +]`.
@@ -289,7 +301,11 @@ fn rm(world: &mut World, program: &Program<'_>, words: &[&str]) -> Outcome {
         if at.read_only {
             return read_only("rm", path);
         }
-        if at.is_dir(world) && !has_flag(words, 'r') && !has_flag(words, 'R') {
+        if program.view.is_mount(world, path) {
+            return Outcome::failed(1, format!("rm: cannot remove '{path}': Device or resource busy"));
+        }
+        let empty = has_flag(words, 'd') && at.tree(world).is_some_and(|tree| tree.is_empty_dir(&at.path));
+        if at.is_dir(world) && !empty && !has_flag(words, 'r') && !has_flag(words, 'R') {
             return Outcome::failed(1, format!("rm: {path}: is a directory"));
         }
         if let Some(tree) = at.tree_mut(world) {
@@ -317,6 +333,8 @@ fn tar_words<'w>(words: &[&'w str]) -> TarWords<'w> {
             asked.exclude.push(glob.to_owned());
         } else if word == "--exclude" {
             asked.exclude.extend(words.next().map(str::to_owned));
+        } else if word == "--delete" {
+            asked.mode = Some('d');
         } else if word.starts_with("--") {
         } else if let Some(letters) = word.strip_prefix('-').filter(|letters| !letters.is_empty()) {
             for letter in letters.chars() {
@@ -348,12 +366,20 @@ fn tar(world: &mut World, program: &Program<'_>, words: &[&str]) -> Outcome {
         "-" => program.stdin.clone(),
         path => content(world, &place(world, program, path)).cloned(),
     };
-    let tree = match archive {
+    let mut tree = match archive {
         Some(Content::Tar(tree)) => tree,
         Some(Content::Cut { .. }) => return Outcome::failed(2, "tar: Unexpected EOF in archive"),
         Some(_) => return Outcome::failed(2, "tar: This does not look like a tar archive"),
         None => return Outcome::failed(2, "tar: Cannot open: No such file or directory"),
     };
+    if asked.mode == Some('d') {
+        for name in &asked.names {
+            if tree.remove(&crate::sandbox::tree::normal(name)) == 0 {
+                return Outcome::failed(2, format!("tar: {name}: Not found in archive"));
+            }
+        }
+        return Outcome { code: 0, stdout: Content::Tar(tree), stderr: String::new() };
+    }
     if asked.mode == Some('t') {
         return Outcome::said(tree.walk("/").map(|(path, _)| format!(".{path}\n")).collect::<String>());
     }
@@ -433,8 +459,11 @@ fn crypt(world: &mut World, program: &Program<'_>, words: &[&str]) -> Outcome {
     Outcome { code: 0, stdout, stderr: String::new() }
 }
 
-/// `podman rm --force NAME`, and `start` and `stop`.
+/// `podman rm --force NAME`, `start` and `stop`, and `compose`.
 fn container_client(world: &mut World, program: &Program<'_>, words: &[&str]) -> Outcome {
+    if let ["compose", rest @ ..] = words {
+        return projects::compose(world, program, rest);
+    }
     let names = operands(words, &["-t", "--time"]);
     match names.as_slice() {
         ["rm", names @ ..] => {

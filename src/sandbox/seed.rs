@@ -315,10 +315,11 @@ fn build_container(world: &mut World, name: &str, seed: ContainerSeed) -> Result
     let at = format!("containers.{name}");
     for mount in &seed.mounts {
         match (&mount.volume, &mount.bind) {
-            (Some(volume), None) => {
+            // The volumes of a container that is not there come with it.
+            (Some(volume), None) if !seed.absent => {
                 world.volumes.entry(volume.clone()).or_default();
             }
-            (None, Some(_)) => {}
+            (Some(_), None) | (None, Some(_)) => {}
             _ => return Err(wrong(format!("{at}.mounts"), "a mount needs either `volume` or `bind`")),
         }
     }

@@ -49,6 +49,14 @@ impl View {
         if path.starts_with('/') { normal(path) } else { join(&self.cwd, path) }
     }
 
+    /// Whether something is mounted exactly here.
+    #[must_use]
+    pub fn is_mount(&self, world: &World, path: &str) -> bool {
+        let path = self.absolute(path);
+        let container = self.container.as_ref().and_then(|name| world.containers.get(name));
+        container.is_some_and(|container| container.mounts.iter().any(|mount| mount.at == path))
+    }
+
     /// Where a path lies.
     #[must_use]
     pub fn place(&self, world: &World, path: &str) -> Place {

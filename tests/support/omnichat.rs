@@ -70,10 +70,10 @@ impl Estate {
             ("backup_dir", self.backups().display().to_string()),
             ("db_container", name("open-webui-db")),
             ("ollama_container", name("ollama")),
+            ("web_container", name("open-webui")),
         ]);
         if playbook != "omnichat-verify" {
             pairs.insert("deployment", self.deployment.path().display().to_string());
-            pairs.insert("web_container", name("open-webui"));
             pairs.insert("project", name("local"));
         }
         if playbook == "omnichat-restore" {

@@ -15,7 +15,7 @@ use crate::sandbox::World;
 use crate::sandbox::content::{Content, sha256_hex};
 use crate::sandbox::postgres::Server;
 use crate::sandbox::resources::{Container, Mount, State};
-use crate::sandbox::tree::{Node, Tree, join, split};
+use crate::sandbox::tree::{Node, Tree, inside, join, split};
 use crate::sandbox::view::View;
 
 /// The identity of the sandbox's container host.
@@ -427,7 +427,16 @@ fn copy_out(world: &mut World, call: &Call<'_>) -> Result<Value, OpError> {
         .branch(world)
         .ok_or_else(|| OpError::failed(format!("{act}: there is no such file in it")))?;
     let mut tree = Tree::default();
-    tree.graft(&join("/", split(&path).map_or("", |(_, name)| name)), &branch.copy());
+    let root = join("/", split(&path).map_or("", |(_, name)| name));
+    tree.graft(&root, &branch.copy());
+    // What is mounted below it is copied as well.
+    for mount in world.containers.get(name).map(|found| found.mounts.clone()).unwrap_or_default() {
+        if let Some(below) = inside(&mount.at, &path).filter(|below| !below.is_empty() && *below != "/")
+            && let Some(mounted) = View::container(name).place(world, &mount.at).branch(world)
+        {
+            tree.graft(&join(&root, below.trim_start_matches('/')), &mounted.copy());
+        }
+    }
     let content = Content::Tar(Box::new(tree));
     if content.bytes() > world.free {
         return Err(OpError::failed(format!("cannot write {to}: no space left on device")));

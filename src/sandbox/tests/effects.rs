@@ -337,3 +337,61 @@ fn a_drill_database_comes_and_goes_with_its_container() {
     stage.perform("docker.remove_container", json!({ "name": "drill", "force": true }), "m-4").unwrap();
     assert!(!stage.world.lock().postgres.contains_key("drill"));
 }
+
+#[test]
+fn compose_and_make_bring_up_what_is_declared_of_a_project() {
+    let world = r#"
+files:
+  /srv/app/Makefile: "up: db\n\tcd local && docker compose up -d\ndb:\n\t@cd local && docker compose up -d webui-db\n"
+  /srv/app/local/docker-compose.yml: "services: {}\n"
+containers:
+  db: { image: "postgres:17", absent: true, labels: { com.docker.compose.project: local, com.docker.compose.service: webui-db }, mounts: [{ volume: pg, at: /var/lib/postgresql/data }] }
+  web: { image: web, absent: true, labels: { com.docker.compose.project: local, com.docker.compose.service: web } }
+  other: { image: web, absent: true, labels: { com.docker.compose.project: hybrid, com.docker.compose.service: web } }
+"#;
+    let stage = Stage::of(World::load(world).unwrap());
+    let run = |argv: Value, cwd: &str, key: &str| stage.perform("exec.run", json!({ "argv": argv, "cwd": cwd }), key);
+    let there = || stage.world.lock().containers.keys().cloned().collect::<Vec<_>>();
+    assert!(!stage.world.lock().volumes.contains_key("pg"));
+    run(json!(["make", "db"]), "/srv/app", "m-1").unwrap();
+    assert_eq!(there(), ["db"]);
+    assert!(stage.world.lock().volumes.contains_key("pg") && stage.world.lock().postgres.contains_key("db"));
+    run(json!(["make", "-C", "/srv/app", "up"]), "/", "m-2").unwrap();
+    assert_eq!(there(), ["db", "web"]);
+    run(json!(["docker", "compose", "down"]), "/srv/app/local", "m-3").unwrap();
+    assert_eq!(there(), Vec::<String>::new());
+    for (argv, cwd) in [
+        (json!(["make", "nothing"]), "/srv/app"),
+        (json!(["make", "up"]), "/srv"),
+        (json!(["docker", "compose", "up", "-d", "nobody"]), "/srv/app/local"),
+        (json!(["docker", "compose", "up"]), "/srv/app"),
+    ] {
+        assert!(run(argv.clone(), cwd, "m-4").is_err(), "{argv}");
+    }
+}
+
+#[test]
+fn an_archive_loses_members_and_a_container_files_but_not_what_is_mounted() {
+    let stage = Stage::new();
+    let run = |argv: Value, key: &str| {
+        stage.perform(
+            "exec.run",
+            json!({ "argv": argv, "stdin_file": "/srv/app.tar", "stdout_file": format!("/srv/{key}.tar") }),
+            key,
+        )
+    };
+    run(json!(["tar", "--delete", "-f", "-", "data/uploads/b.txt"]), "m-1").unwrap();
+    let listed = stage.read("fs.tar_list", json!({ "archive": "/srv/m-1.tar" })).unwrap();
+    assert!(!listed.to_string().contains("b.txt"), "{listed}");
+    assert!(run(json!(["tar", "--delete", "-f", "-", "data/none"]), "m-2").is_err());
+    let exec = |container: &str, argv: Value, key: &str| {
+        stage.perform("docker.exec", json!({ "container": container, "argv": argv }), key)
+    };
+    assert!(exec("web", json!(["rm", "-fd", "--", "/app/data/uploads"]), "m-3").is_err(), "it is not empty");
+    exec("web", json!(["rm", "-fd", "--", "/app/data/uploads/a.txt", "/app/data/uploads"]), "m-4").unwrap();
+    assert!(
+        exec("ollama", json!(["rm", "-rf", "/root/.ollama"]), "m-5").unwrap_err().to_string().contains("exit code 1")
+    );
+    let several = json!({ "container": "ollama", "argv": ["ls", "-d", "--", "/root/.ollama/models", "/root/none"], "any_exit": true });
+    assert_eq!(stage.read("docker.read", several).unwrap()["code"], 2);
+}

@@ -64,7 +64,10 @@ struct Stage {
 
 impl Stage {
     fn new() -> Self {
-        let world = World::load(WORLD).unwrap();
+        Self::of(World::load(WORLD).unwrap())
+    }
+
+    fn of(world: World) -> Self {
         let clock = Arc::new(SimClock::at(world.now));
         Self { world: Arc::new(Mutex::new(world)), clock, run: RunId::from_entropy(7) }
     }
