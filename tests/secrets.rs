@@ -92,3 +92,105 @@ fn a_secret_out_of_a_source_that_is_not_there_says_where_it_is_expected_and_is_a
         assert_eq!(on.code, 0, "{on:?}");
     }
 }
+
+/// Uses a secret, stops until there is a file `proof`, and uses it again, in effects, a read and a proof.
+const TWICE: &str = r#"muster: 1
+name: twice
+version: 1.0.0
+title: Use a secret twice
+params:
+  folder: { type: path, default: "." }
+  password: { type: secret, default: "SOURCE" }
+capabilities:
+  - fs.stat
+  - exec.run: { argv: ["true"] }
+  - exec.read: { argv: ["true"] }
+steps:
+  - id: first
+    title: Use it
+    uses: exec.run
+    with: { argv: ["true"], env: { P: "${params.password}" } }
+  - id: wait
+    title: Wait for a person
+    needs: [first]
+    script: |
+      if !host::fs::stat(params.folder + "/proof").exists { throw "there is no proof yet"; }
+  - id: again
+    title: Use it again
+    needs: [wait]
+    script: |
+      host::exec::read(#{ argv: ["true"], env: #{ P: params.password } });
+      host::exec::run(#{ argv: ["true"], env: #{ P: params.password } }).code
+    verify: "host::exec::read(#{ argv: [\"true\"], env: #{ P: params.password } }).code == 0"
+"#;
+
+const OTHER: &str = "another-password-entirely";
+
+/// Runs to the pause before the second use.
+fn used_once(source: &str) -> Desk {
+    let desk = Desk::new().env("TOKEN", PASSWORD);
+    desk.file("secret", PASSWORD);
+    desk.file(".env", &format!("PASSWORD={PASSWORD}\n"));
+    desk.file("playbooks/twice/playbook.yaml", &TWICE.replace("SOURCE", source));
+    let run = desk.muster(&["run", "twice"]);
+    assert_eq!(run.code, 7, "{source}: {run:?}");
+    desk.file("proof", "");
+    desk
+}
+
+/// With the variable, too, set to something else.
+fn muster(desk: &Desk, password: &str, args: &[&str]) -> support::Said {
+    desk.said(desk.command(args).env("TOKEN", password))
+}
+
+fn everything(desk: &Desk) -> String {
+    desk.muster(&["logs", "@latest", "-o", "json"]).stdout
+}
+
+#[test]
+fn a_secret_that_has_changed_since_its_first_use_pauses_the_run_until_a_person_accepts_it() {
+    for source in ["dotenv:.env#PASSWORD", "file:secret", "env:TOKEN"] {
+        let desk = used_once(source);
+        desk.file("secret", OTHER);
+        desk.file(".env", &format!("PASSWORD={OTHER}\n"));
+        let stopped = muster(&desk, OTHER, &["retry", "@latest", "wait"]);
+        assert_eq!(stopped.code, 7, "{source}: {stopped:?}");
+        assert!(stopped.stdout.contains("is not what it was when this run first used it"), "{}", stopped.stdout);
+        assert!(
+            stopped.stdout.contains("muster accept ") && stopped.stdout.contains(" again -m "),
+            "{}",
+            stopped.stdout
+        );
+        assert!(!everything(&desk).contains("exec.read"), "nothing was done with the new value");
+        // To look again is not to accept.
+        assert_eq!(muster(&desk, OTHER, &["resume", "@latest"]).code, 7, "{source}");
+        let accept = muster(&desk, OTHER, &["accept", "@latest", "again", "-m", "rotated by the database team"]);
+        assert_eq!(accept.code, 0, "{source}: {accept:?}");
+        let journal = everything(&desk);
+        assert!(journal.contains("secret_accepted") && journal.contains("rotated by the database team"), "{journal}");
+        assert!(!journal.contains(PASSWORD) && !journal.contains(OTHER), "{journal}");
+        assert_eq!(journal.matches("\"mac\"").count(), 6, "met, two pauses with two each, accepted: {journal}");
+    }
+}
+
+#[test]
+fn a_secret_that_is_what_it_was_again_needs_no_acceptance() {
+    let desk = used_once("dotenv:.env#PASSWORD");
+    desk.file(".env", &format!("PASSWORD={OTHER}\n"));
+    assert_eq!(desk.muster(&["retry", "@latest", "wait"]).code, 7);
+    desk.file(".env", &format!("MORE=1\nPASSWORD={PASSWORD}\n"));
+    let refused = desk.muster(&["accept", "@latest", "wait", "-m", "not this step"]);
+    assert_eq!(refused.code, 1, "{refused:?}");
+    assert_eq!(desk.muster(&["resume", "@latest"]).code, 0);
+}
+
+#[test]
+fn an_accepted_secret_that_changes_once_more_pauses_once_more() {
+    let desk = used_once("dotenv:.env#PASSWORD");
+    desk.file(".env", &format!("PASSWORD={OTHER}\n"));
+    assert_eq!(desk.muster(&["retry", "@latest", "wait"]).code, 7);
+    desk.file(".env", "PASSWORD=swapped-behind-your-back\n");
+    let accept = desk.muster(&["accept", "@latest", "again", "-m", "the rotation"]);
+    assert_eq!(accept.code, 7, "what was accepted is what was seen, not whatever is there now: {accept:?}");
+    assert_eq!(desk.muster(&["cancel", "@latest", "--no-rollback"]).code, 10);
+}

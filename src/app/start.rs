@@ -262,6 +262,13 @@ impl App {
             return self.resume_in_sandbox(journal, &records, bundle, observer);
         }
         let program = self.program(bundle, &params)?;
+        for record in &records {
+            // What an earlier holder resolved is redacted here too, from the first record on. One that cannot be read just now says
+            // so when it is used.
+            if let Fact::SecretMet { secret } | Fact::SecretAccepted { secret, .. } = &record.fact {
+                let _ = self.secrets.resolve(&secret.handle);
+            }
+        }
         let engine = self.live_engine();
         let run = engine.adopt(program, journal, &records, None, observer)?;
         Ok(Session::new(engine, run))

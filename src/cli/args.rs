@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
 use super::commands::{
-    answer, approve, cancel, completions, doctor, done, exit_codes, fork, kill, lint, logs, new, note, ops, plan,
-    playbook, ps, reject, resume, retry, rollback, run, schema, settle, show, skip, skip_undo,
+    accept, answer, approve, cancel, completions, doctor, done, exit_codes, fork, kill, lint, logs, new, note, ops,
+    plan, playbook, ps, reject, resume, retry, rollback, run, schema, settle, show, skip, skip_undo,
 };
 use super::context::Context;
 use super::exit::Code;
@@ -44,6 +44,7 @@ pub enum Command {
     Approve(approve::Args),
     Reject(reject::Args),
     Settle(settle::Args),
+    Accept(accept::Args),
     SkipUndo(skip_undo::Args),
     Note(note::Args),
     Rollback(rollback::Args),
@@ -62,7 +63,10 @@ pub enum Command {
 pub const GROUPS: [(&str, &[&str]); 6] = [
     ("Write a playbook", &["new", "lint", "schema", "playbook"]),
     ("Run a playbook", &["plan", "run", "resume", "fork"]),
-    ("Decide for a run that waits", &["retry", "skip", "done", "answer", "approve", "reject", "settle", "skip-undo"]),
+    (
+        "Decide for a run that waits",
+        &["retry", "skip", "done", "answer", "approve", "reject", "settle", "accept", "skip-undo"],
+    ),
     ("End or undo a run", &["rollback", "cancel", "kill"]),
     ("Look", &["ps", "show", "logs", "note"]),
     ("About Muster", &["ops", "doctor", "completions", "exit-codes", "help"]),
@@ -90,6 +94,7 @@ impl Command {
             Self::Approve(args) => approve::run(args, context),
             Self::Reject(args) => reject::run(args, context),
             Self::Settle(args) => settle::run(args, context),
+            Self::Accept(args) => accept::run(args, context),
             Self::SkipUndo(args) => skip_undo::run(args, context),
             Self::Note(args) => note::run(args, context),
             Self::Rollback(args) => rollback::run(args, context),

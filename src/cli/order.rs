@@ -140,6 +140,7 @@ fn step_of(order: &Order) -> Option<&StepPath> {
         | Order::Done { step, .. }
         | Order::Approve { step, .. }
         | Order::Reject { step, .. }
+        | Order::Accept { step, .. }
         | Order::Answer { step, .. }
         | Order::Settle { step, .. } => Some(step),
         Order::Rollback { to, .. } => to.as_ref(),

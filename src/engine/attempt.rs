@@ -74,7 +74,10 @@ impl Inner {
             }
         }
         if let Some(index) = self.failed_call(cell, path) {
-            self.clear_failed(cell, index)?;
+            match self.clear_failed(cell, path, index)? {
+                Advance::Paused => return Ok(false),
+                Advance::Ended | Advance::Later(_) | Advance::Stopped => {}
+            }
         }
         let mut core = cell.core.lock();
         let state = core.state.step(path).cloned().unwrap_or_default();
@@ -101,8 +104,11 @@ impl Inner {
     }
 
     /// Undoes what a failed effect may have left, so that it can be made again.
-    fn clear_failed(&self, cell: &RunCell, index: usize) -> Result<(), EngineError> {
+    fn clear_failed(&self, cell: &RunCell, path: &StepPath, index: usize) -> Result<Advance, EngineError> {
         let request = self.recorded_request(cell, index)?;
+        if let Some(stop) = self.check_secrets(cell, path, &request)? {
+            return Ok(stop);
+        }
         let left = match self.host.reader().probe(&request) {
             Ok(crate::ops::Probe::NotDone) => false,
             Ok(
@@ -111,9 +117,9 @@ impl Inner {
             _ => true,
         };
         if left && let Some(undo) = self.undo_of(cell, index)? {
-            self.begin_effect(cell, undo)?;
+            return self.begin_effect(cell, undo);
         }
-        Ok(())
+        Ok(Advance::Ended)
     }
 
     fn deadline(&self, cell: &RunCell, step: &Step, path: &StepPath) -> Option<Timestamp> {

@@ -74,6 +74,19 @@ pub fn consider(program: &Program, state: &RunState, command: &Command, now: Tim
             }
             None => Err("no undo waits for a decision".to_owned()),
         },
+        Order::Accept { step, reason } => {
+            if reason.trim().is_empty() {
+                return Err("accepting a changed secret needs a reason".to_owned());
+            }
+            let changed = state.pauses.iter().find_map(|pause| match pause {
+                Pause::Secret { step: of, now, .. } if of == step => Some(now.clone()),
+                _ => None,
+            });
+            match changed {
+                Some(secret) => Ok(vec![Fact::SecretAccepted { secret, by, reason: reason.clone() }]),
+                None => Err(format!("{step} does not wait for a changed secret")),
+            }
+        }
         Order::Retry { step, from_start } => {
             let held = state.pauses.iter().any(|pause| pause.holds() == Some(step));
             match state.step(step).map(|s| &s.status) {

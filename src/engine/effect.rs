@@ -10,7 +10,7 @@ use super::error::EngineError;
 use super::state::CallKind;
 use crate::journal::record::{Fact, Outcome, Pause, UndoPlan};
 use crate::model::fault::{ErrorClass, OpError};
-use crate::model::{CallId, Phase, Timestamp, Value};
+use crate::model::{CallId, Phase, StepPath, Timestamp, Value};
 use crate::ops::spec::{Backend, Undo};
 use crate::ops::{OpEntry, Request, Sent};
 
@@ -85,9 +85,22 @@ impl Inner {
         Ok(Request { run: cell.id.clone(), op, args: call.args.clone(), key, before, deadline: None })
     }
 
+    /// What has to be as the run knows it before anything is asked of the world for a call: its secrets, then its target.
+    pub(super) fn check_before(
+        &self,
+        cell: &RunCell,
+        step: &StepPath,
+        request: &Request,
+    ) -> Result<Option<Advance>, EngineError> {
+        match self.check_secrets(cell, step, request)? {
+            None => self.check_target(cell, request),
+            stop => Ok(stop),
+        }
+    }
+
     /// Compares the identity of what a call works on with what the run recorded when it first met it. The first use by each
     /// holder asks; later ones know.
-    pub(super) fn check_target(&self, cell: &RunCell, request: &Request) -> Result<Option<Advance>, EngineError> {
+    fn check_target(&self, cell: &RunCell, request: &Request) -> Result<Option<Advance>, EngineError> {
         let resource = (request.op.resource)(&request.args);
         let place = resource.match_indices('/').nth(1).map_or(&*resource, |(end, _)| &resource[..end]);
         if cell.core.lock().checked.contains(place) {
@@ -117,7 +130,7 @@ impl Inner {
     /// Makes a reading call, once. Its record is durable no later than the next effect's intent.
     pub(super) fn read(&self, cell: &RunCell, call: NewCall) -> Result<Advance, EngineError> {
         let request = self.request(cell, call.op, call.args, call.deadline);
-        if let Some(stop) = self.check_target(cell, &request)? {
+        if let Some(stop) = self.check_before(cell, &call.id.step, &request)? {
             return Ok(stop);
         }
         let outcome = self.host.reader().read(&request);
@@ -200,7 +213,7 @@ impl Inner {
         };
         let mut request = self.request(cell, call.op, call.args, call.deadline);
         request.key = key_of(&cell.id, &call.id, 0);
-        if let Some(stop) = self.check_target(cell, &request)? {
+        if let Some(stop) = self.check_before(cell, &call.id.step, &request)? {
             return Ok(stop);
         }
         request.before = match self.host.reader().before(&request) {

@@ -53,7 +53,7 @@ impl Inner {
             }
             let mut request = self.recorded_request(cell, index)?;
             request.deadline = deadline;
-            if let Some(stop) = self.check_target(cell, &request)? {
+            if let Some(stop) = self.check_before(cell, &id.step, &request)? {
                 return Ok(stop);
             }
             let found = match self.host.reader().probe(&request) {

@@ -248,7 +248,11 @@ impl Gateway {
             before: Value::Null,
             deadline: self.deadline,
         };
-        self.inner.host.reader().read(&request).map_err(Stop::Failed)
+        match self.inner.check_secrets(&self.cell, &self.step, &request) {
+            Ok(None) => self.inner.host.reader().read(&request).map_err(Stop::Failed),
+            Ok(Some(_)) => Err(self.seal(Seal::Paused)),
+            Err(error) => Err(self.seal(Seal::Broken(error))),
+        }
     }
 }
 

@@ -25,6 +25,7 @@ pub mod foresee;
 pub mod gateway;
 pub mod schedule;
 pub mod scope;
+mod secrets;
 pub mod standing;
 pub mod state;
 pub mod unwind;

@@ -122,6 +122,7 @@ pub fn describe(pause: &Pause, state: &RunState) -> String {
         Pause::InDoubt { step, call, reason } => format!("{step}: call {call} is in doubt: {reason}"),
         Pause::Target { .. } => "the systems it works on are not those it began with".to_owned(),
         Pause::Credentials { step, message } | Pause::Overtime { step, message } => format!("{step}: {message}"),
+        Pause::Secret { step, now, .. } => format!("{step}: secret {} has changed", now.name()),
         Pause::Undo { call, reason } => format!("undo of {call}: {reason}"),
         Pause::PointOfNoReturn { step } => format!("rolling back would go past the point of no return of {step}"),
         Pause::RolledBackTo { step } => format!("rolled back to {step}"),

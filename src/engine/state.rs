@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use crate::journal::record::{Fact, Outcome, Pause, Record, UndoPlan};
 use crate::model::command::Actor;
 use crate::model::fault::{ErrorClass, OpError, Target};
+use crate::model::secret::Sighting;
 use crate::model::status::{Mode, RunStatus};
 use crate::model::{CallId, Phase, RunId, StepPath, Timestamp, Value};
 
@@ -180,6 +181,8 @@ pub struct RunState {
     pub holder: Option<String>,
     pub epoch: u64,
     pub targets: BTreeMap<String, Target>,
+    /// What its secrets were when it first used them, or when a person last accepted a change; by name.
+    pub secrets: BTreeMap<String, Sighting>,
     /// The instances of `foreach` steps, by step.
     pub expanded: BTreeMap<String, Vec<(String, Value)>>,
     pub steps: BTreeMap<StepPath, StepState>,
@@ -271,6 +274,14 @@ impl RunState {
             Fact::Held { holder } => self.holder = Some(holder.clone()),
             Fact::TargetMet { target } => {
                 self.targets.insert(target.name.clone(), target.clone());
+            }
+            Fact::SecretMet { secret } => {
+                self.secrets.insert(secret.name(), secret.clone());
+            }
+            Fact::SecretAccepted { secret, .. } => {
+                self.secrets.insert(secret.name(), secret.clone());
+                // Whoever else was stopped for it goes on too, if it was for this very value.
+                self.pauses.retain(|pause| !matches!(pause, Pause::Secret { now, .. } if now == secret));
             }
             Fact::Expanded { step, items } => {
                 self.expanded.insert(step.as_str().to_owned(), items.clone());
@@ -544,7 +555,8 @@ impl RunState {
             | Pause::Question { step: of, .. }
             | Pause::InDoubt { step: of, .. }
             | Pause::Credentials { step: of, .. }
-            | Pause::Overtime { step: of, .. } => of != step,
+            | Pause::Overtime { step: of, .. }
+            | Pause::Secret { step: of, .. } => of != step,
             _ => true,
         });
     }

@@ -146,6 +146,9 @@ impl Inner {
         }
         if let (Some(Outcome::Done { result, fingerprint }), false) = (&call.outcome, rollback.force) {
             let request = self.recorded_request(cell, index)?;
+            if let Some(stop) = self.check_secrets(cell, &call.id.step, &request)? {
+                return Ok(stop);
+            }
             let reason = match self.host.reader().fingerprint(&request, result) {
                 Ok(now) if now == *fingerprint => None,
                 Ok(now) => Some(format!(

@@ -22,7 +22,7 @@ impl Inner {
         match &call.op.backend {
             Backend::Wait(_) => {
                 let request = self.request(cell, call.op, call.args.clone(), call.deadline);
-                if let Some(stop) = self.check_target(cell, &request)? {
+                if let Some(stop) = self.check_before(cell, &call.id.step, &request)? {
                     return Ok(stop);
                 }
                 match self.host.reader().poll(&request) {
@@ -87,7 +87,7 @@ impl Inner {
             None => {
                 let mut request = self.recorded_request(cell, index)?;
                 request.deadline = deadline;
-                if let Some(stop) = self.check_target(cell, &request)? {
+                if let Some(stop) = self.check_before(cell, &id.step, &request)? {
                     return Ok(stop);
                 }
                 let polled = self.host.reader().poll(&request);

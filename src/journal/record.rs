@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::model::command::{Actor, Command};
 use crate::model::fault::{OpError, Target};
 use crate::model::forecast::{Basis, Change, Decision};
+use crate::model::secret::Sighting;
 use crate::model::status::{Mode, RunStatus};
 use crate::model::{CallId, RunId, StepPath, Timestamp, Value};
 
@@ -77,6 +78,8 @@ pub enum Pause {
     Credentials { step: StepPath, message: String },
     /// A script was stopped for the time it took, which may be the machine's fault as well as the script's.
     Overtime { step: StepPath, message: String },
+    /// A secret is not what it was when the run first used it.
+    Secret { step: StepPath, was: Sighting, now: Sighting },
     /// An undo failed, or would undo somebody else's change.
     Undo { call: CallId, reason: String },
     /// A rollback would cross a point of no return.
@@ -90,7 +93,10 @@ impl Pause {
     #[must_use]
     pub fn holds(&self) -> Option<&StepPath> {
         match self {
-            Self::InDoubt { step, .. } | Self::Credentials { step, .. } | Self::Overtime { step, .. } => Some(step),
+            Self::InDoubt { step, .. }
+            | Self::Credentials { step, .. }
+            | Self::Overtime { step, .. }
+            | Self::Secret { step, .. } => Some(step),
             _ => None,
         }
     }
@@ -120,6 +126,10 @@ pub enum Fact {
     Held { holder: String },
     /// A thing the run works on, as first met.
     TargetMet { target: Target },
+    /// A secret, as it is when a call is about to use it for the first time.
+    SecretMet { secret: Sighting },
+    /// A person accepts that a secret has changed: this is what it is from now on.
+    SecretAccepted { secret: Sighting, by: Actor, reason: String },
     /// The instances of a `foreach` step: unique keys with their items, in order.
     Expanded { step: StepPath, items: Vec<(String, Value)> },
     /// A step begins an attempt. `inputs` are its evaluated `with`, or `Null`; `keep` is how many calls of the attempt before

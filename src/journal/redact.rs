@@ -105,7 +105,9 @@ impl Cleaner<'_> {
                 result.iter_mut().for_each(|result| self.value(result));
             }
             Order::Approve { reason, .. } => self.texts(reason),
-            Order::Reject { reason, .. } | Order::SkipUndo { reason } => self.text(reason),
+            Order::Reject { reason, .. } | Order::SkipUndo { reason } | Order::Accept { reason, .. } => {
+                self.text(reason)
+            }
             Order::Answer { value, .. } => self.value(value),
             Order::Note { text } => self.text(text),
             Order::Retry { .. } | Order::Rollback { .. } | Order::Cancel { .. } | Order::Kill | Order::Resume => {}
@@ -123,6 +125,7 @@ impl Cleaner<'_> {
             | Pause::Approval { .. }
             | Pause::Manual { .. }
             | Pause::Target { .. }
+            | Pause::Secret { .. }
             | Pause::PointOfNoReturn { .. }
             | Pause::RolledBackTo { .. } => {}
         }
@@ -189,13 +192,16 @@ impl Cleaner<'_> {
                 self.texts(refused);
             }
             Fact::Noted { text, .. } => self.text(text),
-            Fact::RollbackBegun { reason, .. } | Fact::UndoSkipped { reason, .. } => self.text(reason),
+            Fact::RollbackBegun { reason, .. }
+            | Fact::UndoSkipped { reason, .. }
+            | Fact::SecretAccepted { reason, .. } => self.text(reason),
             Fact::Finished { remarks, outputs, .. } => {
                 self.texts(remarks);
                 outputs.values_mut().for_each(|output| self.value(output));
             }
             Fact::Held { .. }
             | Fact::TargetMet { .. }
+            | Fact::SecretMet { .. }
             | Fact::StepRetried { .. }
             | Fact::StepRolledBack { .. }
             | Fact::RollbackEnded { .. }

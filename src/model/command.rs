@@ -44,6 +44,8 @@ pub enum Order {
     SkipUndo { reason: String },
     /// Settle a call in doubt that no probe can settle: it was done (with this result), or it was not.
     Settle { step: StepPath, done: bool, result: Option<Value>, reason: String },
+    /// A secret that a step was stopped for has changed on purpose: go on with the new value.
+    Accept { step: StepPath, reason: String },
     /// Let calls in flight finish, start no more; then roll back unless `no_rollback`.
     Cancel { no_rollback: bool },
     /// Stop at once. Calls in flight stay in doubt.

@@ -6,6 +6,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD};
 use parking_lot::RwLock;
 use percent_encoding::{NON_ALPHANUMERIC, percent_encode};
+use serde::{Deserialize, Serialize};
+
+use super::Value;
 
 /// What stands in place of a secret's contents.
 pub const REDACTED: &str = "‹redacted›";
@@ -95,6 +98,31 @@ pub const HANDLE_KEY: &str = "$secret";
 #[must_use]
 pub fn is_handle(value: &super::Value) -> bool {
     value.as_object().is_some_and(|object| object.len() == 1 && object.contains_key(HANDLE_KEY))
+}
+
+/// A secret as a run met it: which one, and what tells its contents from others. Never the contents.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sighting {
+    /// Its handle: provider and name. `env`, `file` and `dotenv` count no versions; the MAC stands for one.
+    pub handle: Value,
+    /// Keyed MAC of its contents, in hex: the same for the same contents under this name in this run, and for nothing else.
+    /// Without the store's key it says nothing, and no guess can be tried against it.
+    pub mac: String,
+}
+
+impl Sighting {
+    /// The secret in words: `dotenv PASSWORD in /srv/.env`. No two secrets have the same.
+    #[must_use]
+    pub fn name(&self) -> String {
+        let inner = &self.handle[HANDLE_KEY];
+        let part = |name: &str| inner.get(name).and_then(Value::as_str);
+        let provider = part("provider").unwrap_or_default();
+        match (part("key").or_else(|| part("name")), part("path")) {
+            (Some(name), Some(path)) => format!("{provider} {name} in {path}"),
+            (Some(one), None) | (None, Some(one)) => format!("{provider} {one}"),
+            (None, None) => inner.to_string(),
+        }
+    }
 }
 
 #[cfg(test)]

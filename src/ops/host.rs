@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::spec::OpEntry;
 use crate::model::fault::{OpError, Target};
+use crate::model::secret::Sighting;
 use crate::model::{RunId, Timestamp, Value};
 
 /// One use of an operation, as the host sees it.
@@ -92,6 +93,13 @@ pub trait ReadHost: Send + Sync {
     /// # Errors
     /// When the world cannot be asked now.
     fn fingerprint(&self, request: &Request, result: &Value) -> Result<Value, OpError>;
+
+    /// The secrets that a call would resolve, each as it is now; without those that cannot be read, which the call itself will
+    /// say, and without sealed ones, whose handle is their contents. A host that resolves none has none.
+    fn secrets(&self, request: &Request) -> Vec<Sighting> {
+        let _ = request;
+        Vec::new()
+    }
 
     /// The identity of what an operation with these arguments works on, if it has one.
     ///

@@ -9,6 +9,7 @@ use super::secrets::Secrets;
 use super::spec::{Backend, OpEntry, WriteEntry};
 use crate::clock::Clock;
 use crate::model::fault::{OpError, Target};
+use crate::model::secret::Sighting;
 use crate::model::{RunId, Value};
 
 /// The reading half. It has no [`Writer`] and cannot make a [`WriteContext`].
@@ -90,6 +91,10 @@ impl ReadHost for LiveReader {
         self.told((effect_of(request.op, "fingerprint")?.fingerprint)(&self.untimed(request), &request.args, result))
     }
 
+    fn secrets(&self, request: &Request) -> Vec<Sighting> {
+        self.secrets.sightings(&request.run, &request.args)
+    }
+
     fn target(&self, request: &Request) -> Result<Option<Target>, OpError> {
         (request.op.target)(&self.context(request), &request.args)
     }
@@ -132,6 +137,10 @@ impl ReadHost for LiveHost {
 
     fn fingerprint(&self, request: &Request, result: &Value) -> Result<Value, OpError> {
         self.reader.fingerprint(request, result)
+    }
+
+    fn secrets(&self, request: &Request) -> Vec<Sighting> {
+        self.reader.secrets(request)
     }
 
     fn target(&self, request: &Request) -> Result<Option<Target>, OpError> {

@@ -17,9 +17,9 @@ use serde_json::json;
 use sha2::Sha256;
 
 use super::dotenv;
-use crate::model::Value;
 use crate::model::fault::{ErrorClass, OpError};
-use crate::model::secret::{HANDLE_KEY, Redactor, is_handle};
+use crate::model::secret::{HANDLE_KEY, Redactor, Sighting, is_handle};
+use crate::model::{RunId, Value};
 
 /// Secrets longer than this are refused: a handle names a password or a key file, not a database.
 const LARGEST: u64 = 1 << 20;
@@ -207,18 +207,36 @@ impl Secrets {
         Ok(())
     }
 
-    /// Tells one content of a secret from another without telling anything else: a keyed MAC, 16 hex digits.
+    /// The secrets a value has handles of, each as it is now, as a run sees them. Those that cannot be read are left out, and so
+    /// are sealed ones, whose contents are their handle.
+    #[must_use]
+    pub fn sightings(&self, run: &RunId, value: &Value) -> Vec<Sighting> {
+        match value {
+            handle if is_handle(handle) => match source_of(handle) {
+                Ok(Source::Sealed { .. }) | Err(_) => Vec::new(),
+                Ok(_) => {
+                    self.version(run, handle).map(|mac| Sighting { handle: handle.clone(), mac }).into_iter().collect()
+                }
+            },
+            Value::Array(items) => items.iter().flat_map(|item| self.sightings(run, item)).collect(),
+            Value::Object(fields) => fields.values().flat_map(|field| self.sightings(run, field)).collect(),
+            _ => Vec::new(),
+        }
+    }
+
+    /// Tells one content of a secret from another without telling anything else: a keyed MAC, 32 hex digits. It is bound to run
+    /// and handle, so that neither two runs nor two names of a run show that they have the same password.
     ///
     /// # Errors
     /// As [`Secrets::resolve`].
-    pub fn version(&self, handle: &Value) -> Result<String, OpError> {
+    pub fn version(&self, run: &RunId, handle: &Value) -> Result<String, OpError> {
         let contents = self.resolve(handle)?;
         let mut mac = Hmac::<Sha256>::new_from_slice(&self.key)
             .map_err(|e| OpError::refused(format!("cannot tell the version of a secret: {e}")))?;
-        mac.update(b"version of a secret\0");
+        mac.update(format!("version of a secret\0{run}\0{handle}\0").as_bytes());
         mac.update(contents.as_bytes());
         let mut text = super::files::hex(&mac.finalize().into_bytes());
-        text.truncate(16);
+        text.truncate(32);
         Ok(text)
     }
 
@@ -371,11 +389,13 @@ mod tests {
         let path = dir.path().join("key");
         let handle = json!({"$secret": {"provider": "file", "path": path}});
         std::fs::write(&path, "first-password\n").unwrap();
-        let first = secrets().version(&handle).unwrap();
-        assert_eq!((first.len(), secrets().version(&handle).unwrap()), (16, first.clone()));
-        assert_ne!(Secrets::new([8; 32], Arc::default()).version(&handle).unwrap(), first);
+        let version = |secrets: &Secrets, run: u64| secrets.version(&RunId::from_entropy(run), &handle).unwrap();
+        let first = version(&secrets(), 1);
+        assert_eq!((first.len(), version(&secrets(), 1)), (32, first.clone()));
+        assert_ne!(version(&Secrets::new([8; 32], Arc::default()), 1), first);
+        assert_ne!(version(&secrets(), 2), first, "two runs do not show that they have the same password");
         std::fs::write(&path, "other-password\n").unwrap();
-        assert_ne!(secrets().version(&handle).unwrap(), first);
+        assert_ne!(version(&secrets(), 1), first);
     }
 
     #[test]

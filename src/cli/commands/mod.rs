@@ -1,5 +1,6 @@
 //! The commands, one file each: arguments (whose doc comments are the help text) beside the body.
 
+pub mod accept;
 pub mod answer;
 pub mod approve;
 pub mod cancel;

@@ -43,6 +43,7 @@ pub fn run(args: Args, context: &Context) -> Result<Code, Failure> {
             pause,
             Pause::Target { .. }
                 | Pause::Credentials { .. }
+                | Pause::Secret { .. }
                 | Pause::InDoubt { .. }
                 | Pause::PointOfNoReturn { .. }
                 | Pause::RolledBackTo { .. }

@@ -62,6 +62,12 @@ pub fn of_pause(run: &str, pause: &Pause, rolling_back: bool) -> Vec<Choice> {
             undo_all(),
             choice(whole("cancel") + " --no-rollback", "end here and leave everything as it is"),
         ],
+        Pause::Secret { step, .. } => vec![
+            choice(on("accept", step, " -m 'HOW YOU KNOW'"), "it was changed on purpose: go on with the new value"),
+            choice(whole("resume"), "look again, once the former value is back"),
+            undo_all(),
+            choice(whole("cancel") + " --no-rollback", "end here and leave everything as it is"),
+        ],
         Pause::Undo { .. } => vec![
             choice(whole("rollback"), "try this undo again"),
             choice(whole("rollback") + " --force", "undo although somebody else has changed it since"),
@@ -129,6 +135,10 @@ pub fn reason(pause: &Pause) -> String {
         }
         Pause::Overtime { step, message } => {
             format!("step {step} was stopped: {}", super::brief::one_line(message))
+        }
+        Pause::Secret { step, now, .. } => {
+            let name = super::brief::one_line(&now.name());
+            format!("step {step}: secret {name} is not what it was when this run first used it")
         }
         Pause::Undo { call, reason } => {
             format!("the undo of call {call} needs a decision: {}", super::brief::one_line(reason))

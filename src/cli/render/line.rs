@@ -41,6 +41,12 @@ fn words(view: &View, record: &Record, look: Look) -> Option<(String, String)> {
         Fact::TargetMet { target } => {
             run(format!("works on {} ({})", one_line(&target.name), one_line(&target.identity)))
         }
+        Fact::SecretAccepted { secret, by, reason } => run(format!(
+            "new value of secret {} accepted by {}: {}",
+            one_line(&secret.name()),
+            by.name,
+            one_line(reason)
+        )),
         Fact::Expanded { step, items } => {
             let keys: Vec<&str> = items.iter().map(|(key, _)| key.as_str()).collect();
             of(step, format!("{} instances: {}", items.len(), brief::cut(&one_line(&keys.join(", ")), 80)))
@@ -134,7 +140,7 @@ fn words(view: &View, record: &Record, look: Look) -> Option<(String, String)> {
         }
         Fact::Cancelling { by, .. } => run(warn(&format!("cancelled by {}: calls in flight end", by.name))),
         Fact::Finished { status, .. } => run(format!("run {}", status.as_str())),
-        Fact::Held { .. } => None,
+        Fact::Held { .. } | Fact::SecretMet { .. } => None,
     }
 }
 
@@ -184,6 +190,7 @@ pub fn order(order: &Order) -> String {
         Order::Skip { step, reason, .. } => format!("skip of {step} ({})", one_line(reason)),
         Order::Done { step, evidence, .. } => format!("{step} declared done ({})", one_line(evidence)),
         Order::Approve { step, .. } => format!("approval of {step}"),
+        Order::Accept { step, reason } => format!("acceptance of the changed secret of {step} ({})", one_line(reason)),
         Order::Reject { step, reason } => format!("rejection of {step} ({})", one_line(reason)),
         Order::Answer { step, value } => format!("answer to {step}: {}", brief::cut(&brief::value(value), 60)),
         Order::Rollback { to: None, force } => format!("rollback{}", if *force { " by force" } else { "" }),

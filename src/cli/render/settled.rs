@@ -24,6 +24,11 @@ pub fn by(fact: &Fact, pause: &Pause) -> bool {
         },
         Pause::Target { .. } | Pause::PointOfNoReturn { .. } | Pause::RolledBackTo { .. } => goes_on(fact),
         Pause::Credentials { step, .. } | Pause::Overtime { step, .. } => goes_on(fact) || moves_on(fact, step),
+        Pause::Secret { step, now, .. } => {
+            matches!(fact, Fact::SecretAccepted { secret, .. } if secret == now)
+                || goes_on(fact)
+                || moves_on(fact, step)
+        }
         Pause::Undo { call, .. } => match fact {
             Fact::UndoSkipped { call: left_out, .. } => left_out == call,
             Fact::Intent { undoes: Some(undone), .. } => undone == call,

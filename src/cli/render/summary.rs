@@ -110,6 +110,7 @@ fn details(view: &View, pause: &Pause, look: Look) -> String {
         Pause::Question { .. }
         | Pause::Credentials { .. }
         | Pause::Overtime { .. }
+        | Pause::Secret { .. }
         | Pause::PointOfNoReturn { .. }
         | Pause::RolledBackTo { .. } => String::new(),
     }

@@ -263,6 +263,8 @@ impl View {
                 call.resent += 1;
             }),
             Fact::NoReturn { .. }
+            | Fact::SecretMet { .. }
+            | Fact::SecretAccepted { .. }
             | Fact::Resumed { .. }
             | Fact::RollbackFailed { .. }
             | Fact::StepRolledBack { .. } => {}
