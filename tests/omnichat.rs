@@ -126,28 +126,88 @@ fn a_damaged_backup_is_found_out() {
 }
 
 #[test]
+fn hybrid_mode_is_restored_with_its_config_and_lost_and_restored_again() {
+    let estate = Estate::start_hybrid("hybrid");
+    let before = estate.picture();
+    ended("backup", RunStatus::Succeeded, &estate.run("omnichat-backup", &[]));
+    assert_eq!(estate.picture(), before, "a backup changes nothing");
+    let archive = estate.backups().join(&estate.backup_names()[0]).join("webui-data.tar");
+    let listed = Command::new("tar").arg("-tf").arg(archive).output().unwrap();
+    let listed = String::from_utf8(listed.stdout).unwrap();
+    assert!(listed.contains("data/uploads/1.txt") && !listed.contains("config.json"), "{listed}");
+    ended("verify", RunStatus::Succeeded, &estate.run("omnichat-verify", &[]));
+
+    // Written over in place: the container has the file itself mounted.
+    std::fs::write(estate.file("hybrid/config.json"), "{}\n").unwrap();
+    let upload = ["exec", &estate.deployment.name("open-webui"), "rm", "/app/backend/data/uploads/1.txt"];
+    contain(&upload);
+    let state = estate.run("omnichat-restore", &[("retire", "true")]);
+    ended("restore", RunStatus::Paused, &state);
+    let config = || std::fs::read_to_string(estate.file("hybrid/config.json")).unwrap_or_default();
+    assert_eq!(Some(&config()), before.get("file hybrid/config.json"));
+    let state = estate.say(&run_of(&state), Order::Rollback { to: None, force: false });
+    ended("rollback", RunStatus::RolledBack, &state);
+    assert_eq!(config(), "{}\n");
+
+    estate.deployment.make("hybrid-destroy");
+    std::fs::remove_file(estate.file("hybrid/.env")).unwrap();
+    std::fs::remove_file(estate.file("hybrid/config.json")).unwrap();
+    ended("restore from nothing", RunStatus::Succeeded, &estate.run("omnichat-restore", &[]));
+    ended("verify live", RunStatus::Succeeded, &estate.run("omnichat-verify", &[("against", "live")]));
+    let after = estate.picture();
+    for (part, wanted) in before.iter().filter(|(part, _)| *part != "models") {
+        assert_eq!(after.get(part), Some(wanted), "{part}");
+    }
+}
+
+/// A key for `gpg`, in a keyring of its own; whether it could be made.
+fn make_gpg_key(keyring: &std::path::Path) -> bool {
+    std::fs::create_dir(keyring).unwrap();
+    Command::new("sh")
+        .args(["-c", "chmod 0700 \"$GNUPGHOME\" && gpg --batch --quiet --passphrase '' --quick-generate-key backup@example.org default default never"])
+        .env("GNUPGHOME", keyring)
+        .output()
+        .is_ok_and(|output| output.status.success())
+}
+
+/// A key for `age`: its file and the recipient; `None` when there is no `age`.
+fn make_age_key(file: &std::path::Path) -> Option<String> {
+    Command::new("age-keygen").arg("-o").arg(file).output().ok().filter(|output| output.status.success())?;
+    let text = std::fs::read_to_string(file).ok()?;
+    Some(text.lines().find_map(|line| line.strip_prefix("# public key: "))?.to_owned())
+}
+
+#[test]
 fn a_backup_for_a_recipient_holds_nothing_in_plain_and_restores() {
     let estate = Estate::start("crypt");
-    let keyring = estate.home("keyring");
-    std::fs::create_dir(&keyring).unwrap();
-    let made = Command::new("sh")
-        .args(["-c", "chmod 0700 \"$GNUPGHOME\" && gpg --batch --quiet --passphrase '' --quick-generate-key backup@example.org default default never"])
-        .env("GNUPGHOME", &keyring)
-        .output();
-    if !made.is_ok_and(|output| output.status.success()) {
+    let (keyring, identity) = (estate.home("keyring"), estate.home("key.txt"));
+    let has_gpg = make_gpg_key(&keyring);
+    let recipient = make_age_key(&identity);
+    let (keyring, identity) = (keyring.display().to_string(), identity.display().to_string());
+    let mut ways: Vec<(&str, Vec<(&str, &str)>, (&str, &str))> = Vec::new();
+    if has_gpg {
+        let sealed = vec![("recipient", "backup@example.org"), ("encryption", "gpg"), ("gpg_home", keyring.as_str())];
+        ways.push(("gpg", sealed, ("gpg_home", keyring.as_str())));
+    } else {
         eprintln!("skipped: there is no gpg here");
-        return;
     }
-    let keyring = keyring.display().to_string();
-    let sealed = [("recipient", "backup@example.org"), ("encryption", "gpg"), ("gpg_home", keyring.as_str())];
-    ended("backup", RunStatus::Succeeded, &estate.run("omnichat-backup", &sealed));
-    let folder = estate.backups().join(&estate.backup_names()[0]);
-    for entry in std::fs::read_dir(&folder).unwrap() {
-        let name = entry.unwrap().file_name().into_string().unwrap();
-        assert!(name.ends_with(".gpg") || ["manifest.json", "SHA256SUMS"].contains(&name.as_str()), "{name}");
+    match &recipient {
+        Some(recipient) => ways.push(("age", vec![("recipient", recipient.as_str())], ("identity", identity.as_str()))),
+        None => eprintln!("skipped: there is no age here"),
     }
-    ended("verify", RunStatus::Succeeded, &estate.run("omnichat-verify", &[("gpg_home", &keyring)]));
-    destroy(&estate);
-    ended("restore", RunStatus::Succeeded, &estate.run("omnichat-restore", &[("gpg_home", &keyring)]));
-    ended("verify live", RunStatus::Succeeded, &estate.run("omnichat-verify", &[("against", "live")]));
+    for (method, sealed, opens) in ways {
+        let earlier = estate.backup_names();
+        ended("backup", RunStatus::Succeeded, &estate.run("omnichat-backup", &sealed));
+        let new = estate.backup_names().into_iter().find(|name| !earlier.contains(name)).expect("a new backup");
+        for entry in std::fs::read_dir(estate.backups().join(&new)).unwrap() {
+            let name = entry.unwrap().file_name().into_string().unwrap();
+            let is_sealed = name.ends_with(&format!(".{method}"));
+            assert!(is_sealed || ["manifest.json", "SHA256SUMS"].contains(&name.as_str()), "{name}");
+        }
+        ended("verify", RunStatus::Succeeded, &estate.run("omnichat-verify", &[("backup", &new), opens]));
+        destroy(&estate);
+        ended("restore", RunStatus::Succeeded, &estate.run("omnichat-restore", &[("backup", &new), opens]));
+        let live = [("backup", new.as_str()), ("against", "live")];
+        ended("verify live", RunStatus::Succeeded, &estate.run("omnichat-verify", &live));
+    }
 }

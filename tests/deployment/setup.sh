@@ -29,6 +29,7 @@ command -v make >/dev/null || missing+=(make)
 # The tests also ask servers from this host, and encrypt.
 command -v psql >/dev/null || missing+=(postgresql-client)
 command -v gpg >/dev/null || missing+=(gnupg)
+command -v age >/dev/null || missing+=(age)
 need() {
     [ "$#" -eq 0 ] && return
     if [ "$(id -u)" != 0 ]; then

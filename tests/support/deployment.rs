@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 pub struct Deployment {
     folder: tempfile::TempDir,
     prefix: String,
+    mode: &'static str,
 }
 
 /// How much is put into a deployment: the arguments of `seed.sh`.
@@ -82,7 +83,12 @@ impl Deployment {
 
     /// Brings one up, with so much in it.
     pub fn start_with(name: &str, amount: Amount) -> Self {
-        let deployment = Self::start_empty(name);
+        Self::start_mode(name, "local", amount)
+    }
+
+    /// Brings one up in this mode, `local` or `hybrid`, with so much in it.
+    pub fn start_mode(name: &str, mode: &'static str, amount: Amount) -> Self {
+        let deployment = Self::empty(name, mode);
         let numbers = [amount.chats, amount.objects, amount.object_bytes, amount.models, amount.model_bytes];
         let mut seed = Command::new(sources().join("seed.sh"));
         seed.args(numbers.map(|number| number.to_string()));
@@ -92,13 +98,22 @@ impl Deployment {
 
     /// Brings one up, with nothing in it.
     pub fn start_empty(name: &str) -> Self {
+        Self::empty(name, "local")
+    }
+
+    fn empty(name: &str, mode: &'static str) -> Self {
         prepare();
         let folder = tempfile::tempdir().expect("a temporary folder");
         let copied = Command::new("cp").arg("-r").arg(sources().join("template/.")).arg(folder.path()).status();
         assert!(copied.is_ok_and(|status| status.success()), "the template can be copied");
-        let deployment = Self { folder, prefix: format!("t{}-{name}-", std::process::id()) };
-        deployment.make("local-up");
+        let deployment = Self { folder, prefix: format!("t{}-{name}-", std::process::id()), mode };
+        deployment.make(&format!("{mode}-up"));
         deployment
+    }
+
+    /// `local` or `hybrid`.
+    pub fn mode(&self) -> &'static str {
+        self.mode
     }
 
     /// The folder with the Makefile.
@@ -234,7 +249,7 @@ impl Drop for Deployment {
             return;
         }
         let mut make = Command::new("make");
-        make.arg("-C").arg(self.path()).arg("local-destroy").envs(self.environment());
+        make.arg("-C").arg(self.path()).arg(format!("{}-destroy", self.mode)).envs(self.environment());
         let _ = make.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status();
     }
 }

@@ -24,7 +24,16 @@ pub struct Estate {
 impl Estate {
     /// Up, with a little in it.
     pub fn start(name: &str) -> Self {
-        let estate = Self { deployment: Deployment::start(name), home: tempfile::tempdir().expect("a folder") };
+        Self::of(Deployment::start(name))
+    }
+
+    /// Up in hybrid mode, with a little in it.
+    pub fn start_hybrid(name: &str) -> Self {
+        Self::of(Deployment::start_mode(name, "hybrid", crate::deployment::Amount::SMALL))
+    }
+
+    fn of(deployment: Deployment) -> Self {
+        let estate = Self { deployment, home: tempfile::tempdir().expect("a folder") };
         estate.deployment.wait_for_database();
         estate
     }
@@ -67,6 +76,7 @@ impl Estate {
     fn given(&self, playbook: &str, extra: &[(&str, &str)]) -> Given {
         let name = |plain: &str| self.deployment.name(plain);
         let mut pairs = BTreeMap::from([
+            ("mode", self.deployment.mode().to_owned()),
             ("backup_dir", self.backups().display().to_string()),
             ("db_container", name("open-webui-db")),
             ("ollama_container", name("ollama")),
@@ -74,14 +84,18 @@ impl Estate {
         ]);
         if playbook != "omnichat-verify" {
             pairs.insert("deployment", self.deployment.path().display().to_string());
-            pairs.insert("project", name("local"));
+            pairs.insert("project", name(self.deployment.mode()));
         }
         if playbook == "omnichat-restore" {
             // Variables given on make's command line reach the programs it starts.
             let variables: String =
                 self.deployment.environment().iter().map(|(name, value)| format!("\"{name}={value}\", ")).collect();
-            pairs.insert("up", format!("[make, {variables}local-up]"));
-            pairs.insert("up_database", format!("[make, {variables}local-up-db]"));
+            let mode = self.deployment.mode();
+            pairs.insert("up", format!("[make, {variables}{mode}-up]"));
+            pairs.insert("up_database", format!("[make, {variables}{mode}-up-db]"));
+            if mode == "hybrid" {
+                pairs.insert("others", format!("[{}]", name("bedrock-gateway")));
+            }
             pairs.insert("health_url", String::new());
         }
         pairs.extend(extra.iter().map(|(name, value)| (*name, (*value).to_owned())));
@@ -120,7 +134,7 @@ impl Estate {
     /// What the deployment is: two equal pictures are two equal deployments. The database has to run.
     pub fn picture(&self) -> BTreeMap<String, String> {
         let mut picture = BTreeMap::new();
-        for container in ["open-webui-db", "open-webui", "ollama"] {
+        for container in ["open-webui-db", "open-webui", "ollama", "bedrock-gateway"] {
             picture.insert(format!("container {container}"), self.deployment.state(container));
         }
         for database in self.deployment.databases() {
@@ -129,7 +143,7 @@ impl Estate {
             }
         }
         let image = "localhost/muster-test/postgres:15";
-        let volume = format!("{}:/v:ro", self.deployment.name("local_ollama-data"));
+        let volume = format!("{}:/v:ro", self.deployment.name(&format!("{}_ollama-data", self.deployment.mode())));
         let script = r"cd /v && find . -printf '%p %y %m %U:%G\n' | LC_ALL=C sort && find . -type f -exec sha256sum {} + | LC_ALL=C sort";
         let files =
             contain(&["run", "--rm", "--network", "none", "--pull", "never", "-v", &volume, image, "sh", "-c", script]);
@@ -137,7 +151,7 @@ impl Estate {
         if self.deployment.state("open-webui") == "running" {
             picture.insert("app data".to_owned(), self.deployment.app_data_hash());
         }
-        for file in ["Makefile", "local/.env"] {
+        for file in ["Makefile", "local/.env", "hybrid/.env", "hybrid/config.json"] {
             picture.insert(format!("file {file}"), std::fs::read_to_string(self.file(file)).unwrap_or_default());
         }
         picture
