@@ -3,6 +3,8 @@
 
 #[path = "store/disk.rs"]
 mod disk;
+#[path = "store/heads.rs"]
+mod heads;
 #[path = "store/processes.rs"]
 mod processes;
 #[path = "store/tamper.rs"]

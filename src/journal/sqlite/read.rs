@@ -144,18 +144,19 @@ fn batches(connection: &Connection, path: &Path, run: &RunId, from_seq: u64) -> 
             Ok((row.get::<_, i64>(0)?, row.get::<_, Option<i64>>(1)?, row.get::<_, u64>(2)?, row.get::<_, u64>(3)?))
         })()
         .map_err(sql)?;
-        // Going strictly back also ends a chain that was bent into a ring. It comes by the row that the head names.
+        // Going strictly back also ends a chain that was bent into a ring.
+        if owner != key || prev.is_some_and(|prev| prev >= at) || first_seq.checked_add(count) != Some(expected_end) {
+            return Err(damaged(
+                expected_end.saturating_sub(1),
+                "the records there do not follow on each other".to_owned(),
+            ));
+        }
+        // On its way back it comes by the row that the head names.
         let passes = at > last.unwrap_or(0) && prev.is_none_or(|prev| Some(prev) < last);
         if passes || (Some(at) == last && expected_end != records) {
             return Err(damaged(
                 records.saturating_sub(1),
                 "they are not those that the head of the run names".to_owned(),
-            ));
-        }
-        if owner != key || prev.is_some_and(|prev| prev >= at) || first_seq.checked_add(count) != Some(expected_end) {
-            return Err(damaged(
-                expected_end.saturating_sub(1),
-                "the records there do not follow on each other".to_owned(),
             ));
         }
         let body = match row.get_ref(5).map_err(sql)? {
