@@ -1,0 +1,283 @@
+//! The promises of a run on real containers, call by call: the engine is killed at every instant of every kind of call, and every
+//! call is made to fail and the run rolled back. The program under test knows nothing of it: the engine is followed by ptrace, and
+//! its container client is a wrapper that counts, holds and fails.
+//!
+//! `MUSTER_TEST_MATRIX=full` takes every call instead of one of each kind. `MUSTER_TEST_CASE='restore before'` (a scenario, then
+//! words that the case's name has to hold) takes single cases, each in a run of its own.
+
+#[path = "matrix/calls.rs"]
+mod calls;
+#[path = "support/deployment.rs"]
+mod deployment;
+#[path = "matrix/ground.rs"]
+mod ground;
+#[path = "matrix/points.rs"]
+mod points;
+#[path = "matrix/rig.rs"]
+mod rig;
+#[path = "matrix/tracer.rs"]
+mod tracer;
+
+use std::collections::BTreeSet;
+use std::time::Instant;
+
+use calls::Call;
+use ground::{Ground, Picture, difference};
+use points::{MOMENTS, Moment, Score};
+use rig::{Outcome, SCENARIOS, Scenario, named};
+
+fn is_full() -> bool {
+    std::env::var("MUSTER_TEST_MATRIX").is_ok_and(|text| text == "full")
+}
+
+/// The one case that is asked for.
+fn only() -> Option<String> {
+    std::env::var("MUSTER_TEST_CASE").ok().filter(|text| !text.is_empty())
+}
+
+fn is_asked_for(case: &str) -> bool {
+    only().is_none_or(|wanted| wanted.split_whitespace().all(|word| case.split_whitespace().any(|part| part == word)))
+}
+
+fn again(case: &str) -> String {
+    format!("{case}\n    again: MUSTER_TEST_CASE='{case}' cargo test --test matrix -- --nocapture")
+}
+
+/// The calls of a scenario that are tried: all, or the first of each kind.
+fn chosen<'s>(score: &'s Score, rollback: bool, seen: &mut BTreeSet<String>) -> Vec<&'s Call> {
+    let fresh = |call: &&Call| is_full() || only().is_some() || seen.insert(call.op.clone());
+    score.calls.iter().filter(|call| call.undoing == rollback).filter(fresh).collect()
+}
+
+/// What is wrong with the end of a run that was killed.
+fn faults_of(outcome: &Outcome, score: &Score, end: &Picture, wanted: &str) -> Vec<String> {
+    let mut faults = Vec::new();
+    if outcome.book.status != wanted {
+        faults.push(format!(
+            "it ended as {} {}\n    {}",
+            outcome.book.status,
+            outcome.book.detail,
+            outcome.book.tail()
+        ));
+    }
+    faults.extend(difference(end, &outcome.picture));
+    for (effect, count) in &outcome.effects {
+        let once = score.effects.get(effect).copied().unwrap_or(0);
+        if *count > once {
+            faults.push(format!(
+                "{effect} was completed {count} times at the container client, and {once} times undisturbed"
+            ));
+        }
+    }
+    for (change, count) in named(&outcome.points.changes, &outcome.book.run) {
+        let once = score.changes.get(&change).copied().unwrap_or(0);
+        if count > once {
+            faults.push(format!("{change} was done {count} times in the file system, and {once} times undisturbed"));
+        }
+    }
+    if !outcome.points.reached.iter().any(|(_, moment)| *moment == Moment::Torn) && !outcome.asked.is_empty() {
+        faults.push(format!("a person was asked: {:?}", outcome.asked));
+    }
+    for (name, moment) in &outcome.points.wanted {
+        faults.push(format!("the point {moment} of {name} was not reached"));
+    }
+    faults
+}
+
+fn name(scenario: &Scenario, call: &Call, moment: Moment) -> String {
+    format!("{} {} {moment}", scenario.name, call.title())
+}
+
+/// Which moments are tried in one run. What was torn is done again, so that no other moment of the same call comes before it.
+fn rounds() -> Vec<Vec<Moment>> {
+    let together = vec![Moment::Before, Moment::Half, Moment::After, Moment::Durable];
+    let mut rounds: Vec<Vec<Moment>> = if is_full() { MOMENTS.map(|moment| vec![moment]).to_vec() } else { Vec::new() };
+    rounds.push(together);
+    if !is_full() {
+        rounds.push(vec![Moment::Torn]);
+    }
+    rounds
+}
+
+/// Kills a scenario at one moment of these calls, in one run; what was wrong.
+fn kill_at(
+    ground: &Ground,
+    scenario: &Scenario,
+    score: &Score,
+    end: &Picture,
+    points: &[(&Call, Moment)],
+) -> Vec<String> {
+    let wanted: Vec<(String, Moment)> = points.iter().map(|(call, moment)| (call.name.clone(), *moment)).collect();
+    let outcome = ground.killed(scenario, score, &wanted);
+    let faults = faults_of(&outcome, score, end, if scenario.rollback { "rolled back" } else { "succeeded" });
+    if !faults.is_empty() {
+        eprintln!("{}", rig::logs(ground));
+    }
+    faults
+}
+
+#[test]
+fn killed_at_every_kind_of_call_a_run_comes_to_the_same_end_and_does_nothing_twice() {
+    if !tracer::is_possible() {
+        eprintln!("skipped: programs cannot be followed by ptrace here");
+        return;
+    }
+    let begun = Instant::now();
+    let ground = Ground::start("kill");
+    let mut seen: BTreeSet<(Moment, String)> = BTreeSet::new();
+    let (mut cases, mut failed) = (0, Vec::new());
+    for scenario in SCENARIOS.iter().filter(|scenario| only().is_none_or(|only| only.starts_with(scenario.name))) {
+        let (score, end) = ground.undisturbed(scenario);
+        for moments in rounds() {
+            let mut points = Vec::new();
+            for moment in moments.iter().copied() {
+                let calls = score.calls.iter().filter(|call| call.undoing == scenario.rollback);
+                for call in calls.filter(|call| score.has(call, moment) && is_asked_for(&name(scenario, call, moment)))
+                {
+                    if is_full() || only().is_some() || seen.insert((moment, call.op.clone())) {
+                        points.push((call, moment));
+                    }
+                }
+            }
+            if points.is_empty() {
+                continue;
+            }
+            cases += points.len();
+            // One run is killed at all of them; each has a run of its own only to say which it was.
+            let faults = kill_at(&ground, scenario, &score, &end, &points);
+            let what: Vec<String> = moments.iter().map(ToString::to_string).collect();
+            let (what, seconds) = (what.join("+"), begun.elapsed().as_secs());
+            eprintln!(
+                "{seconds:4} s: {} killed at {} points, {what}: {} faults",
+                scenario.name,
+                points.len(),
+                faults.len()
+            );
+            if faults.is_empty() {
+                continue;
+            }
+            failed.push(format!(
+                "{} {what}, {} points in one run: {}",
+                scenario.name,
+                points.len(),
+                faults.join("\n  ")
+            ));
+            for (call, moment) in points.iter().filter(|_| points.len() > 1) {
+                let faults = kill_at(&ground, scenario, &score, &end, &[(call, *moment)]);
+                if !faults.is_empty() {
+                    failed.push(format!("{}\n  {}", again(&name(scenario, call, *moment)), faults.join("\n  ")));
+                }
+            }
+        }
+    }
+    eprintln!("{cases} kill points in {:.0} s", begun.elapsed().as_secs_f64());
+    assert!(failed.is_empty(), "{} of {cases}:\n{}", failed.len(), failed.join("\n"));
+}
+
+#[test]
+fn a_failure_of_every_kind_of_call_is_rolled_back_to_what_was_before() {
+    if !tracer::is_possible() {
+        eprintln!("skipped: programs cannot be followed by ptrace here");
+        return;
+    }
+    let begun = Instant::now();
+    let ground = Ground::start("fail");
+    let mut seen = BTreeSet::new();
+    let (mut cases, mut failed) = (0, Vec::new());
+    for scenario in SCENARIOS
+        .iter()
+        .filter(|scenario| !scenario.rollback && only().is_none_or(|only| only.starts_with(scenario.name)))
+    {
+        let (score, _) = ground.undisturbed(scenario);
+        ground.reset(scenario.state);
+        let before = ground.picture("");
+        for call in chosen(&score, false, &mut seen) {
+            // The later failure is the harder one: a part of the work is done.
+            let some = failures(call, &score);
+            let first = if is_full() || only().is_some() { 0 } else { some.len() - 1 };
+            for (how, fault, plan) in some.into_iter().skip(first) {
+                let case = format!("{} {} {how}", scenario.name, call.title());
+                if !is_asked_for(&case) {
+                    continue;
+                }
+                cases += 1;
+                let plans: Vec<(String, &str)> = plan.map(|plan| attempts(call, plan)).unwrap_or_default();
+                let outcome = ground.failed(scenario, &score, fault, &plans);
+                let faults = faults_of_rollback(&outcome, &before);
+                eprintln!(
+                    "{:4.0} s: {case}: {} {} faults",
+                    begun.elapsed().as_secs_f64(),
+                    outcome.book.status,
+                    faults.len()
+                );
+                if !faults.is_empty() {
+                    eprintln!("{}", rig::logs(&ground));
+                    failed.push(format!("{}\n  {}", again(&case), faults.join("\n  ")));
+                }
+            }
+        }
+    }
+    eprintln!("{cases} failures in {:.0} s", begun.elapsed().as_secs_f64());
+    assert!(failed.is_empty(), "{} of {cases}:\n{}", failed.len(), failed.join("\n"));
+}
+
+/// How a call can be made to fail: the kernel refuses its first or its last change of a file, or its container client fails before
+/// or after it has done its work.
+type Failure = (&'static str, Option<(String, usize, i32)>, Option<&'static str>);
+
+fn failures(call: &Call, score: &Score) -> Vec<Failure> {
+    if call.client().is_some() {
+        return vec![("refused", None, Some("refuse")), ("spoilt", None, Some("spoil"))];
+    }
+    let steps = score.steps.get(&call.name).copied().unwrap_or(1);
+    let mut failures = vec![("disk-full-first", Some((call.name.clone(), 1, libc::ENOSPC)), None)];
+    if steps > 1 {
+        failures.push(("disk-full-last", Some((call.name.clone(), steps, libc::ENOSPC)), None));
+    }
+    failures
+}
+
+/// The wrapper's plan for a call, also when it is tried again.
+fn attempts(call: &Call, plan: &'static str) -> Vec<(String, &'static str)> {
+    let client = call.client().expect("it has one");
+    let mut parts = client.rsplitn(3, '-');
+    let (number, attempt, rest) = (parts.next(), parts.next(), parts.next());
+    match (number, attempt, rest) {
+        (Some(number), Some("1"), Some(rest)) => (1..=4)
+            .flat_map(|attempt| {
+                ["", "-r1", "-r2", "-r3", "-r4"].map(|again| (format!("{rest}-{attempt}-{number}{again}"), plan))
+            })
+            .collect(),
+        _ => vec![(client, plan)],
+    }
+}
+
+fn faults_of_rollback(outcome: &Outcome, before: &Picture) -> Vec<String> {
+    // What a point of no return has deleted, and what went well all the same, is not rolled back.
+    let crossed = outcome.book.facts.iter().any(|fact| fact["fact"] == "no_return");
+    if crossed {
+        return if outcome.book.status == "rolled back" {
+            vec!["it was rolled back over a point of no return".to_owned()]
+        } else {
+            Vec::new()
+        };
+    }
+    let mut faults = Vec::new();
+    if outcome.book.status != "rolled back" {
+        faults.push(format!(
+            "it ended as {} {}, asked {:?}\n    {}",
+            outcome.book.status,
+            outcome.book.detail,
+            outcome.asked,
+            outcome.book.tail()
+        ));
+    }
+    let mut after = outcome.picture.clone();
+    for own in ["left over", "children of the store", "holders of the store"] {
+        if after.get(own).is_some_and(String::is_empty) {
+            after.remove(own);
+        }
+    }
+    faults.extend(difference(before, &after));
+    faults
+}

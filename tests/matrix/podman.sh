@@ -1,0 +1,78 @@
+#!/bin/sh
+# Stands before the container client: logs every call with an effect, and holds or fails the planned ones. Questions pass.
+control='@CONTROL@' real='@REAL@'
+line=$*
+case $line in *'rm -f "${TMPDIR'*) exec "$real" "$@" ;; esac
+last=; for last; do :; done
+case "$1 $2" in
+    start\ * | stop\ *) who=$1.$last ;;
+    cp\ *) who=cp.${2%%:*} ;;
+    rm\ *)
+        case $last in
+            muster-m-*) exec "$real" "$@" ;;
+            muster-verify-*) who=rm.muster-verify ;;
+            *) who=rm.$last ;;
+        esac
+        ;;
+    run\ *)
+        key=${line#*muster.key=}
+        key=${key%% *}
+        who=run.${key#m-*-}
+        ;;
+    exec\ *)
+        case $line in *' -e MUSTER_CALL='*) ;; *) exec "$real" "$@" ;; esac
+        key=${line#* -e MUSTER_CALL=}
+        key=${key%% *}
+        who=exec.${key#m-*-}
+        ;;
+    volume\ create | volume\ rm) who=volume.$last ;;
+    *) exec "$real" "$@" ;;
+esac
+
+echo "begin $who" >>"$control/log"
+plan=
+if [ -e "$control/plan/$who" ]; then
+    read -r plan <"$control/plan/$who"
+    case $plan in hold) mv "$control/plan/$who" "$control/taken" 2>/dev/null || plan= ;; esac
+fi
+
+hold() {
+    echo "$$ $who" >"$control/held.new"
+    mv "$control/held.new" "$control/held"
+    while [ ! -e "$control/go.$$" ]; do sleep 0.02; done
+}
+
+case $plan in
+    refuse)
+        echo "refused $who" >>"$control/log"
+        echo 'Error: injected: it fails before it has done anything' >&2
+        exit 2
+        ;;
+    spoil)
+        "$real" "$@"
+        echo "spoilt $who" >>"$control/log"
+        echo 'Error: injected: it fails after it has done its work' >&2
+        exit 2
+        ;;
+    hold)
+        if [ -f /dev/stdin ]; then
+            size=$(stat -Lc %s /dev/stdin)
+            { head -c $((size / 2)); hold; cat; } | "$real" "$@"
+            code=$?
+        elif [ -p /dev/stdin ]; then
+            cat >"$control/input.$$"
+            lines=$(($(wc -l <"$control/input.$$") / 2))
+            { head -n "$lines" "$control/input.$$"; sleep 0.5; hold; tail -n +$((lines + 1)) "$control/input.$$"; } | "$real" "$@"
+            code=$?
+        else
+            { "$real" "$@"; echo $? >"$control/code.$$"; } | { head -c 2000; hold; cat; }
+            read -r code <"$control/code.$$"
+        fi
+        ;;
+    *)
+        "$real" "$@"
+        code=$?
+        ;;
+esac
+echo "end $code $who" >>"$control/log"
+exit "$code"
