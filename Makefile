@@ -3,11 +3,11 @@ SHELL := /bin/bash
 CARGO ?= cargo
 export CARGO_TERM_COLOR ?= auto
 
-.PHONY: help demo test bench fmt clippy unit deployment
+.PHONY: help demo test test-full bench fmt clippy unit deployment
 
 help:
 	@sed -n 's/^# //p' Makefile | head -3
-	@echo 'targets: demo test bench fmt clippy unit deployment'
+	@echo 'targets: demo test test-full bench fmt clippy unit deployment'
 
 # A recovery on local files: killed in the middle, resumed, shown. No account, no server, no root.
 demo:
@@ -31,7 +31,12 @@ deployment:
 test: fmt clippy deployment
 	./tests/run.sh
 
+# The same, and the engine killed at every call instead of at one of each kind: takes the better part of an hour.
+test-full: export MUSTER_TEST_MATRIX = full
+test-full: test
+
 bench:
 	$(CARGO) build --release --quiet
 	$(CARGO) bench --quiet --bench journal
 	$(CARGO) bench --quiet --bench engine
+	$(CARGO) bench --quiet --bench recovery

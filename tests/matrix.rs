@@ -156,6 +156,7 @@ fn killed_at_every_kind_of_call_a_run_comes_to_the_same_end_and_does_nothing_twi
             if faults.is_empty() {
                 continue;
             }
+            eprintln!("  {}", faults.join("\n  "));
             failed.push(format!(
                 "{} {what}, {} points in one run: {}",
                 scenario.name,
@@ -211,7 +212,7 @@ fn a_failure_of_every_kind_of_call_is_rolled_back_to_what_was_before() {
                     faults.len()
                 );
                 if !faults.is_empty() {
-                    eprintln!("{}", rig::logs(&ground));
+                    eprintln!("{}  {}", rig::logs(&ground), faults.join("\n  "));
                     failed.push(format!("{}\n  {}", again(&case), faults.join("\n  ")));
                 }
             }

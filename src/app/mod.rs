@@ -71,6 +71,16 @@ impl App {
         LiveReader::new(Arc::clone(&self.clock), Arc::clone(&self.secrets), Arc::clone(&self.children))
     }
 
+    /// Drops the before-images of runs that ended while the engine died. What cannot be found out now is left for the next time.
+    pub fn tidy(&self) {
+        let writer = crate::ops::context::Writer::new(Arc::clone(&self.children));
+        for run in writer.runs_with_images() {
+            if self.store.head(&run).is_ok_and(|head| head.status.is_terminal()) {
+                writer.drop_images(&run);
+            }
+        }
+    }
+
     /// An engine that can act on the world.
     #[must_use]
     pub fn live_engine(&self) -> Engine {

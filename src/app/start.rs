@@ -97,6 +97,7 @@ impl App {
         let program = self.program(&start.bundle, &start.params)?;
         self.keep_bundle(&start.bundle)?;
         let store = self.store();
+        self.tidy();
         let engine = self.live_engine();
         self.begin(Begin::new(&engine, &store, program, &start.params, Mode::Live, self.clock.now(), observer))
     }
@@ -219,6 +220,7 @@ impl App {
     /// # Errors
     /// [`AppError::Held`] when somebody alive holds it, [`AppError::Over`] when it has ended.
     pub fn take(&self, run: &RunId, observer: Arc<dyn Observer>) -> Result<Session, AppError> {
+        self.tidy();
         let head = self.store.head(run)?;
         if head.status.is_terminal() {
             return Err(AppError::Over { run: run.clone(), status: head.status.as_str() });

@@ -11,7 +11,6 @@ use super::state::RunState;
 use crate::journal::record::{Fact, Record};
 use crate::journal::run_journal::RunJournal;
 use crate::model::{RunId, StepPath, Timestamp};
-use crate::ops::Request;
 use crate::script::Program;
 
 /// Watches a run.
@@ -59,8 +58,9 @@ pub struct Core {
     pub failure: Option<EngineError>,
     /// Resources whose target has been compared since this process took the run.
     pub checked: HashSet<String>,
-    /// Calls whose outcome is recorded but not yet durable: released after the commit.
-    pub to_release: Vec<Request>,
+    /// Effects that have ended since the last commit that let go of such, by their place in the state: what was kept for their
+    /// probes is released after the next one.
+    pub to_release: Vec<usize>,
     /// How often in a row the world could not be asked about a call.
     pub unanswered: HashMap<usize, u32>,
     /// Park politely: start nothing new here, so that another process can go on.
@@ -89,6 +89,9 @@ impl Core {
     pub fn record(&mut self, cell: &RunCell, fact: Fact, now: Timestamp) -> Result<Record, EngineError> {
         let record = self.journal.push(fact, now);
         self.state.apply(&record).map_err(|source| EngineError::Journal { run: cell.id.clone(), source })?;
+        if let Fact::Ended { call, .. } = &record.fact {
+            self.to_release.extend(self.state.effect_of(call));
+        }
         cell.observer.record(&cell.id, &record);
         Ok(record)
     }

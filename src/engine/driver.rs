@@ -125,6 +125,7 @@ impl Engine {
         for record in &fresh {
             state.apply(record).map_err(wrong)?;
         }
+        let to_release = state.maybe_kept(records);
         let scope = run_scope(&state);
         let granted = capability::evaluate(&program, &scope)?;
         let core = Core {
@@ -135,7 +136,8 @@ impl Engine {
             rest: None,
             failure: None,
             checked: Default::default(),
-            to_release: Vec::new(),
+            // Whoever had the run before may have died between making outcomes durable and letting go.
+            to_release,
             unanswered: HashMap::new(),
             parking: false,
             timer: None,
@@ -154,7 +156,7 @@ impl Engine {
             for record in &fresh {
                 cell.observer.record(&id, record);
             }
-            core.commit(&[])?;
+            self.inner.commit(&cell, &mut core)?;
         }
         self.inner.runs.lock().insert(id.clone(), cell);
         self.inner.schedule.submit(Job::Drive(id.clone()));

@@ -7,7 +7,7 @@ use serde_json::json;
 use super::cell::RunCell;
 use super::driver::Inner;
 use super::error::EngineError;
-use super::state::CallKind;
+use super::state::{CallKind, RunState};
 use crate::journal::record::{Fact, Outcome, Pause, UndoPlan};
 use crate::model::fault::{ErrorClass, OpError};
 use crate::model::{CallId, Phase, StepPath, Timestamp, Value};
@@ -75,14 +75,7 @@ impl Inner {
 
     /// The request of a recorded effect.
     pub(super) fn recorded_request(&self, cell: &RunCell, index: usize) -> Result<Request, EngineError> {
-        let core = cell.core.lock();
-        let call = &core.state.calls[index];
-        let op = find_revision(cell, &call.op, call.revision)?;
-        let (key, before) = match &call.kind {
-            CallKind::Effect { key, before, .. } => (key.clone(), before.clone()),
-            _ => (String::new(), Value::Null),
-        };
-        Ok(Request { run: cell.id.clone(), op, args: call.args.clone(), key, before, deadline: None })
+        request_of(cell, &cell.core.lock().state, index)
     }
 
     /// What has to be as the run knows it before anything is asked of the world for a call: its secrets, then its target.
@@ -254,10 +247,19 @@ impl Inner {
     }
 
     /// Commits, and lets go of what was kept for probes that nobody will ask any more.
-    pub(super) fn commit(&self, _cell: &RunCell, core: &mut super::cell::Core) -> Result<(), EngineError> {
+    pub(super) fn commit(&self, cell: &RunCell, core: &mut super::cell::Core) -> Result<(), EngineError> {
         core.commit(&[])?;
-        if let Some(writer) = self.host.writer() {
-            for request in core.to_release.drain(..) {
+        let Some(writer) = self.host.writer() else { return Ok(()) };
+        for index in std::mem::take(&mut core.to_release) {
+            // Of an operation that this program does not have nothing can be let go of.
+            let Ok(mut request) = request_of(cell, &core.state, index) else { continue };
+            writer.release(&request);
+            // Nor of its earlier tries, whose halves were undone.
+            let call = &core.state.calls[index];
+            let last = std::mem::take(&mut request.key);
+            for earlier in (0..call.resent).map(|resent| key_of(&cell.id, &call.id, resent)).filter(|key| *key != last)
+            {
+                request.key = earlier;
                 writer.release(&request);
             }
         }
@@ -269,7 +271,7 @@ impl Inner {
         let deadline = request.deadline;
         let Some(writer) = self.host.writer() else { return Ok(Advance::Stopped) };
         match writer.send(&request) {
-            Ok(Sent::Done(result)) => self.done(cell, index, request, result),
+            Ok(Sent::Done(result)) => self.done(cell, index, &request, result),
             Ok(Sent::Running) => self.follow(cell, index, deadline),
             Err(error) => match error.class {
                 ErrorClass::Unknown => self.follow(cell, index, deadline),
@@ -277,9 +279,7 @@ impl Inner {
                     let step = cell.core.lock().state.calls[index].id.step.clone();
                     self.pause(cell, Pause::Credentials { step, message: error.message })
                 }
-                ErrorClass::Refused | ErrorClass::Transient | ErrorClass::Failed => {
-                    self.failed(cell, index, request, error)
-                }
+                ErrorClass::Refused | ErrorClass::Transient | ErrorClass::Failed => self.failed(cell, index, error),
             },
         }
     }
@@ -288,31 +288,23 @@ impl Inner {
         &self,
         cell: &RunCell,
         index: usize,
-        request: Request,
+        request: &Request,
         result: Value,
     ) -> Result<Advance, EngineError> {
         // What cannot be read back now will not compare equal later: a rollback then asks, which is right.
         let fingerprint = self
             .host
             .reader()
-            .fingerprint(&request, &result)
+            .fingerprint(request, &result)
             .unwrap_or_else(|error| json!({ "$unverified": error.message }));
         let id = cell.core.lock().state.calls[index].id.clone();
         self.end(cell, &id, Ok(result), fingerprint)?;
-        cell.core.lock().to_release.push(request);
         Ok(Advance::Ended)
     }
 
-    pub(super) fn failed(
-        &self,
-        cell: &RunCell,
-        index: usize,
-        request: Request,
-        error: OpError,
-    ) -> Result<Advance, EngineError> {
+    pub(super) fn failed(&self, cell: &RunCell, index: usize, error: OpError) -> Result<Advance, EngineError> {
         let id = cell.core.lock().state.calls[index].id.clone();
         self.end(cell, &id, Err(error), Value::Null)?;
-        cell.core.lock().to_release.push(request);
         Ok(Advance::Ended)
     }
 
@@ -324,6 +316,16 @@ impl Inner {
         self.commit(cell, &mut core)?;
         Ok(Advance::Paused)
     }
+}
+
+fn request_of(cell: &RunCell, state: &RunState, index: usize) -> Result<Request, EngineError> {
+    let call = &state.calls[index];
+    let op = find_revision(cell, &call.op, call.revision)?;
+    let (key, before) = match &call.kind {
+        CallKind::Effect { key, before, .. } => (key.clone(), before.clone()),
+        _ => (String::new(), Value::Null),
+    };
+    Ok(Request { run: cell.id.clone(), op, args: call.args.clone(), key, before, deadline: None })
 }
 
 /// The entry of a recorded operation, if this program has that revision of it. Revision 0 takes whatever there is.

@@ -78,8 +78,8 @@ impl Inner {
                 }
             };
             match found {
-                Probe::Done { result } => return self.done(cell, index, request, result),
-                Probe::Failed { error } => return self.failed(cell, index, request, error),
+                Probe::Done { result } => return self.done(cell, index, &request, result),
+                Probe::Failed { error } => return self.failed(cell, index, error),
                 Probe::Running { progress } => {
                     if let Some(text) = progress {
                         cell.observer.progress(&cell.id, &id.step, &text);
@@ -172,7 +172,7 @@ impl Inner {
                 matches!(&core.state.calls[index].kind, CallKind::Effect { undo: UndoPlan::Call { .. }, .. })
             };
             let error = if undoable { OpError::failed(why) } else { OpError::refused(why) };
-            return self.failed(cell, index, request, error);
+            return self.failed(cell, index, error);
         }
         if resent >= MAX_RESENT {
             return self.doubt(cell, &id, format!("it was sent {} times and never found done", resent + 1));
@@ -188,7 +188,7 @@ impl Inner {
                 Err(error) if error.class == ErrorClass::Credentials => {
                     return self.pause(cell, Pause::Credentials { step: id.step, message: error.message });
                 }
-                Err(error) => return self.failed(cell, index, request, error),
+                Err(error) => return self.failed(cell, index, error),
             }
         }
         let undo = plan_of((entry.undo)(&request.args, &request.before, &request.key));

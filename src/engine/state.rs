@@ -221,6 +221,29 @@ impl RunState {
         self.index.get(id).and_then(|index| self.calls.get(*index))
     }
 
+    /// The number of the effect of this id.
+    #[must_use]
+    pub fn effect_of(&self, id: &CallId) -> Option<usize> {
+        self.index_of(id).filter(|index| matches!(self.calls[*index].kind, CallKind::Effect { .. }))
+    }
+
+    /// The effects that have ended, and of which whoever wrote these records may not have let go: an intent's commit lets go of
+    /// all that ended before it, so it is at most those between the last two.
+    #[must_use]
+    pub fn maybe_kept(&self, records: &[Record]) -> Vec<usize> {
+        let mut intents = 0;
+        let since = records.iter().rev().take_while(|record| {
+            intents += u32::from(matches!(record.fact, Fact::Intent { .. } | Fact::Resent { .. }));
+            intents < 2
+        });
+        since
+            .filter_map(|record| match &record.fact {
+                Fact::Ended { call, .. } => self.effect_of(call),
+                _ => None,
+            })
+            .collect()
+    }
+
     /// The number of the call of this id.
     #[must_use]
     pub fn index_of(&self, id: &CallId) -> Option<usize> {

@@ -280,6 +280,8 @@ impl Inner {
                 _ => None,
             })
             .collect();
+        // What was kept for probes first: nobody takes up a run that has ended, to let go of it then.
+        self.commit(cell, core)?;
         core.record(cell, Fact::Finished { status, remarks, outputs }, self.clock.now())?;
         self.commit(cell, core)?;
         if let Some(writer) = self.host.writer() {

@@ -61,6 +61,17 @@ impl Writer {
         let images = Images::in_folder(children.folder.clone());
         Self { children, images }
     }
+
+    /// The runs that have before-images. They are dropped at the end of a run, unless the engine dies right then.
+    #[must_use]
+    pub fn runs_with_images(&self) -> Vec<RunId> {
+        self.images.runs()
+    }
+
+    /// Deletes the before-images of a run that has ended.
+    pub fn drop_images(&self, run: &RunId) {
+        self.images.drop_all(run);
+    }
 }
 
 impl WriteContext<'_> {

@@ -44,6 +44,13 @@ impl Images {
         let _ = std::fs::remove_file(list);
     }
 
+    /// The runs that have before-images.
+    pub(super) fn runs(&self) -> Vec<RunId> {
+        let Ok(entries) = std::fs::read_dir(&self.folder) else { return Vec::new() };
+        let name = |entry: std::fs::DirEntry| entry.file_name().into_string().ok();
+        entries.flatten().filter_map(|entry| name(entry)?.strip_suffix(".images")?.parse().ok()).collect()
+    }
+
     fn list_of(&self, run: &RunId) -> PathBuf {
         self.folder.join(format!("{run}.images"))
     }

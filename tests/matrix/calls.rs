@@ -75,7 +75,7 @@ impl Book {
     pub fn read(store: &Path) -> Option<Self> {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(store, flags).ok()?;
-        connection.busy_timeout(std::time::Duration::from_secs(2)).ok()?;
+        connection.busy_timeout(std::time::Duration::from_millis(50)).ok()?;
         let mut book = Self::default();
         let mut number = 0_i64;
         connection

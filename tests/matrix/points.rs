@@ -213,7 +213,8 @@ fn deed(process: &Process, call: &Syscall, store: &Path) -> Deed {
             let path = process.file(a[0]);
             let name = path.file_name().unwrap_or_default().to_string_lossy();
             let own = store.file_name().unwrap_or_default().to_string_lossy();
-            match name == own || name.strip_suffix("-wal") == Some(&own) {
+            // What goes into the database itself has been durable before.
+            match name.strip_suffix("-wal") == Some(&own) {
                 true => Deed::Store,
                 false => Deed::Change(path, None),
             }

@@ -157,6 +157,8 @@ impl Ground {
             let order: Vec<String>;
             let mut actor = "alice";
             match book.pause() {
+                // What is gone for good is not brought back: the run says so.
+                Some((why, _)) if why == "point_of_no_return" => return self.look(book, points, asked),
                 Some(_) if fails => {
                     assert!(asked.len() < 3, "the rollback does not come to an end: {}", book.tail());
                     points.fault = None;
@@ -187,6 +189,8 @@ impl Ground {
     }
 
     fn look(&self, book: Book, points: Points, asked: Vec<String>) -> Outcome {
+        // Whoever looks at it next has nothing to do but to clear away what an engine that died at the very end has left.
+        let _ = self.muster(&["resume", &book.run]).output().expect("the program starts");
         let picture = self.picture(&book.run);
         let mut effects = BTreeMap::new();
         for line in std::fs::read_to_string(self.control().join("log")).unwrap_or_default().lines() {

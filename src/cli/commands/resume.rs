@@ -30,6 +30,8 @@ pub fn run(args: Args, context: &Context) -> Result<Code, Failure> {
     let store = context.store()?;
     let head = context::head_of(store.as_ref(), &args.on.run)?;
     if head.status.is_terminal() {
+        drop(store);
+        context.app()?.tidy();
         let short = head.run.short();
         return Err(Failure::user(format!(
             "run {short} has ended ({}): there is nothing to go on with",
