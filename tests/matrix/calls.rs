@@ -13,6 +13,8 @@ pub struct Call {
     pub name: String,
     /// The key under which it was sent last.
     pub key: String,
+    /// How often it was sent again.
+    pub resent: usize,
     pub op: String,
     /// `side[chatbot_db]`.
     pub step: String,
@@ -41,6 +43,13 @@ impl Call {
             op if op.starts_with("pg.") => format!("exec.{bare}"),
             _ => return None,
         })
+    }
+
+    /// Whether a change of this path is a part of it: temporary names hold its key.
+    pub fn is_about(&self, path: &Path) -> bool {
+        let named = |name: &str| self.args[name].as_str().is_some_and(|own| path.starts_with(own));
+        self.client().is_none()
+            && (path.to_string_lossy().contains(&self.key) || ["path", "to"].iter().any(|name| named(name)))
     }
 
     /// Whether a supervised program does it.
@@ -111,6 +120,7 @@ impl Book {
                     self.calls.push(Call {
                         name: key.splitn(3, '-').nth(2).unwrap_or_default().to_owned(),
                         key,
+                        resent: 0,
                         op: fact["op"].as_str().unwrap_or_default().to_owned(),
                         step: fact["call"]["step"].as_str().unwrap_or_default().to_owned(),
                         args: fact["args"].clone(),
@@ -121,6 +131,7 @@ impl Book {
                 }
                 Some("resent") => {
                     if let Some(place) = places.get(&id) {
+                        self.calls[*place].resent += 1;
                         self.calls[*place].key = fact["key"].as_str().unwrap_or_default().to_owned();
                     }
                 }

@@ -127,10 +127,10 @@ impl Ground {
 
     /// A store and a wrapper that know nothing.
     fn new_case(&self) {
-        for folder in ["case", "control", "control/plan"] {
+        for folder in ["case", "control"] {
             let _ = std::fs::remove_dir_all(self.path(folder));
         }
-        for folder in ["case", "control/plan"] {
+        for folder in ["case", "control/plan", "control/held"] {
             std::fs::create_dir_all(self.path(folder)).expect("a folder");
         }
         std::fs::write(self.path("control/log"), "").expect("an empty log");
@@ -238,7 +238,7 @@ impl Ground {
         }
         if !run.is_empty() {
             picture.insert("left over".to_owned(), self.deployment.leftovers(run).join(" "));
-            for folder in ["children", "holders"] {
+            for folder in ["children"] {
                 let path = PathBuf::from(format!("{}.d", self.store().display())).join(folder);
                 let names: Vec<String> = std::fs::read_dir(path)
                     .into_iter()

@@ -37,8 +37,8 @@ if [ -e "$control/plan/$who" ]; then
 fi
 
 hold() {
-    echo "$$ $who" >"$control/held.new"
-    mv "$control/held.new" "$control/held"
+    echo "$who" >"$control/held.$$"
+    mv "$control/held.$$" "$control/held/$$"
     while [ ! -e "$control/go.$$" ]; do sleep 0.02; done
 }
 

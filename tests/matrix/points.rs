@@ -81,7 +81,7 @@ pub struct Points {
     pub steps: BTreeMap<String, usize>,
     pub changes: BTreeMap<String, usize>,
     pub pid: i32,
-    claimed: BTreeSet<String>,
+    claimed: BTreeSet<(String, usize)>,
     threads: HashMap<i32, Thread>,
 }
 
@@ -138,29 +138,47 @@ impl Points {
         Verdict::Go
     }
 
-    /// A thread reaches for the world: with `change`, it changes a file of it; otherwise it starts a program.
-    fn reaches(&mut self, thread: i32, change: bool) -> Verdict {
-        if self.threads.get(&thread).is_none_or(|thread| thread.call.is_none()) {
+    /// Kills when an outcome is durable that is waited for.
+    fn durable(&mut self, book: &Book) -> bool {
+        self.wants(Moment::Durable)
+            && book.calls.iter().filter(|call| call.ended).any(|call| self.reach(&call.name, Moment::Durable))
+    }
+
+    /// A thread starts a program: the first time after an intent, it is on its way to do what the intent says.
+    fn starts(&mut self, thread: i32) -> Verdict {
+        if self.threads.get(&thread).is_some_and(|thread| thread.call.is_some()) {
+            return Verdict::Go;
+        }
+        let Some(book) = Book::read(&self.store) else { return Verdict::Go };
+        if self.durable(&book) {
+            return Verdict::Kill;
+        }
+        let open = book.calls.iter().rev().filter(|call| !call.ended && call.client().is_some());
+        let Some(call) = open.filter(|call| !self.claimed.contains(&(call.key.clone(), call.resent))).next() else {
+            return Verdict::Go;
+        };
+        self.claimed.insert((call.key.clone(), call.resent));
+        self.threads.insert(thread, Thread { call: Some(call.clone()), steps: 0 });
+        if self.reach(&call.name, Moment::Before) { Verdict::Kill } else { Verdict::Go }
+    }
+
+    /// A thread changes something in the world's folders.
+    fn changes(&mut self, thread: i32, path: &Path) -> Verdict {
+        let at = self.threads.get(&thread).and_then(|thread| thread.call.as_ref());
+        if !at.is_some_and(|call| call.is_about(path)) {
             let Some(book) = Book::read(&self.store) else { return Verdict::Go };
-            if self.wants(Moment::Durable) {
-                for call in book.calls.iter().filter(|call| call.ended) {
-                    if self.reach(&call.name, Moment::Durable) {
-                        return Verdict::Kill;
-                    }
-                }
+            if self.durable(&book) {
+                return Verdict::Kill;
             }
-            let open = book.calls.iter().rev().find(|call| !call.ended && !self.claimed.contains(&call.key));
-            let Some(call) = open else { return Verdict::Go };
-            self.claimed.insert(call.key.clone());
+            let Some(call) = book.calls.iter().rev().find(|call| !call.ended && call.is_about(path)) else {
+                return Verdict::Go;
+            };
             self.threads.insert(thread, Thread { call: Some(call.clone()), steps: 0 });
             if self.reach(&call.name, Moment::Before) {
                 return Verdict::Kill;
             }
         }
         let Some(Thread { call: Some(call), steps }) = self.threads.get_mut(&thread) else { return Verdict::Go };
-        if !change {
-            return Verdict::Go;
-        }
         *steps += 1;
         let (name, steps) = (call.name.clone(), *steps);
         let most = self.steps.entry(name.clone()).or_default();
@@ -257,8 +275,8 @@ impl Watch for Points {
     fn enters(&mut self, process: &Process, call: &Syscall) -> Verdict {
         match deed(process, call, &self.store) {
             Deed::Store => self.writes(call.thread),
-            Deed::Start => self.reaches(call.thread, false),
-            Deed::Change(path, _) if self.is_in_the_world(&path) => self.reaches(call.thread, true),
+            Deed::Start => self.starts(call.thread),
+            Deed::Change(path, _) if self.is_in_the_world(&path) => self.changes(call.thread, &path),
             // The last outcome is durable, and nothing follows.
             Deed::Exit if self.wants(Moment::Durable) => {
                 let ended = Book::read(&self.store).map(|book| book.calls).unwrap_or_default();

@@ -220,56 +220,59 @@ impl Ground {
         command.stdout(log("out")).stderr(log("err"));
         let (pid, over) = (AtomicI32::new(0), AtomicBool::new(false));
         let held = self.control().join("held");
-        let _ = std::fs::remove_file(&held);
-        let mut holder = None;
         let code = std::thread::scope(|scope| {
             let (pid, over, held) = (&pid, &over, &held);
-            let holding = scope.spawn(move || watch_for_holds(pid, over, held));
+            scope.spawn(move || watch_for_holds(pid, over, held));
             let code = tracer::follow(command, &mut Leashed { points, pid });
             over.store(true, Ordering::SeqCst);
-            holder = holding.join().expect("it looks on");
             code
         });
-        if let Some((held, name)) = holder {
+        for (pid, name) in holders(&held) {
             let reached = points.wanted.iter().find(|(call, moment)| {
                 let call = points.score.calls.iter().find(|known| known.name == *call);
                 matches!(moment, Moment::Half | Moment::Torn)
                     && call.and_then(crate::calls::Call::client).is_some_and(|client| client == name)
             });
-            let reached = reached.cloned().expect("only what is wanted is held");
-            points.wanted.remove(&reached);
-            if reached.1 == Moment::Torn {
-                kill_with_its_own(held);
+            let reached = reached.cloned();
+            if matches!(reached, Some((_, Moment::Torn))) {
+                kill_with_its_own(pid);
             } else {
-                std::fs::write(self.control().join(format!("go.{held}")), "").expect("it goes on");
+                std::fs::write(self.control().join(format!("go.{pid}")), "").expect("it goes on");
             }
-            points.reached.push(reached);
+            let _ = std::fs::remove_file(held.join(pid.to_string()));
+            if let Some(reached) = reached {
+                points.wanted.remove(&reached);
+                points.reached.push(reached);
+            }
         }
         code
     }
 }
 
-/// Kills the engine at once when the wrapper holds a call; whom and what it holds.
-fn watch_for_holds(pid: &AtomicI32, over: &AtomicBool, held: &Path) -> Option<(i32, String)> {
+/// Whom the wrapper holds, and in what.
+fn holders(held: &Path) -> Vec<(i32, String)> {
+    let entries = std::fs::read_dir(held).into_iter().flatten().flatten();
+    let holder = |entry: std::fs::DirEntry| {
+        let pid = entry.file_name().to_str()?.parse().ok()?;
+        Some((pid, std::fs::read_to_string(entry.path()).ok()?.trim().to_owned()))
+    };
+    entries.filter_map(holder).collect()
+}
+
+/// Kills the engine at once when the wrapper holds a call.
+fn watch_for_holds(pid: &AtomicI32, over: &AtomicBool, held: &Path) {
     let begun = Instant::now();
     while !over.load(Ordering::SeqCst) {
         let engine = pid.load(Ordering::SeqCst);
-        if begun.elapsed() > LIFE && engine != 0 {
-            // SAFETY: our own child, which is reaped only after `over`.
+        let late = begun.elapsed() > LIFE;
+        if engine != 0 && (late || !holders(held).is_empty()) {
+            // SAFETY: our own child, which is reaped only by the thread that follows it, and that says so by `over`.
             unsafe { libc::kill(engine, libc::SIGKILL) };
-            panic!("the program does not come to an end");
-        }
-        if let Ok(text) = std::fs::read_to_string(held)
-            && engine != 0
-        {
-            // SAFETY: as above.
-            unsafe { libc::kill(engine, libc::SIGKILL) };
-            let (pid, name) = text.trim().split_once(' ').expect("a process and a name");
-            return Some((pid.parse().expect("a process id"), name.to_owned()));
+            assert!(!late, "the program does not come to an end");
+            return;
         }
         std::thread::sleep(Duration::from_millis(3));
     }
-    None
 }
 
 /// A name of the wrapper without how often it was sent again: `exec.side-1-0-r2`.
