@@ -36,6 +36,7 @@ impl Call {
             "docker.start" => format!("start.{}", text("container")),
             "docker.stop" => format!("stop.{}", text("container")),
             "docker.copy_out" => format!("cp.{}", text("container")),
+            "docker.copy_in" => format!("cpin.{}", text("container")),
             "docker.remove_container" if text("name").starts_with("muster-verify-") => "rm.muster-verify".to_owned(),
             "docker.remove_container" => format!("rm.{}", text("name")),
             "docker.run" | "docker.create_container" => format!("run.{bare}"),
@@ -56,7 +57,7 @@ impl Call {
     pub fn supervised(&self) -> bool {
         matches!(
             self.op.as_str(),
-            "docker.run" | "docker.exec" | "docker.copy_out" | "pg.dump" | "pg.restore" | "exec.run"
+            "docker.run" | "docker.exec" | "docker.copy_out" | "docker.copy_in" | "pg.dump" | "pg.restore" | "exec.run"
         )
     }
 

@@ -64,6 +64,10 @@ impl Ground {
             "ollama",
             "rm -rf /root/.ollama/models/manifests; ls -d /root/.ollama/models/blobs/* | head -n 1 | xargs rm",
         );
+        ground.inside(
+            "open-webui",
+            "cd /app/backend/data && rm uploads/1.txt && echo other >uploads/2.txt && echo new >uploads/new.txt",
+        );
         ground.keep("wrecked");
         ground
     }
@@ -123,6 +127,7 @@ impl Ground {
             self.deployment.psql("postgres", &line).expect("the database is kept");
         }
         self.inside("ollama", &format!("tar -C /root/.ollama -cpf /keep-{name}.tar ."));
+        self.inside("open-webui", &format!("tar -C /app/backend/data -cpf /keep-{name}.tar ."));
     }
 
     /// A store and a wrapper that know nothing.
@@ -158,6 +163,10 @@ impl Ground {
             self.deployment.psql("postgres", line).expect("the database is put back");
         }
         self.inside("ollama", &format!("cd /root/.ollama && find . -mindepth 1 -delete && tar -xpf /keep-{name}.tar"));
+        self.inside(
+            "open-webui",
+            &format!("cd /app/backend/data && find . -mindepth 1 -delete && tar -xpf /keep-{name}.tar"),
+        );
         self.inside("open-webui-db", "rm -rf /tmp/*");
         let env = &self.env[usize::from(state == State::Wrecked)];
         std::fs::write(self.deployment.path().join("local/.env"), env).expect("the settings are put back");
@@ -182,10 +191,10 @@ impl Ground {
             format!("backup_dir={}", self.backups().display()),
             format!("db_container={}", name("open-webui-db")),
             format!("ollama_container={}", name("ollama")),
+            format!("web_container={}", name("open-webui")),
         ];
         if playbook != "omnichat-verify" {
             pairs.push(format!("deployment={}", self.deployment.path().display()));
-            pairs.push(format!("web_container={}", name("open-webui")));
             pairs.push(format!("project={}", name("local")));
         }
         if playbook == "omnichat-restore" {

@@ -6,6 +6,7 @@ case $line in *'rm -f "${TMPDIR'*) exec "$real" "$@" ;; esac
 last=; for last; do :; done
 case "$1 $2" in
     start\ * | stop\ *) who=$1.$last ;;
+    cp\ -) who=cpin.${3%%:*} ;;
     cp\ *) who=cp.${2%%:*} ;;
     rm\ *)
         case $last in

@@ -153,10 +153,10 @@ impl Points {
         if self.durable(&book) {
             return Verdict::Kill;
         }
-        let open = book.calls.iter().rev().filter(|call| !call.ended && call.client().is_some());
-        let Some(call) = open.filter(|call| !self.claimed.contains(&(call.key.clone(), call.resent))).next() else {
-            return Verdict::Go;
-        };
+        let open =
+            book.calls.iter().rev().filter(|call| !call.ended && (call.client().is_some() || call.op == "exec.run"));
+        let mut unclaimed = open.filter(|call| !self.claimed.contains(&(call.key.clone(), call.resent)));
+        let Some(call) = unclaimed.next() else { return Verdict::Go };
         self.claimed.insert((call.key.clone(), call.resent));
         self.threads.insert(thread, Thread { call: Some(call.clone()), steps: 0 });
         if self.reach(&call.name, Moment::Before) { Verdict::Kill } else { Verdict::Go }
