@@ -46,6 +46,11 @@ impl Inner {
                 }
             }
             if settled_not_done {
+                // What is left of the try that a person has looked at would be in the way of the next, or be taken for it.
+                let request = self.recorded_request(cell, index)?;
+                if let Some(writer) = self.host.writer() {
+                    writer.release(&request);
+                }
                 return self.resend(cell, index, deadline, false);
             }
             if undone == Undone::Yes {
