@@ -12,7 +12,9 @@ case "$1 $2" in
         case $last in
             muster-m-*) exec "$real" "$@" ;;
             muster-verify-*) who=rm.muster-verify ;;
-            *) who=rm.$last ;;
+            *[!0-9a-f]*) who=rm.$last ;;
+            # By its id: these playbooks remove one container, which the run has made.
+            *) who=rm.muster-verify ;;
         esac
         ;;
     run\ *)
