@@ -31,7 +31,7 @@ fn no_world_says_itself_what_a_modelled_program_does() {
         .map(variants::own)
         .chain(variants::names().iter().map(|name| variants::variant(name)).collect::<Vec<_>>());
     for variant in worlds {
-        for command in &variant.world.commands {
+        for command in variant.world.commands.iter() {
             let program = command.argv.first().map_or("", String::as_str);
             assert!(!modelled.contains(&program), "{}: {:?}", variant.playbook, command.argv);
         }

@@ -91,7 +91,8 @@ impl App {
     /// An engine that can only look, over a store of its own in memory.
     #[must_use]
     pub fn plan_engine(&self, store: Arc<dyn Store>) -> Engine {
-        let host = Host::Planning(Arc::new(Overlay::over(Arc::new(self.reader()))));
+        let host =
+            Host::Planning(Arc::new(Overlay::over(Arc::new(self.reader())).redacting(Arc::clone(&self.redactor))));
         Engine::new(host, Arc::clone(&self.clock), store, Arc::clone(&self.redactor))
     }
 }

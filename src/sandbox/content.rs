@@ -5,6 +5,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::postgres::DumpImage;
 use super::tree::Tree;
+use super::veil;
 
 /// What a file holds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -37,6 +38,24 @@ pub enum Content {
         /// How much of it is left.
         bytes: u64,
     },
+    /// What a plan has not looked at, or what only the run will know.
+    Unseen(Unseen),
+}
+
+/// Contents that a plan does not know.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Unseen {
+    /// How long it is, if that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bytes: Option<u64>,
+    /// Its checksum, if that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<String>,
+    /// Where the live system has it, as long as the plan has not changed it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
+    /// Why it is not known.
+    pub why: String,
 }
 
 /// The SHA-256 of these bytes, in hex.
@@ -57,12 +76,46 @@ impl Content {
             }
             Self::Dump(dump) => dump.bytes(),
             Self::Sealed { of, .. } => of.bytes() + 200,
+            Self::Unseen(unseen) => unseen.bytes.unwrap_or(veil::UNKNOWN_BYTES),
+        }
+    }
+
+    /// What nobody knows, for this reason.
+    #[must_use]
+    pub fn unseen(why: impl Into<String>) -> Self {
+        Self::Unseen(Unseen { why: why.into(), ..Unseen::default() })
+    }
+
+    /// Text; unseen when a part of it stands for something that only the run will know.
+    #[must_use]
+    pub fn of_text(text: String) -> Self {
+        match veil::marked(&text) {
+            Some(why) => Self::unseen(why),
+            None => Self::Text(text),
+        }
+    }
+
+    /// Why it is not known whole, if it is not.
+    #[must_use]
+    pub fn why_unseen(&self) -> Option<&str> {
+        match self {
+            Self::Unseen(unseen) => Some(&unseen.why),
+            Self::Tar(tree) => tree.walk("/").find_map(|(_, node)| node.content().and_then(Self::why_unseen)),
+            Self::Dump(dump) => dump.contents.unseen.as_deref(),
+            Self::Sealed { of, .. } | Self::Cut { of, .. } => of.why_unseen(),
+            Self::Text(_) | Self::Opaque { .. } => None,
         }
     }
 
     /// The checksum of the file. Equal contents have equal ones.
     #[must_use]
     pub fn sha256(&self) -> String {
+        if let Self::Unseen(Unseen { sha256: Some(sha256), .. }) = self {
+            return sha256.clone();
+        }
+        if let Some(why) = self.why_unseen() {
+            return veil::mark(why);
+        }
         match self {
             Self::Text(text) => sha256_hex(text.as_bytes()),
             Self::Opaque { sha256, .. } => sha256.clone(),

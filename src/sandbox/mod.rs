@@ -16,6 +16,7 @@ pub mod seed;
 pub mod seed_file;
 pub mod shell;
 pub mod tree;
+pub mod veil;
 pub mod view;
 pub mod world;
 

@@ -2,9 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use imbl::OrdMap;
 use serde::{Deserialize, Serialize};
 
 use super::content::sha256_hex;
+use super::veil::UNKNOWN_BYTES;
 use crate::model::{Timestamp, Value};
 
 /// A table. Its contents are a number of rows and their checksum; `data` holds the few rows that queries look at.
@@ -51,6 +53,9 @@ pub struct Contents {
     /// How many bytes its data takes; made from the rows when absent.
     #[serde(default)]
     pub bytes: u64,
+    /// Why a plan does not know what it holds, if it does not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unseen: Option<String>,
 }
 
 impl Contents {
@@ -68,13 +73,22 @@ impl Contents {
     /// How many objects a dump of it lists.
     #[must_use]
     pub fn objects(&self) -> u64 {
+        if self.unseen.is_some() {
+            return UNKNOWN_BYTES;
+        }
         2 * self.tables.len() as u64 + self.large_objects + self.extensions.len() as u64
     }
 
     /// Whether it holds nothing of a user.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.tables.is_empty() && self.large_objects == 0
+        self.tables.is_empty() && self.large_objects == 0 && self.unseen.is_none()
+    }
+
+    /// What nobody knows, for this reason.
+    #[must_use]
+    pub fn unseen(why: impl Into<String>) -> Self {
+        Self { unseen: Some(why.into()), bytes: UNKNOWN_BYTES, ..Self::default() }
     }
 }
 
@@ -94,9 +108,15 @@ impl DumpImage {
     /// How long the file is.
     #[must_use]
     pub fn bytes(&self) -> u64 {
+        if self.contents.unseen.is_some() {
+            return UNKNOWN_BYTES;
+        }
         2048 + self.contents.objects() * 100 + self.contents.bytes / 4
     }
 }
+
+/// What a database holds before anything is put into it.
+pub const CATALOGUE: u64 = 7_500_000;
 
 /// A database.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -134,8 +154,11 @@ pub struct Server {
     pub in_recovery: bool,
     /// Roles that may log in.
     pub roles: BTreeSet<String>,
+    /// Whether there may be roles that are not in `roles`: those of a live server are not listed.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub any_role: bool,
     /// Databases by name.
-    pub databases: BTreeMap<String, Database>,
+    pub databases: OrdMap<String, Database>,
     /// The number the next database gets.
     pub next_oid: u32,
     /// When it answers queries; earlier it starts up.
@@ -178,7 +201,8 @@ impl Server {
             system_identifier: system_identifier.to_owned(),
             in_recovery: false,
             roles: BTreeSet::from([superuser.to_owned()]),
-            databases: BTreeMap::new(),
+            any_role: false,
+            databases: OrdMap::new(),
             next_oid: 16384,
             ready_at: None,
             ephemeral: false,
@@ -194,6 +218,12 @@ impl Server {
             server.databases.insert(name.to_owned(), database);
         }
         server
+    }
+
+    /// Whether it knows a role of this name.
+    #[must_use]
+    pub fn has_role(&self, name: &str) -> bool {
+        self.any_role || self.roles.contains(name)
     }
 
     /// `17` of `17.4`.
@@ -218,6 +248,12 @@ impl Server {
 }
 
 impl Database {
+    /// How large it is, with the catalogue that every database has.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        CATALOGUE + self.contents.bytes
+    }
+
     /// How many sessions are in it.
     #[must_use]
     pub fn connections(&self) -> u32 {

@@ -7,6 +7,7 @@ use super::models::exclude;
 use super::projects;
 use super::shell::{Outcome, Program};
 use super::tree::{Node, Tree, inside, join, split};
+use super::veil::{UNKNOWN_BYTES, fits, mark};
 use super::view::Place;
 use super::world::World;
 use crate::model::glob;
@@ -84,6 +85,7 @@ fn cat(world: &mut World, program: &Program<'_>, words: &[&str]) -> Outcome {
             Some(other) if paths.len() == 1 => {
                 return Outcome { code: 0, stdout: other.clone(), stderr: String::new() };
             }
+            Some(Content::Unseen(unseen)) => return Outcome::unseen(&unseen.why),
             Some(_) => return Outcome::failed(1, format!("cat: {path}: the sandbox only joins texts")),
             None => return no_such("cat", path),
         }
@@ -205,6 +207,9 @@ fn du(world: &mut World, program: &Program<'_>, words: &[&str]) -> Outcome {
     let at = place(world, program, path);
     let Some(tree) = at.tree(world).filter(|tree| tree.exists(&at.path)) else { return no_such("du", path) };
     let bytes: u64 = tree.walk(&at.path).map(|(_, node)| node.bytes()).sum();
+    if bytes >= UNKNOWN_BYTES {
+        return Outcome::said(format!("{}\t{path}\n", mark("how large its files are")));
+    }
     Outcome::said(format!("{}\t{path}\n", bytes.div_ceil(1024)))
 }
 
@@ -368,6 +373,7 @@ fn tar(world: &mut World, program: &Program<'_>, words: &[&str]) -> Outcome {
     };
     let mut tree = match archive {
         Some(Content::Tar(tree)) => tree,
+        Some(Content::Unseen(unseen)) => return Outcome::unseen(&unseen.why),
         Some(Content::Cut { .. }) => return Outcome::failed(2, "tar: Unexpected EOF in archive"),
         Some(_) => return Outcome::failed(2, "tar: This does not look like a tar archive"),
         None => return Outcome::failed(2, "tar: Cannot open: No such file or directory"),
@@ -386,7 +392,7 @@ fn tar(world: &mut World, program: &Program<'_>, words: &[&str]) -> Outcome {
     if at.read_only {
         return read_only("tar", &folder);
     }
-    if tree.total_bytes() > world.free {
+    if !fits(tree.total_bytes(), world.free) {
         return Outcome::failed(2, "tar: Cannot write: No space left on device");
     }
     if let Some(target) = at.tree_mut(world) {
@@ -450,6 +456,7 @@ fn crypt(world: &mut World, program: &Program<'_>, words: &[&str]) -> Outcome {
         }
         match stdin {
             Content::Sealed { of, .. } => (**of).clone(),
+            Content::Unseen(unseen) => Content::unseen(&unseen.why),
             _ => return Outcome::failed(1, "error: what is read is not encrypted, or cut short"),
         }
     } else {

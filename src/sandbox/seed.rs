@@ -223,8 +223,8 @@ fn build(seed: WorldSeed) -> Result<World, SeedError> {
     let mut world = World::empty(seed.now);
     world.params = seed.params;
     world.seed = seed.seed;
-    world.http = seed.http;
-    world.commands = seed.commands;
+    world.http = seed.http.into_iter().collect();
+    world.commands = seed.commands.into();
     if let Some(free) = seed.free {
         world.free = free.0;
     }
@@ -248,9 +248,10 @@ fn build(seed: WorldSeed) -> Result<World, SeedError> {
         .iter()
         .filter_map(|(name, container)| Some((container.image.clone(), world.postgres.get(name)?.version.clone())))
         .collect();
-    for (name, image) in &mut world.images {
+    for name in world.images.keys().cloned().collect::<Vec<_>>() {
+        let Some(image) = world.images.get_mut(&name) else { continue };
         if image.postgres.is_none() {
-            image.postgres = versions.get(name).cloned().or_else(|| postgres_of(name));
+            image.postgres = versions.get(&name).cloned().or_else(|| postgres_of(&name));
         }
         if image.id.is_empty() {
             image.id = format!("sha256:{}", sha256_hex(name.as_bytes()));
@@ -288,6 +289,7 @@ fn build_server(name: &str, seed: ServerSeed) -> Server {
             large_objects: declared.large_objects,
             extensions: declared.extensions,
             bytes: declared.size.map_or(0, |size| size.0),
+            unseen: None,
         };
         contents.complete();
         server.roles.insert(owner.clone());

@@ -25,12 +25,21 @@ impl Outcome {
         Self { code: 0, stdout: Content::Text(text.into()), stderr: String::new() }
     }
 
+    /// Nobody knows what it does: it would have to look into contents that only the run will know.
+    #[must_use]
+    pub fn unseen(why: &str) -> Self {
+        Self::failed(UNSEEN_CODE, why)
+    }
+
     /// It failed, and said why.
     #[must_use]
     pub fn failed(code: i32, why: impl Into<String>) -> Self {
         Self { code, stdout: Content::Text(String::new()), stderr: why.into() }
     }
 }
+
+/// No program ends with it.
+pub const UNSEEN_CODE: i32 = i32::MIN;
 
 /// A program's surroundings.
 pub struct Program<'p> {

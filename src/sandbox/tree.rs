@@ -1,7 +1,11 @@
 //! A tree of files: the host's, a volume's, a container's own, an archive's.
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
+use std::sync::Arc;
 
+use imbl::OrdMap;
+use imbl::ordmap::DiffItem;
 use serde::{Deserialize, Serialize};
 
 use super::content::Content;
@@ -108,26 +112,26 @@ impl Node {
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(from = "BTreeMap<String, Node>", into = "BTreeMap<String, Node>")]
 pub struct Tree {
-    nodes: BTreeMap<String, Node>,
+    nodes: OrdMap<String, Arc<Node>>,
     last_id: u64,
 }
 
 impl PartialEq for Tree {
     fn eq(&self, other: &Self) -> bool {
-        self.nodes == other.nodes
+        self.nodes.ptr_eq(&other.nodes) || self.nodes == other.nodes
     }
 }
 
 impl From<BTreeMap<String, Node>> for Tree {
     fn from(nodes: BTreeMap<String, Node>) -> Self {
         let last_id = nodes.values().map(|node| node.id).max().unwrap_or(0);
-        Self { nodes, last_id }
+        Self { nodes: nodes.into_iter().map(|(path, node)| (path, Arc::new(node))).collect(), last_id }
     }
 }
 
 impl From<Tree> for BTreeMap<String, Node> {
     fn from(tree: Tree) -> Self {
-        tree.nodes
+        tree.nodes.into_iter().map(|(path, node)| (path, Arc::unwrap_or_clone(node))).collect()
     }
 }
 
@@ -180,37 +184,41 @@ impl Tree {
     /// Whether there is a folder at this path.
     #[must_use]
     pub fn is_dir(&self, path: &str) -> bool {
-        path == "/" || self.nodes.get(path).is_some_and(Node::is_dir)
+        path == "/" || self.nodes.get(path).is_some_and(|node| node.is_dir())
     }
 
     /// What is at this path. The root has no node of its own.
     #[must_use]
     pub fn get(&self, path: &str) -> Option<&Node> {
-        self.nodes.get(path)
+        self.nodes.get(path).map(Arc::as_ref)
     }
 
     /// What is at this path, to be changed.
     pub fn get_mut(&mut self, path: &str) -> Option<&mut Node> {
-        self.nodes.get_mut(path)
+        self.nodes.get_mut(path).map(Arc::make_mut)
     }
 
     /// The content of the file at this path.
     #[must_use]
     pub fn content(&self, path: &str) -> Option<&Content> {
-        self.nodes.get(path).and_then(Node::content)
+        self.nodes.get(path).and_then(|node| node.content())
     }
 
     /// Everything below a folder, by full path, parents first.
     pub fn walk<'t>(&'t self, folder: &'t str) -> impl Iterator<Item = (&'t str, &'t Node)> {
-        self.nodes
-            .iter()
-            .filter(move |(path, _)| inside(path, folder).is_some_and(|rest| rest != "/"))
-            .map(|(path, node)| (path.as_str(), node))
+        // In the order of paths all of it stands together: what begins with the folder's name and a slash.
+        let (first, beyond) = match folder {
+            "/" => ("/".to_owned(), None),
+            folder => (format!("{folder}/"), Some(format!("{folder}0"))),
+        };
+        let until = beyond.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
+        let range = (Bound::Excluded(first.as_str()), until);
+        self.nodes.range::<_, str>(range).map(|(path, node)| (path.as_str(), node.as_ref()))
     }
 
     /// The entries directly in a folder: name and node.
     pub fn list<'t>(&'t self, folder: &'t str) -> impl Iterator<Item = (&'t str, &'t Node)> {
-        self.nodes.iter().filter_map(move |(path, node)| {
+        self.walk(folder).filter_map(move |(path, node)| {
             let (parent, name) = split(path)?;
             (parent == folder).then_some((name, node))
         })
@@ -230,13 +238,24 @@ impl Tree {
         }
     }
 
+    /// Notes what is there at this path, whatever is below it: a tree that is only known in part.
+    pub fn see(&mut self, path: &str, node: Node) {
+        if let Some((parent, _)) = split(path) {
+            self.make_dirs(parent, 0o755);
+            let known_below = self.walk(path).next().is_some();
+            if !known_below || node.is_dir() {
+                self.insert(path.to_owned(), node);
+            }
+        }
+    }
+
     fn insert(&mut self, path: String, mut node: Node) {
         if node.id == 0 {
             self.last_id += 1;
             node.id = self.last_id;
         }
         self.last_id = self.last_id.max(node.id);
-        self.nodes.insert(path, node);
+        self.nodes.insert(path, Arc::new(node));
     }
 
     /// What tells the thing at this path from any other: it stays under a rename.
@@ -265,9 +284,11 @@ impl Tree {
 
     /// Removes what is at this path and below; how many entries that were. The root is only emptied.
     pub fn remove(&mut self, path: &str) -> usize {
-        let before = self.nodes.len();
-        self.nodes.retain(|at, _| inside(at, path).is_none());
-        before - self.nodes.len()
+        let doomed: Vec<String> = self.walk(path).map(|(at, _)| at.to_owned()).collect();
+        for at in &doomed {
+            self.nodes.remove(at);
+        }
+        doomed.len() + usize::from(self.nodes.remove(path).is_some())
     }
 
     /// Moves what is at this path, with all below it, to another.
@@ -280,10 +301,10 @@ impl Tree {
     /// What is at this path and below as a tree of its own: its root is the folder; a file stands in it under `/` and its name.
     #[must_use]
     pub fn branch(&self, path: &str) -> Branch {
-        let root = self.nodes.get(path).cloned().unwrap_or_else(|| Node::dir(0o755));
+        let root = self.get(path).cloned().unwrap_or_else(|| Node::dir(0o755));
         let nodes = self
             .walk(path)
-            .filter_map(|(at, node)| inside(at, path).map(|rest| (rest.to_owned(), node.clone())))
+            .filter_map(|(at, node)| inside(at, path).map(|rest| (rest.to_owned(), Arc::new(node.clone()))))
             .collect();
         Branch { root, below: Tree { nodes, last_id: self.last_id } }
     }
@@ -294,20 +315,37 @@ impl Tree {
             self.put(path, branch.root.clone());
         }
         for (at, node) in &branch.below.nodes {
-            self.insert(join(path, at), node.clone());
+            self.insert(join(path, at), Node::clone(node));
         }
     }
 
     /// The same tree without what belongs to one copy of it: times, ids, marks.
     #[must_use]
     pub fn plain(&self) -> Self {
-        Self { nodes: self.nodes.iter().map(|(path, node)| (path.clone(), node.plain())).collect(), last_id: 0 }
+        Self {
+            nodes: self.nodes.iter().map(|(path, node)| (path.clone(), Arc::new(node.plain()))).collect(),
+            last_id: 0,
+        }
+    }
+
+    /// What differs from this tree to another, in the order of paths: what was there, and what is there then.
+    pub fn differences<'t>(
+        &'t self,
+        then: &'t Self,
+    ) -> impl Iterator<Item = (&'t str, Option<&'t Node>, Option<&'t Node>)> {
+        self.nodes.diff(&then.nodes).map(|item| match item {
+            DiffItem::Add(path, node) => (path.as_str(), None, Some(node.as_ref())),
+            DiffItem::Update { old: (path, old), new: (_, new) } => {
+                (path.as_str(), Some(old.as_ref()), Some(new.as_ref()))
+            }
+            DiffItem::Remove(path, node) => (path.as_str(), Some(node.as_ref()), None),
+        })
     }
 
     /// How many bytes all its files hold.
     #[must_use]
     pub fn total_bytes(&self) -> u64 {
-        self.nodes.values().map(Node::bytes).sum()
+        self.nodes.values().map(|node| node.bytes()).sum()
     }
 
     /// How many entries it has.

@@ -1,7 +1,9 @@
 //! The world: everything the sandbox knows, held as data.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
+use imbl::OrdMap;
 use serde::{Deserialize, Serialize};
 
 use super::postgres::Server;
@@ -9,6 +11,9 @@ use super::resources::{Command, Container, Endpoint, Image, Volume};
 use super::tree::Tree;
 use crate::model::fault::OpError;
 use crate::model::{RunId, Timestamp, Value};
+
+/// A map by name, of which a copy costs nothing: a plan keeps many states of one world, which differ little.
+pub type Named<V> = OrdMap<String, V>;
 
 /// Everything the sandbox knows.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -26,19 +31,19 @@ pub struct World {
     /// Bytes free on the host's disk.
     pub free: u64,
     /// Containers by name.
-    pub containers: BTreeMap<String, Container>,
+    pub containers: Named<Container>,
     /// Containers as they were declared: what `Up` makes anew.
-    pub declared: BTreeMap<String, Container>,
+    pub declared: Named<Container>,
     /// Images by name.
-    pub images: BTreeMap<String, Image>,
+    pub images: Named<Image>,
     /// Volumes by name.
-    pub volumes: BTreeMap<String, Volume>,
+    pub volumes: Named<Volume>,
     /// PostgreSQL servers, by the name of their container or by `host:port`.
-    pub postgres: BTreeMap<String, Server>,
+    pub postgres: Named<Server>,
     /// What answers, by URL.
-    pub http: BTreeMap<String, Endpoint>,
+    pub http: Named<Endpoint>,
     /// Programs that the sandbox does not know by itself.
-    pub commands: Vec<Command>,
+    pub commands: Arc<Vec<Command>>,
     /// Paths of the before-images that each run keeps: what its end deletes.
     #[serde(default)]
     pub kept: BTreeMap<String, BTreeSet<String>>,
@@ -48,6 +53,9 @@ pub struct World {
     /// Effects that were completed, in their order: never forgotten, so that a test can count them.
     #[serde(default)]
     pub effects: Vec<Completed>,
+    /// Whether this is the world of a plan: what only the run will know is then marked instead of made up.
+    #[serde(skip)]
+    pub planned: bool,
 }
 
 /// An effect that was completed.
@@ -158,16 +166,17 @@ impl World {
             drawn: 0,
             files: Tree::default(),
             free: 500_000_000_000,
-            containers: BTreeMap::new(),
-            declared: BTreeMap::new(),
-            images: BTreeMap::new(),
-            volumes: BTreeMap::new(),
-            postgres: BTreeMap::new(),
-            http: BTreeMap::new(),
-            commands: Vec::new(),
+            containers: Named::new(),
+            declared: Named::new(),
+            images: Named::new(),
+            volumes: Named::new(),
+            postgres: Named::new(),
+            http: Named::new(),
+            commands: Arc::default(),
             kept: BTreeMap::new(),
             children: BTreeMap::new(),
             effects: Vec::new(),
+            planned: false,
         }
     }
 

@@ -16,6 +16,7 @@ use crate::sandbox::content::{Content, sha256_hex};
 use crate::sandbox::postgres::Server;
 use crate::sandbox::resources::{Container, Mount, State};
 use crate::sandbox::tree::{Node, Tree, inside, join, split};
+use crate::sandbox::veil::{UNKNOWN_OID, fits, mark};
 use crate::sandbox::view::View;
 
 /// The identity of the sandbox's container host.
@@ -71,9 +72,18 @@ pub fn connect(world: &mut World, name: &str) {
 
 /// Closes all database sessions of a container.
 fn disconnect(world: &mut World, name: &str) {
-    for server in world.postgres.values_mut() {
-        for database in server.databases.values_mut() {
-            database.sessions.remove(name);
+    let holds = |server: &Server| -> Vec<String> {
+        let of = server.databases.iter().filter(|(_, database)| database.sessions.contains_key(name));
+        of.map(|(database, _)| database.clone()).collect()
+    };
+    let held: Vec<(String, Vec<String>)> =
+        world.postgres.iter().map(|(server, found)| (server.clone(), holds(found))).collect();
+    for (server, databases) in held.into_iter().filter(|(_, databases)| !databases.is_empty()) {
+        let Some(server) = world.postgres.get_mut(&server) else { continue };
+        for database in databases {
+            if let Some(database) = server.databases.get_mut(&database) {
+                database.sessions.remove(name);
+            }
         }
     }
 }
@@ -85,6 +95,7 @@ pub fn bring_up(world: &mut World, name: &str, now: Timestamp) {
         .get(name)
         .and_then(|container| find_image(world, &container.image))
         .and_then(|image| image.postgres.clone());
+    let planned = world.planned;
     let Some(container) = world.containers.get_mut(name) else { return };
     container.state = State::Running;
     container.started_at = Some(now);
@@ -99,6 +110,10 @@ pub fn bring_up(world: &mut World, name: &str, now: Timestamp) {
             let digits: String = sha256_hex(seed.as_bytes()).chars().filter(char::is_ascii_digit).take(18).collect();
             let mut server = Server::fresh(&version, &format!("7{digits}"), &user);
             server.ephemeral = ephemeral;
+            if planned {
+                server.next_oid = UNKNOWN_OID;
+                server.system_identifier = mark("the server chooses it when it first starts");
+            }
             if !server.databases.contains_key(&database) {
                 let oid = server.take_oid();
                 let made = crate::sandbox::postgres::Database::new(oid, &user, Default::default());
@@ -118,8 +133,11 @@ pub fn bring_up(world: &mut World, name: &str, now: Timestamp) {
 pub fn bring_down(world: &mut World, name: &str) {
     disconnect(world, name);
     if let Some(server) = world.postgres.get_mut(name) {
-        for database in server.databases.values_mut() {
-            database.sessions.clear();
+        let busy = server.databases.iter().filter(|(_, database)| !database.sessions.is_empty());
+        for name in busy.map(|(name, _)| name.clone()).collect::<Vec<_>>() {
+            if let Some(database) = server.databases.get_mut(&name) {
+                database.sessions.clear();
+            }
         }
     }
     if let Some(container) = world.containers.get_mut(name)
@@ -149,7 +167,11 @@ pub fn make_declared(world: &mut World, name: &str, now: Timestamp) -> bool {
             for volume in declared.mounts.iter().filter_map(|mount| mount.volume.clone()) {
                 world.volumes.entry(volume).or_default();
             }
-            let id = sha256_hex(format!("{name} made anew at {now}").as_bytes());
+            let id = if world.planned {
+                mark(&format!("the id of container {name}"))
+            } else {
+                sha256_hex(format!("{name} made anew at {now}").as_bytes())
+            };
             world.containers.insert(name.to_owned(), Container { id, ..declared });
         }
     }
@@ -178,12 +200,16 @@ fn health(container: &Container, now: Timestamp) -> &'static str {
 }
 
 /// A container as a call makes it, labelled with run and key.
-pub(super) fn new_container(call: &Call<'_>, image: &str) -> Container {
+pub(super) fn new_container(world: &World, call: &Call<'_>, image: &str) -> Container {
     let mut labels: BTreeMap<String, String> = call.maybe("labels").unwrap_or_default();
     labels.insert(RUN_LABEL.to_owned(), call.run.to_string());
     labels.insert(KEY_LABEL.to_owned(), call.key.to_owned());
     Container {
-        id: sha256_hex(format!("{} {}", call.key, call.now).as_bytes()),
+        id: if world.planned {
+            mark(&format!("the id of the container that {} makes", call.key))
+        } else {
+            sha256_hex(format!("{} {}", call.key, call.now).as_bytes())
+        },
         image: image.to_owned(),
         state: State::Created,
         healthcheck: false,
@@ -438,7 +464,7 @@ fn copy_out(world: &mut World, call: &Call<'_>) -> Result<Value, OpError> {
         }
     }
     let content = Content::Tar(Box::new(tree));
-    if content.bytes() > world.free {
+    if !fits(content.bytes(), world.free) {
         return Err(OpError::failed(format!("cannot write {to}: no space left on device")));
     }
     let result = copied(&to, &content);

@@ -55,7 +55,7 @@ fn make(world: &mut World, call: &Call<'_>) -> Result<String, OpError> {
     if world.containers.contains_key(name) {
         return Err(OpError::refused(format!("cannot make container {name}: the name is already taken")));
     }
-    let mut made = new_container(call, call.text("image")?);
+    let mut made = new_container(world, call, call.text("image")?);
     made.mounts = call.maybe("mounts").unwrap_or_default();
     let env: BTreeMap<String, Value> = call.maybe("env").unwrap_or_default();
     // Secrets stay handles: nothing in the sandbox looks at their contents.
@@ -146,7 +146,7 @@ fn before_volume(world: &World, call: &Call<'_>) -> Result<Value, OpError> {
 
 fn create_volume(world: &mut World, call: &Call<'_>) -> Result<Value, OpError> {
     before_volume(world, call)?;
-    let labels = new_container(call, "").labels;
+    let labels = new_container(world, call, "").labels;
     world.volumes.insert(call.text("volume")?.to_owned(), Volume { labels, ..Volume::default() });
     Ok(json!({}))
 }

@@ -12,8 +12,9 @@ use crate::ops::host::Probe;
 use crate::sandbox::World;
 use crate::sandbox::content::Content;
 use crate::sandbox::resources::{Command, Container, Deed, Mount, State};
-use crate::sandbox::shell::{self, Outcome, Program};
+use crate::sandbox::shell::{self, Outcome, Program, UNSEEN_CODE};
 use crate::sandbox::tree::Node;
+use crate::sandbox::veil::{fits, mark, unseen};
 use crate::sandbox::view::View;
 
 pub(super) fn models() -> Vec<(&'static str, Model)> {
@@ -153,6 +154,12 @@ fn perform(world: &mut World, call: &Call<'_>, deed: &Deed, argv: &[String]) -> 
 // --- reading ---------------------------------------------------------------------------------------------------------------
 
 fn printed(call: &Call<'_>, outcome: &Outcome, act: &str) -> Result<Value, OpError> {
+    if outcome.code == UNSEEN_CODE {
+        return Err(unseen(&outcome.stderr));
+    }
+    if let Some(why) = outcome.stdout.why_unseen() {
+        return Err(unseen(why));
+    }
     if outcome.code == 127 {
         return Err(OpError::refused(format!("{act}: {}", outcome.stderr)));
     }
@@ -174,7 +181,7 @@ fn act(call: &Call<'_>) -> String {
 }
 
 fn stdin_text(call: &Call<'_>) -> Option<Content> {
-    call.maybe_text("stdin").map(|text| Content::Text(text.to_owned()))
+    call.maybe_text("stdin").map(|text| Content::of_text(text.to_owned()))
 }
 
 fn read(world: &mut World, call: &Call<'_>) -> Result<Value, OpError> {
@@ -243,6 +250,9 @@ fn finish(world: &mut World, call: &Call<'_>, act: &str) -> Result<Value, OpErro
         None => None,
     };
     let outcome = program(world, call, stdin)?;
+    if outcome.code == UNSEEN_CODE {
+        return Err(unseen(&outcome.stderr));
+    }
     let ok: Vec<i32> = call.maybe("ok_codes").unwrap_or_else(|| vec![0]);
     if !ok.contains(&outcome.code) {
         return Err(OpError::failed(format!("{act}: it ended with exit code {}", outcome.code))
@@ -254,13 +264,18 @@ fn finish(world: &mut World, call: &Call<'_>, act: &str) -> Result<Value, OpErro
     match call.maybe_text("stdout_file") {
         Some(path) => {
             let path = super::absolute(path)?;
-            if bytes > world.free {
+            if !fits(bytes, world.free) {
                 return Err(OpError::failed(format!("cannot write {path}: no space left on device")));
             }
             world.files.remove(&part_of(&path, call.key));
             world.files.put(&path, Node::file(outcome.stdout, 0o600, Some(call.now)));
         }
-        None => tail = outcome.stdout.text().unwrap_or_default().to_owned(),
+        None => {
+            tail = match outcome.stdout.why_unseen() {
+                Some(why) => mark(why),
+                None => outcome.stdout.text().unwrap_or_default().to_owned(),
+            };
+        }
     }
     Ok(json!({
         "code": outcome.code, "stdout_bytes": bytes, "stdout_sha256": sha256, "stdout_tail": tail,
@@ -291,12 +306,12 @@ fn before_one_shot(world: &World, call: &Call<'_>) -> Result<Value, OpError> {
 }
 
 /// The container of the call, in which nothing has run yet.
-fn own_container(call: &Call<'_>) -> Container {
+fn own_container(world: &World, call: &Call<'_>) -> Container {
     Container {
         state: State::Created,
         env: BTreeMap::new(),
         mounts: call.maybe("mounts").unwrap_or_default(),
-        ..docker::new_container(call, call.maybe_text("image").unwrap_or_default())
+        ..docker::new_container(world, call, call.maybe_text("image").unwrap_or_default())
     }
 }
 
@@ -306,7 +321,7 @@ fn one_shot(world: &mut World, call: &Call<'_>) -> Result<Value, OpError> {
     if world.containers.get(&name).is_some_and(|found| found.state != State::Created) {
         return Err(OpError::failed(format!("{act}: the name {name} is already taken")));
     }
-    world.containers.insert(name.clone(), own_container(call));
+    world.containers.insert(name.clone(), own_container(world, call));
     let result = finish(world, call, &act);
     if let Some(container) = world.containers.get_mut(&name) {
         container.state = State::Exited;
@@ -320,7 +335,7 @@ fn one_shot(world: &mut World, call: &Call<'_>) -> Result<Value, OpError> {
 
 /// A kill of client and supervisor before the program began leaves the container made, and not started.
 fn half_one_shot(world: &mut World, call: &Call<'_>) {
-    world.containers.insert(own_name(call), own_container(call));
+    world.containers.insert(own_name(call), own_container(world, call));
 }
 
 fn probe_one_shot(world: &World, call: &Call<'_>) -> Result<Probe, OpError> {

@@ -11,6 +11,7 @@ use crate::ops::host::Probe;
 use crate::sandbox::World;
 use crate::sandbox::content::Content;
 use crate::sandbox::tree::{Node, Tree, inside, join, split};
+use crate::sandbox::veil::fits;
 
 pub(super) fn models() -> Vec<(&'static str, Model)> {
     let put = |before, act, at: fn(&World, &Call<'_>) -> Result<Probe, OpError>| {
@@ -126,7 +127,7 @@ fn before_archive(world: &World, call: &Call<'_>) -> Result<Value, OpError> {
 /// Puts content in place, the file that was there kept as before-image.
 fn put(world: &mut World, call: &Call<'_>, content: Content) -> Result<Value, OpError> {
     let path = target(call)?;
-    if content.bytes() > world.free {
+    if !fits(content.bytes(), world.free) {
         return Err(OpError::failed(format!("cannot write {path}: no space left on device")));
     }
     let old = call.before.get("file").and_then(|file| file.get("id")).and_then(Value::as_str);
@@ -151,12 +152,12 @@ fn put(world: &mut World, call: &Call<'_>, content: Content) -> Result<Value, Op
 }
 
 fn write_text(world: &mut World, call: &Call<'_>) -> Result<Value, OpError> {
-    put(world, call, Content::Text(call.text("text")?.to_owned()))
+    put(world, call, Content::of_text(call.text("text")?.to_owned()))
 }
 
 fn write_json(world: &mut World, call: &Call<'_>) -> Result<Value, OpError> {
     let value = call.args.get("value").unwrap_or(&Value::Null);
-    put(world, call, Content::Text(format!("{value:#}\n")))
+    put(world, call, Content::of_text(format!("{value:#}\n")))
 }
 
 fn copy(world: &mut World, call: &Call<'_>) -> Result<Value, OpError> {
@@ -466,7 +467,7 @@ fn unpack(world: &mut World, call: &Call<'_>) -> Result<Value, OpError> {
     let (from, to) = (call.path("archive")?, call.path("to")?);
     may_write(world, &to, false)?;
     let tree = tar_of(world, "unpack", &from)?.clone();
-    if tree.total_bytes() > world.free {
+    if !fits(tree.total_bytes(), world.free) {
         return Err(OpError::failed(format!("cannot unpack {from}: no space left on device")));
     }
     world.files.remove(&beside(&to, "part", call.key));

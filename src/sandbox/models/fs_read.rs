@@ -10,8 +10,9 @@ use crate::model::secret::HANDLE_KEY;
 use crate::model::{Value, glob};
 use crate::ops::dotenv;
 use crate::sandbox::World;
-use crate::sandbox::content::{Content, sha256_hex};
+use crate::sandbox::content::{Content, Unseen, sha256_hex};
 use crate::sandbox::tree::{Kind, Node, Tree, inside, join};
+use crate::sandbox::veil::{UNKNOWN_BYTES, unseen};
 
 pub(super) fn models() -> Vec<(&'static str, Model)> {
     vec![
@@ -82,13 +83,14 @@ pub(super) fn content_of<'w>(world: &'w World, act: &str, path: &str) -> Result<
 
 fn text_of<'w>(world: &'w World, path: &str, max: u64) -> Result<&'w str, OpError> {
     let content = content_of(world, "read", path)?;
-    if content.bytes() > max {
+    if content.bytes() > max && content.bytes() < UNKNOWN_BYTES {
         let (size, max) = (crate::model::amount::format_size(content.bytes()), crate::model::amount::format_size(max));
         return Err(OpError::failed(format!("cannot read {path}: it is {size} large, and at most {max} are read"))
             .with_hint("large files go from file to file: `fs.copy`, `fs.sha256`"));
     }
     match content {
         Content::Text(text) => Ok(text),
+        other if other.why_unseen().is_some() => Err(unseen(other.why_unseen().unwrap_or_default())),
         Content::Cut { of, bytes } => {
             let text = of.text().and_then(|text| text.get(..usize::try_from(*bytes).unwrap_or(0)));
             text.ok_or_else(|| OpError::failed(format!("cannot read {path}: it is not UTF-8 text")))
@@ -160,6 +162,7 @@ fn space(world: &mut World, _: &Call<'_>) -> Result<Value, OpError> {
 pub(super) fn tar_of<'w>(world: &'w World, act: &str, path: &str) -> Result<&'w Tree, OpError> {
     match content_of(world, act, path)? {
         Content::Tar(tree) => Ok(tree),
+        Content::Unseen(Unseen { why, .. }) => Err(unseen(why)),
         Content::Cut { .. } => Err(OpError::failed(format!("cannot {act} {path}: the archive is cut short"))
             .with_hint("the file is no whole tar archive; take another copy of it")),
         _ => Err(OpError::failed(format!("cannot {act} {path}: it is no tar archive"))),

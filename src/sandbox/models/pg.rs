@@ -9,8 +9,9 @@ use crate::model::fault::{OpError, Target};
 use crate::model::{Value, glob};
 use crate::ops::host::Polled;
 use crate::sandbox::World;
-use crate::sandbox::content::{Content, sha256_hex};
+use crate::sandbox::content::{Content, Unseen, sha256_hex};
 use crate::sandbox::postgres::{Contents, Database, DumpImage, Server};
+use crate::sandbox::veil::unseen;
 
 pub(super) fn models() -> Vec<(&'static str, Model)> {
     let mut all = vec![
@@ -25,9 +26,15 @@ pub(super) fn models() -> Vec<(&'static str, Model)> {
     all
 }
 
-/// The name of the server a call talks to: that of its container, or `host:port`.
+/// The name of the server a call talks to.
 pub(super) fn server_name(call: &Call<'_>) -> String {
-    let server = call.args.get("server").unwrap_or(&Value::Null);
+    named_server(call.args)
+}
+
+/// The name of the server that these arguments name: that of its container, or `host:port`.
+#[must_use]
+pub fn named_server(args: &Value) -> String {
+    let server = args.get("server").unwrap_or(&Value::Null);
     let text = |name: &str| server.get(name).and_then(Value::as_str);
     let port = server.get("port").and_then(Value::as_u64);
     match (text("container"), text("host"), port) {
@@ -51,7 +58,7 @@ pub(super) fn server<'w>(world: &'w World, call: &Call<'_>, act: &str) -> Result
         return Err(OpError::transient(format!("{act}: server {name} is starting up")));
     }
     if let Some(user) = call.args.pointer("/server/user").and_then(Value::as_str)
-        && !server.roles.contains(user)
+        && !server.has_role(user)
     {
         return Err(OpError::refused(format!("{act}: role \"{user}\" does not exist"))
             .with_hint("pg.databases lists what there is; check the spelling and `server.user`"));
@@ -106,7 +113,7 @@ fn databases(world: &mut World, call: &Call<'_>) -> Result<Value, OpError> {
         .iter()
         .map(|(name, found)| {
             json!({
-                "name": name, "oid": found.oid, "bytes": 7_500_000 + found.contents.bytes, "owner": found.owner,
+                "name": name, "oid": found.oid, "bytes": found.bytes(), "owner": found.owner,
                 "comment": found.comment, "connections": found.connections(), "template": found.template,
                 "allows_connections": found.allow_connections,
             })
@@ -117,7 +124,11 @@ fn databases(world: &mut World, call: &Call<'_>) -> Result<Value, OpError> {
 
 fn read_census(world: &mut World, call: &Call<'_>) -> Result<Value, OpError> {
     let act = format!("cannot count what is in database {}", call.text("database")?);
-    Ok(census(&open_database(world, call, &act)?.contents, call.flag("checksums")))
+    let found = open_database(world, call, &act)?;
+    match &found.contents.unseen {
+        Some(why) => Err(unseen(why)),
+        None => Ok(census(&found.contents, call.flag("checksums"))),
+    }
 }
 
 /// The census of a database.
@@ -163,6 +174,7 @@ pub(super) fn dump_in<'w>(world: &'w World, act: &str, path: &str) -> Result<&'w
     let content = super::fs_read::content_of(world, "read", path)?;
     let (fault, hint) = match content {
         Content::Dump(dump) => return Ok(dump),
+        Content::Unseen(Unseen { why, .. }) => return Err(unseen(why)),
         _ if content.bytes() == 0 => {
             ("it is empty (0 bytes)", "the program that made it failed; a backup of nothing is no backup")
         }
@@ -205,6 +217,9 @@ fn query(world: &mut World, call: &Call<'_>) -> Result<Value, OpError> {
     }
     if sql.contains("pg_encoding_to_char(encoding)") && sql.contains("current_database()") {
         return Ok(json!({ "rows": [{ "encoding": found.encoding }] }));
+    }
+    if let Some(why) = &found.contents.unseen {
+        return Err(unseen(why));
     }
     select(&found.contents, &sql).map(|rows| json!({ "rows": rows })).map_err(|fault| {
         OpError::failed(format!("{act}: {fault}")).with_hint(

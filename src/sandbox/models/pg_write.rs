@@ -16,6 +16,7 @@ use crate::sandbox::World;
 use crate::sandbox::content::Content;
 use crate::sandbox::postgres::{Contents, Database, DumpImage, Server};
 use crate::sandbox::tree::Node;
+use crate::sandbox::veil::{UNKNOWN_BYTES, fits, mark, why_unseen};
 
 pub(super) fn models() -> Vec<(&'static str, Model)> {
     let by_oid = |world: &World, call: &Call<'_>, _: &Value| {
@@ -108,10 +109,14 @@ fn make(world: &mut World, call: &Call<'_>) -> Result<Database, OpError> {
     let act = act(call);
     let found = server_mut(world, call, &act)?;
     let owner = match call.maybe_text("owner") {
-        Some(owner) if !found.roles.contains(owner) => {
+        Some(owner) if !found.has_role(owner) => {
             return Err(OpError::refused(format!("{act}: role \"{owner}\" does not exist")));
         }
         Some(owner) => owner.to_owned(),
+        None if found.any_role => {
+            let user = call.args.pointer("/server/user").and_then(Value::as_str);
+            user.map_or_else(|| mark("the role that makes it"), str::to_owned)
+        }
         None => found.roles.first().cloned().unwrap_or_default(),
     };
     if found.databases.contains_key(call.key) {
@@ -119,6 +124,10 @@ fn make(world: &mut World, call: &Call<'_>) -> Result<Database, OpError> {
     }
     let mut made = Database::new(found.take_oid(), &owner, Contents::default());
     made.comment = tag(call);
+    if found.any_role {
+        // How large a live server makes a new database, it alone knows.
+        made.contents.bytes = UNKNOWN_BYTES;
+    }
     if let Some(encoding) = call.maybe_text("encoding") {
         made.encoding = encoding.to_owned();
     }
@@ -325,13 +334,13 @@ fn print_names(world: &World, call: &Call<'_>, result: &Value) -> Result<Value, 
 
 /// A hundred megabytes a second, and a second to begin with.
 fn takes(bytes: u64) -> u64 {
-    1000 + bytes / 100_000
+    if bytes >= UNKNOWN_BYTES { 10_000 } else { 1000 + bytes / 100_000 }
 }
 
 fn before_dump(world: &World, call: &Call<'_>) -> Result<Value, OpError> {
     may_write(world, &call.path("to")?, false)?;
     let found = database(world, call, &act(call))?;
-    Ok(json!({ "oid": found.oid, "bytes": 7_500_000 + found.contents.bytes }))
+    Ok(json!({ "oid": found.oid, "bytes": found.bytes() }))
 }
 
 fn takes_dump(world: &World, call: &Call<'_>) -> u64 {
@@ -347,7 +356,7 @@ fn dump(world: &mut World, call: &Call<'_>) -> Result<Value, OpError> {
     let image = DumpImage { database: call.text("database")?.to_owned(), major, contents };
     let entries = image.contents.objects();
     let content = Content::Dump(Box::new(image));
-    if content.bytes() > world.free {
+    if !fits(content.bytes(), world.free) {
         return Err(OpError::failed(format!("cannot write {to}: no space left on device")));
     }
     let (bytes, sha256) = (content.bytes(), content.sha256());
@@ -425,7 +434,14 @@ fn takes_restore(_: &World, call: &Call<'_>) -> u64 {
 fn restore(world: &mut World, call: &Call<'_>) -> Result<Value, OpError> {
     let act = act(call);
     let from = call.path("from")?;
-    let contents = dump_in(world, &act, &from)?.contents.clone();
+    let contents = match dump_in(world, &act, &from) {
+        Ok(dump) => dump.contents.clone(),
+        // It is restored all the same; only nobody knows yet what that brings.
+        Err(error) => match why_unseen(&error) {
+            Some(why) => Contents::unseen(why),
+            None => return Err(error),
+        },
+    };
     let name = call.text("database")?;
     let found = server_mut(world, call, &act)
         .map_err(|error| OpError { class: crate::model::fault::ErrorClass::Failed, ..error })?;

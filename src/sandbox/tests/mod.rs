@@ -1,6 +1,7 @@
 //! Every operation on the sandbox: done, stopped, done by half, undone.
 
 mod effects;
+mod overlay;
 mod reads;
 mod schema;
 

@@ -1,0 +1,47 @@
+//! Plans of the shipped playbooks in their sandbox worlds.
+
+use std::path::{Path, PathBuf};
+
+use muster::app::{App, Settings};
+use muster::model::command::Actor;
+use muster::plan::{Plan, StepOutcome};
+use muster::playbook::params::Given;
+
+fn app(home: &Path) -> App {
+    let settings = Settings {
+        store: home.join("muster.db"),
+        supervisor: PathBuf::from(env!("CARGO_BIN_EXE_muster")),
+        actor: Actor { name: "tester@here".to_owned() },
+        workers: 4,
+        script_time: None,
+    };
+    App::open(settings).expect("the store opens")
+}
+
+/// The plan of a shipped playbook in its own world, with the world's parameters.
+fn plan(name: &str) -> Plan {
+    let home = tempfile::tempdir().expect("a folder");
+    let app = app(home.path());
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("playbooks").join(name).display().to_string();
+    let world = app.world_of(&folder, None).expect("a world");
+    let start = app.prepare_in(&folder, Given::default(), &world).expect("it can be started");
+    let (records, program) = app.plan_in(&start, world, None).expect("it is planned");
+    Plan::of(&records, &program).expect("a plan")
+}
+
+#[test]
+fn every_shipped_playbook_plans_through_in_its_world() {
+    for name in ["hello-recovery", "omnichat-backup", "omnichat-restore"] {
+        let plan = plan(name);
+        if std::env::var_os("SHOW").is_some() {
+            println!("{}", muster::plan::text::render(&plan));
+        }
+        let failing: Vec<String> = plan
+            .steps
+            .iter()
+            .filter(|step| matches!(step.outcome, StepOutcome::Fails { .. } | StepOutcome::NotReached))
+            .map(|step| format!("{}: {:?}", step.step, step.outcome))
+            .collect();
+        assert_eq!(failing, Vec::<String>::new(), "{name}:\n{}", muster::plan::text::render(&plan));
+    }
+}
