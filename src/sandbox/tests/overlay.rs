@@ -232,3 +232,28 @@ proptest! {
         compare(&order)?;
     }
 }
+
+#[test]
+fn what_differs_between_two_ways_nobody_knows_and_a_way_that_is_taken_back_leaves_nothing() {
+    let stage = Stage::new();
+    let plan = Overlay::over_world(stage.world.lock().clone());
+    let write = |path: &str, text: &str| {
+        plan.foresee(&stage.request("fs.write_text", json!({ "path": path, "text": text }), &format!("m-{text}")))
+    };
+    let basis = |path: &str| plan.foresee(&stage.request("fs.read_text", json!({ "path": path }), "")).basis;
+    let begin = plan.mark();
+    write("/srv/both.txt", "same");
+    let after = plan.mark();
+    write("/srv/one.txt", "one");
+    let one = plan.mark();
+    plan.rewind(after);
+    write("/srv/other.txt", "other");
+    let other = plan.mark();
+    plan.join(&[one, other]);
+    assert_eq!(basis("/srv/both.txt"), Basis::Predicted);
+    assert_eq!(basis("/srv/one.txt"), Basis::Unknown);
+    assert_eq!(basis("/srv/other.txt"), Basis::Unknown);
+    assert_eq!(basis("/srv/data/one.txt"), Basis::Exact);
+    plan.rewind(begin);
+    assert_eq!(basis("/srv/both.txt"), Basis::Exact);
+}
