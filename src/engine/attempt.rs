@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::cell::{Core, RunCell};
-use super::driver::Inner;
+use super::driver::{Host, Inner};
 use super::effect::Advance;
 use super::error::EngineError;
-use super::gateway::{Gateway, Seal, contains_unknown};
+use super::gateway::{Gateway, Seal};
 use super::state::{CallKind, StepStatus};
-use super::unwind::{engine_actor, unknown_output};
+use super::unwind::engine_actor;
 use crate::journal::record::{Fact, Outcome, Pause};
 use crate::model::fault::{ErrorClass, OpError};
 use crate::model::status::Mode;
@@ -134,12 +134,15 @@ impl Inner {
         step: &Step,
         path: &StepPath,
     ) -> Result<Option<Advance>, EngineError> {
+        if matches!(self.host, Host::Planning(_)) {
+            self.foresee_body(cell, step, path)?;
+            return Ok(None);
+        }
         let scope = self.scope(cell, path);
-        let (attempt, inputs, mode) = {
+        let (attempt, inputs) = {
             let core = cell.core.lock();
             let state = core.state.step(path);
-            let mode = core.state.header.as_ref().map_or(Mode::Live, |header| header.mode);
-            (state.map_or(1, |s| s.attempt), state.map_or(Value::Null, |s| s.inputs.clone()), mode)
+            (state.map_or(1, |s| s.attempt), state.map_or(Value::Null, |s| s.inputs.clone()))
         };
         let deadline = self.deadline(cell, step, path);
         let gateway =
@@ -150,12 +153,6 @@ impl Inner {
             Some(Seal::Paused) => return Ok(Some(Advance::Paused)),
             Some(Seal::Stopped) => return Ok(Some(Advance::Stopped)),
             Some(Seal::Broken(error)) => return Err(error),
-            Some(Seal::Unknown(why)) => {
-                let mut core = cell.core.lock();
-                let output = unknown_output(path, &why);
-                core.record(cell, Fact::StepSucceeded { step: path.clone(), output }, self.clock.now())?;
-                return Ok(None);
-            }
             None => {}
         }
         let now = self.clock.now();
@@ -164,21 +161,17 @@ impl Inner {
             Ok(output) => {
                 let output = self.scrub(output);
                 let fact = match &step.verify {
-                    Some(verify) if mode != Mode::Plan => Fact::Verifying {
+                    Some(verify) => Fact::Verifying {
                         step: path.clone(),
                         output,
                         until: now.saturating_add(verify.within).unwrap_or(Timestamp::MAX),
                     },
-                    _ => Fact::StepSucceeded { step: path.clone(), output },
+                    None => Fact::StepSucceeded { step: path.clone(), output },
                 };
                 core.record(cell, fact, now)?;
                 self.commit(cell, &mut core)?;
             }
-            Err(error) if mode == Mode::Plan && (error.unknown || contains_unknown(&scope.steps)) => {
-                let output = unknown_output(path, &error.message);
-                core.record(cell, Fact::StepSucceeded { step: path.clone(), output }, now)?;
-            }
-            Err(error) if mode != Mode::Plan && error.is_overtime() => {
+            Err(error) if error.is_overtime() => {
                 self.overtime(cell, &mut core, path, &error)?;
                 return Ok(Some(Advance::Paused));
             }
@@ -282,7 +275,9 @@ impl Inner {
     ) -> Result<(), EngineError> {
         let now = self.clock.now();
         let attempt = core.state.step(path).map_or(0, |state| state.attempt);
-        let may_retry = !matches!(error.class, ErrorClass::Refused);
+        // A plan sees the same world again: another attempt would end as this one did.
+        let planning = core.state.header.as_ref().is_some_and(|header| header.mode == Mode::Plan);
+        let may_retry = !matches!(error.class, ErrorClass::Refused) && !planning;
         if let (Some(retry), true, false) = (&step.retry, may_retry && attempt > 0, core.state.is_quiescing())
             && attempt < retry.attempts
         {

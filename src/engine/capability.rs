@@ -31,6 +31,11 @@ pub fn evaluate(program: &Program, scope: &Scope) -> Result<Vec<Granted>, Script
         .collect()
 }
 
+/// Whether some grant names the operation, whatever its scope is.
+pub fn names(granted: &[Granted], op: &str) -> bool {
+    granted.iter().any(|grant| glob::matches(&grant.pattern, op))
+}
+
 /// Whether some grant covers the call.
 ///
 /// # Errors

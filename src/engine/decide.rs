@@ -5,6 +5,7 @@ use serde_json::Map;
 use super::state::{RunState, StepState, StepStatus};
 use crate::journal::record::Pause;
 use crate::model::status::RunStatus;
+use crate::model::unknown::{Shape, Unknown};
 use crate::model::{StepPath, Timestamp, Value};
 use crate::playbook::types::{Body, Step, Template, TextPart};
 use crate::script::Program;
@@ -59,7 +60,9 @@ pub fn settled(state: &RunState, step: &Step) -> Settled {
     }
     let Some(items) = state.expanded.get(&step.id.value) else { return Settled::Open };
     let mut outputs = Map::new();
-    for (key, _) in items {
+    let mut open = state.step(&path).is_some_and(|whole| !whole.runs_if.is_empty());
+    for (key, item) in items {
+        open |= super::scope::unknown_key(state, &step.id.value, key, item);
         match instance(state.step(&StepPath::keyed(&step.id.value, key))) {
             Settled::Open => return Settled::Open,
             Settled::Absent => {}
@@ -67,6 +70,11 @@ pub fn settled(state: &RunState, step: &Step) -> Settled {
                 outputs.insert(key.clone(), output);
             }
         }
+    }
+    if open {
+        let source = format!("steps.{}", step.id.value);
+        let why = format!("only the run will know the instances of {}", step.id.value);
+        return Settled::Output(Unknown::new(&why, &source, Shape::Any).to_value());
     }
     Settled::Output(Value::Object(outputs))
 }

@@ -1,13 +1,13 @@
 //! The entry into a step whose needs are settled: `when`, `foreach`, approval, inputs.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use super::cell::{Core, RunCell};
 use super::decide::visible;
 use super::driver::Inner;
 use super::error::EngineError;
 use super::scope::{item_of, run_scope};
-use super::unwind::unknown_output;
 use crate::journal::record::Fact;
 use crate::model::fault::OpError;
 use crate::model::secret::REDACTED;
@@ -18,7 +18,12 @@ use crate::script::{Scope, ScriptError};
 
 impl Inner {
     /// A step whose needs are settled: `when`, `foreach`, approval, inputs, all pure and recorded.
-    pub(super) fn enter(&self, cell: &RunCell, core: &mut Core, path: &StepPath) -> Result<(), EngineError> {
+    pub(super) fn enter(
+        self: &Arc<Self>,
+        cell: &Arc<RunCell>,
+        core: &mut Core,
+        path: &StepPath,
+    ) -> Result<(), EngineError> {
         let now = self.clock.now();
         let Some(step) = cell.program.playbook.step(path.step()) else { return Ok(()) };
         let mut scope = run_scope(&core.state);
@@ -27,20 +32,22 @@ impl Inner {
         let mode = core.state.header.as_ref().map_or(Mode::Live, |header| header.mode);
         let approved = core.state.step(path).is_some_and(|step| step.approved);
         let attempt = core.state.step(path).map_or(0, |step| step.attempt) + 1;
-        let outcome = self.entering(cell, step, path, &scope, mode, approved, attempt);
+        if mode == Mode::Plan {
+            return match self.suppose(cell, step, path, &scope, attempt)? {
+                Ok(facts) => facts.into_iter().try_for_each(|fact| core.record(cell, fact, now).map(|_| ())),
+                Err(error) => self.step_failed(cell, core, step, path, error),
+            };
+        }
+        let outcome = self.entering(cell, step, path, &scope, approved, attempt);
         match outcome {
             Ok(fact) => core.record(cell, fact, now).map(|_| ()),
-            Err(error) if mode == Mode::Plan => {
-                let output = unknown_output(path, &error.message);
-                core.record(cell, Fact::StepSucceeded { step: path.clone(), output }, now).map(|_| ())
-            }
             Err(error) if error.is_overtime() => self.overtime(cell, core, path, &error),
             Err(error) => self.step_failed(cell, core, step, path, error.into_op_error()),
         }
     }
 
     /// A key names its instance everywhere: in every record, in file names, in labels. None of these is redacted.
-    fn fit_for_a_key(&self, key: &str, path: &StepPath) -> Result<(), OpError> {
+    pub(super) fn fit_for_a_key(&self, key: &str, path: &StepPath) -> Result<(), OpError> {
         if matches!(self.redactor.scrub(key), Cow::Borrowed(_)) && !key.contains(REDACTED) {
             return Ok(());
         }
@@ -57,7 +64,6 @@ impl Inner {
         step: &Step,
         path: &StepPath,
         scope: &Scope,
-        mode: Mode,
         approved: bool,
         attempt: u32,
     ) -> Result<Fact, ScriptError> {
@@ -108,24 +114,20 @@ impl Inner {
                 }
                 keyed.push((key, item));
             }
-            return Ok(Fact::Expanded { step: path.clone(), items: keyed });
+            return Ok(Fact::Expanded { step: path.clone(), items: keyed, over: None });
         }
-        if let (Body::Manual { instructions, .. }, plan) = (&step.body, mode == Mode::Plan) {
-            if plan {
-                let output = unknown_output(path, "a person does it");
-                return Ok(Fact::StepSucceeded { step: path.clone(), output });
-            }
-            if approved || step.approval.is_none() {
-                let text = program.template(instructions, scope)?;
-                let instructions = text.as_str().map_or_else(|| text.to_string(), str::to_owned);
-                return Ok(Fact::ManualAsked { step: path.clone(), instructions });
-            }
+        if let Body::Manual { instructions, .. } = &step.body
+            && (approved || step.approval.is_none())
+        {
+            let text = program.template(instructions, scope)?;
+            let instructions = text.as_str().map_or_else(|| text.to_string(), str::to_owned);
+            return Ok(Fact::ManualAsked { step: path.clone(), instructions });
         }
         let inputs = match &step.body {
             Body::Uses { with: Some(with), .. } => program.template(with, scope)?,
             _ => Value::Null,
         };
-        if let (Some(approval), false, true) = (&step.approval, approved, mode != Mode::Plan) {
+        if let (Some(approval), false) = (&step.approval, approved) {
             use sha2::{Digest, Sha256};
             let bound = serde_json::json!([program.digest, scope.params, path, inputs, scope.steps]);
             let digest = Sha256::digest(bound.to_string().as_bytes()).iter().map(|b| format!("{b:02x}")).collect();

@@ -1,67 +1,154 @@
-//! Answers a script's calls in a plan: reads go to the world as the plan sees it, effects are foreseen and never sent.
+//! Evaluates a step in a plan: every way through it, what it does on each, and what its output is whatever the answers are.
 
-use super::gateway::{Gateway, Seal, contains_unknown};
-use crate::journal::record::{Fact, Outcome};
-use crate::model::Value;
+use std::sync::Arc;
+
+use super::cell::RunCell;
+use super::driver::{Host, Inner};
+use super::error::EngineError;
+use super::unwind::unknown_output;
+use super::ways::{End, MAX_WAYS, Ways};
+use crate::journal::record::Fact;
 use crate::model::fault::OpError;
-use crate::model::forecast::Basis;
-use crate::ops::foresight::{Foreseen, PlanHost};
-use crate::ops::spec::{Backend, unknown};
-use crate::ops::{Effect, OpEntry, Request};
-use crate::script::Stop;
+use crate::model::forecast::{Decision, WayEnd};
+use crate::model::unknown::{self, Shape};
+use crate::model::{CallId, Phase, StepPath, Value};
+use crate::playbook::types::{OnFailure, Step};
 
-fn told(outcome: Result<Value, OpError>, basis: Basis, why: &str) -> Foreseen {
-    let (before, takes, changes) = (Value::Null, std::time::Duration::ZERO, Vec::new());
-    Foreseen { outcome, basis, why: why.to_owned(), before, takes, changes }
+impl Inner {
+    /// The body of a step, in a plan.
+    pub(super) fn foresee_body(
+        self: &Arc<Self>,
+        cell: &Arc<RunCell>,
+        step: &Step,
+        path: &StepPath,
+    ) -> Result<(), EngineError> {
+        let scope = self.scope(cell, path);
+        let (attempt, inputs, base, each) = {
+            let core = cell.core.lock();
+            let whole = core.state.step(&StepPath::of(path.step()));
+            let base: Vec<Decision> = whole.map(|whole| whole.runs_if.clone()).unwrap_or_default();
+            let each = core.state.expanded_over.get(path.step()).cloned();
+            let own = core.state.step(path);
+            (own.map_or(1, |own| own.attempt), own.map_or(Value::Null, |own| own.inputs.clone()), base, each)
+        };
+        let host = match &self.host {
+            Host::Planning(host) => host,
+            Host::Full(_) => return Ok(()),
+        };
+        let before = (!base.is_empty()).then(|| host.mark());
+        let ways = self.follow_ways(cell, path, Some(attempt), each.as_deref(), &|calls| {
+            cell.program.body(step, &inputs, &scope, calls)
+        })?;
+        let goes_on_without = step.on_failure == OnFailure::Continue;
+        if !ways.is_one() || before.is_some() {
+            let mut marks: Vec<_> = ways
+                .ends
+                .iter()
+                .filter(|(_, end, _)| goes_on_without || !matches!(end, End::Throws(_)))
+                .filter_map(|(_, _, mark)| *mark)
+                .collect();
+            if let Some(before) = before {
+                if marks.is_empty() {
+                    marks.push(host.mark());
+                }
+                marks.push(before);
+            }
+            if !marks.is_empty() {
+                host.join(&marks);
+            }
+        }
+        let now = self.clock.now();
+        let mut core = cell.core.lock();
+        for (seq, (branch, call)) in ways.calls.iter().enumerate() {
+            let seq = u32::try_from(seq).unwrap_or(u32::MAX);
+            let fact = Fact::Foreseen {
+                call: CallId { step: path.clone(), phase: Phase::Body, attempt, seq },
+                op: call.op.name.to_owned(),
+                revision: call.op.revision,
+                args: call.args.clone(),
+                outcome: call.outcome.clone(),
+                basis: call.basis,
+                reason: call.reason.clone(),
+                key: call.key.clone(),
+                before: call.before.clone(),
+                takes_ms: call.takes_ms,
+                changes: call.changes.clone(),
+                branch: base.iter().chain(branch).cloned().collect(),
+                repeated: call.repeated.clone(),
+                at_most: call.at_most,
+            };
+            core.record(cell, fact, now)?;
+        }
+        for fact in foretold(&ways, path, &base) {
+            core.record(cell, fact, now)?;
+        }
+        match come_to(&ways, path, goes_on_without) {
+            Ok(output) => {
+                let output = if base.is_empty() {
+                    output
+                } else {
+                    unknown::joined(&[output, Value::Null], &format!("{path} is left out in some cases"), "")
+                };
+                let output = unknown::rooted(output, &format!("steps.{path}"), &Shape::Any);
+                core.record(cell, Fact::StepSucceeded { step: path.clone(), output }, now)?;
+                self.commit(cell, &mut core)
+            }
+            Err(error) if base.is_empty() => self.step_failed(cell, &mut core, step, path, error),
+            Err(_) => {
+                // It fails whenever it runs; whether it does, only the run will know.
+                core.record(cell, Fact::StepSucceeded { step: path.clone(), output: Value::Null }, now)?;
+                self.commit(cell, &mut core)
+            }
+        }
+    }
 }
 
-impl Gateway {
-    /// A call of a plan.
-    pub(super) fn foresee(&self, host: &dyn PlanHost, op: &'static OpEntry, args: Value) -> Result<Value, Stop> {
-        let id = self.new_id();
-        let request = Request {
-            run: self.cell.id.clone(),
-            op,
-            args: args.clone(),
-            key: super::effect::key_of(&self.cell.id, &id, 0),
-            before: Value::Null,
-            deadline: None,
-        };
-        let foreseen = match self.objection(op, &args) {
-            Some(error) => told(Err(error), Basis::Exact, ""),
-            None if contains_unknown(&args) && op.effect != Effect::Log => {
-                let why = format!("the result of {}, whose arguments only the run will know", op.name);
-                told(Ok(unknown(&why)), Basis::Unknown, "its arguments depend on what only the run will know")
-            }
-            None if op.effect == Effect::Ask => {
-                told(Ok(unknown("the operator's answer")), Basis::Unknown, "a person answers")
-            }
-            None if matches!(op.backend, Backend::Engine) => told(Ok(Value::Null), Basis::Exact, ""),
-            None => host.foresee(&request),
-        };
-        let outcome = match foreseen.outcome {
-            Ok(result) => Outcome::Done { result, fingerprint: Value::Null },
-            Err(error) => Outcome::Error { error },
-        };
-        let fact = Fact::Foreseen {
-            call: id,
-            op: op.name.to_owned(),
-            revision: op.revision,
-            args,
-            outcome: outcome.clone(),
-            basis: foreseen.basis,
-            reason: foreseen.why,
-            key: request.key,
-            before: foreseen.before,
-            takes_ms: u64::try_from(foreseen.takes.as_millis()).unwrap_or(u64::MAX),
-            changes: foreseen.changes,
-            branch: Vec::new(),
-            repeated: None,
-        };
-        let recorded = self.cell.core.lock().record(&self.cell, fact, self.inner.clock.now());
-        match recorded {
-            Ok(_) => self.answer(outcome),
-            Err(error) => Err(self.seal(Seal::Broken(error))),
+/// How the ways end, where there is anything to tell.
+pub(super) fn foretold(ways: &Ways, path: &StepPath, base: &[Decision]) -> Vec<Fact> {
+    let mut facts = Vec::new();
+    if !ways.is_one() || !base.is_empty() {
+        for (branch, end, _) in &ways.ends {
+            let branch = base.iter().chain(branch).cloned().collect();
+            facts.push(Fact::Foretold { step: path.clone(), branch, end: end.told() });
         }
+    }
+    if ways.left > 0 {
+        let why = format!(
+            "there are more than {MAX_WAYS} ways through this step: at least {} more were not followed",
+            ways.left
+        );
+        facts.push(Fact::Foretold { step: path.clone(), branch: base.to_vec(), end: WayEnd::Unfollowed { why } });
+    }
+    facts
+}
+
+/// The output that the ways have in common; the error when all of them stop.
+pub(super) fn come_to(ways: &Ways, path: &StepPath, goes_on_without: bool) -> Result<Value, OpError> {
+    let mut values = Vec::new();
+    let mut stopped = Vec::new();
+    let mut unfollowed = None;
+    for (_, end, _) in &ways.ends {
+        match end {
+            End::Returns(value) => values.push(value.clone()),
+            End::Throws(error) => stopped.push(error),
+            End::GoesOn => {}
+            End::Unfollowed(why) => {
+                unfollowed.get_or_insert_with(|| why.clone());
+            }
+        }
+    }
+    if ways.left > 0 {
+        unfollowed.get_or_insert_with(|| format!("there are more than {MAX_WAYS} ways through it"));
+    }
+    if goes_on_without && !stopped.is_empty() && !(values.is_empty() && unfollowed.is_none()) {
+        values.push(Value::Null);
+    }
+    if let Some(why) = unfollowed {
+        return Ok(unknown_output(path, &why));
+    }
+    match (values.is_empty(), stopped.first()) {
+        (false, _) => Ok(unknown::joined(&values, &format!("it differs between the ways through {path}"), "")),
+        (true, Some(error)) => Err((*error).clone()),
+        (true, None) => Ok(unknown_output(path, "it goes on for ever unless something ends it")),
     }
 }

@@ -7,7 +7,7 @@ use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 
 use super::cell::RunCell;
-use super::driver::{Host, Inner};
+use super::driver::Inner;
 use super::effect::{Advance, NewCall};
 use super::error::EngineError;
 use super::state::CallKind;
@@ -27,8 +27,6 @@ pub enum Seal {
     Paused,
     /// Nothing new may begin.
     Stopped,
-    /// In a plan: it looked inside something that only the run will know.
-    Unknown(String),
     /// The engine cannot go on.
     Broken(EngineError),
 }
@@ -203,23 +201,9 @@ impl Gateway {
     }
 
     /// Why the call must not be made.
-    pub(super) fn objection(&self, op: &OpEntry, args: &Value) -> Option<OpError> {
-        if let Err(message) = (op.check_args)(args) {
-            return Some(
-                OpError::refused(format!("arguments of {} do not fit: {message}", op.name))
-                    .with_hint(format!("`muster ops {}` shows what it takes", op.name)),
-            );
-        }
-        if !matches!(op.effect, Effect::Log | Effect::Value)
-            && let Err(error) = super::capability::check(&self.cell.granted, op.name, args)
-        {
+    fn objection(&self, op: &OpEntry, args: &Value) -> Option<OpError> {
+        if let Some(error) = objection(&self.cell, op, args) {
             return Some(error);
-        }
-        if op.effect != Effect::Log && mentions(args, REDACTED) {
-            return Some(
-                OpError::refused(format!("an argument of {} was redacted: it would be taken for {REDACTED}", op.name))
-                    .with_hint("hand the secret on as a handle, or let an operation copy the file whole"),
-            );
         }
         // Effects only: a read costs nothing, and the error of the late effect names the step's deadline.
         let late = self.deadline.is_some_and(|deadline| self.inner.clock.now() >= deadline);
@@ -278,14 +262,7 @@ impl Calls for Gateway {
                 return Err(self.seal(Seal::Stopped));
             }
         }
-        match &self.inner.host {
-            Host::Planning(host) => self.foresee(host.as_ref(), op, args),
-            Host::Full(_) => self.fresh(op, args),
-        }
-    }
-
-    fn met_unknown(&self, why: &str) {
-        self.seal(Seal::Unknown(why.to_owned()));
+        self.fresh(op, args)
     }
 }
 
@@ -299,14 +276,24 @@ fn mentions(value: &Value, what: &str) -> bool {
     }
 }
 
-/// Whether a value has a part that only the run will know.
-#[must_use]
-pub fn contains_unknown(value: &Value) -> bool {
-    match value {
-        Value::Object(fields) => {
-            fields.contains_key(crate::ops::spec::UNKNOWN_KEY) || fields.values().any(contains_unknown)
-        }
-        Value::Array(items) => items.iter().any(contains_unknown),
-        _ => false,
+/// Why a call must not be made, whatever the time is: its arguments do not fit, or it is not granted.
+pub(super) fn objection(cell: &RunCell, op: &OpEntry, args: &Value) -> Option<OpError> {
+    if let Err(message) = (op.check_args)(args) {
+        return Some(
+            OpError::refused(format!("arguments of {} do not fit: {message}", op.name))
+                .with_hint(format!("`muster ops {}` shows what it takes", op.name)),
+        );
     }
+    if !matches!(op.effect, Effect::Log | Effect::Value)
+        && let Err(error) = super::capability::check(&cell.granted, op.name, args)
+    {
+        return Some(error);
+    }
+    if op.effect != Effect::Log && mentions(args, REDACTED) {
+        return Some(
+            OpError::refused(format!("an argument of {} was redacted: it would be taken for {REDACTED}", op.name))
+                .with_hint("hand the secret on as a handle, or let an operation copy the file whole"),
+        );
+    }
+    None
 }

@@ -28,8 +28,11 @@ pub mod scope;
 mod secrets;
 pub mod standing;
 pub mod state;
+mod suppose;
 pub mod unwind;
 pub mod wait;
+mod way;
+mod ways;
 
 #[cfg(test)]
 mod tests;

@@ -4,6 +4,7 @@ use super::cell::RunCell;
 use super::decide::visible;
 use super::driver::Inner;
 use super::state::RunState;
+use crate::model::unknown::{self, Shape, Unknown};
 use crate::model::{StepPath, Value};
 use crate::script::Scope;
 
@@ -26,12 +27,21 @@ pub fn run_scope(state: &RunState) -> Scope {
     }
 }
 
+/// In a plan: whether a `foreach` instance stands for one whose key only the run will know.
+pub(super) fn unknown_key(state: &RunState, step: &str, key: &str, item: &Value) -> bool {
+    state.expanded_over.contains_key(step) || (key.contains('(') && unknown::is_in(item))
+}
+
 /// The item and the key of an instance of a `foreach` step; null for any other.
 pub(super) fn item_of(state: &RunState, path: &StepPath) -> (Value, Value) {
     let found = path.key().and_then(|key| {
         state.expanded.get(path.step())?.iter().find(|(other, _)| other == key).map(|(_, item)| item.clone())
     });
     match (found, path.key()) {
+        (Some(item), Some(key)) if unknown_key(state, path.step(), key, &item) => {
+            let source = format!("the key of {path}");
+            (item, Unknown::new("it comes from what only the run will know", &source, Shape::Text).to_value())
+        }
         (Some(item), Some(key)) => (item, Value::from(key)),
         _ => (Value::Null, Value::Null),
     }

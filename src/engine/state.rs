@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use crate::journal::record::{Fact, Outcome, Pause, Record, UndoPlan};
 use crate::model::command::Actor;
 use crate::model::fault::{ErrorClass, OpError, Target};
+use crate::model::forecast::Decision;
 use crate::model::secret::Sighting;
 use crate::model::status::{Mode, RunStatus};
 use crate::model::{CallId, Phase, RunId, StepPath, Timestamp, Value};
@@ -80,6 +81,8 @@ pub struct StepState {
     pub rolled_back: bool,
     /// Sequence number of the record that began it.
     pub began_seq: u64,
+    /// In a plan: it runs only if only the run will know what.
+    pub runs_if: Vec<Decision>,
 }
 
 /// How a call is recorded.
@@ -185,6 +188,8 @@ pub struct RunState {
     pub secrets: BTreeMap<String, Sighting>,
     /// The instances of `foreach` steps, by step.
     pub expanded: BTreeMap<String, Vec<(String, Value)>>,
+    /// In a plan: `foreach` steps whose one instance stands for all of a list that only the run will know.
+    pub expanded_over: BTreeMap<String, String>,
     pub steps: BTreeMap<StepPath, StepState>,
     pub calls: Vec<CallState>,
     index: HashMap<CallId, usize>,
@@ -306,8 +311,11 @@ impl RunState {
                 // Whoever else was stopped for it goes on too, if it was for this very value.
                 self.pauses.retain(|pause| !matches!(pause, Pause::Secret { now, .. } if now == secret));
             }
-            Fact::Expanded { step, items } => {
+            Fact::Expanded { step, items, over } => {
                 self.expanded.insert(step.as_str().to_owned(), items.clone());
+                if let Some(over) = over {
+                    self.expanded_over.insert(step.as_str().to_owned(), over.clone());
+                }
                 let parent = self.steps.entry(step.clone()).or_default();
                 parent.started.get_or_insert(at);
             }
@@ -429,6 +437,10 @@ impl RunState {
                 state.resent += 1;
                 self.pauses.retain(|pause| !concerns_call(pause, call));
             }
+            Fact::RunsIf { step, decision } => {
+                self.steps.entry(step.clone()).or_default().runs_if.push(decision.clone());
+            }
+            Fact::Foretold { .. } => {}
             Fact::NoReturn { step } => self.steps.entry(step.clone()).or_default().no_return = true,
             Fact::Verifying { step, output, until } => {
                 self.steps.entry(step.clone()).or_default().status =

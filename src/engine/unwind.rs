@@ -196,7 +196,7 @@ impl Inner {
         match gateway.into_seal(&outcome) {
             Some(Seal::Later(at)) => return Ok(Advance::Later(at)),
             Some(Seal::Paused) => return Ok(Advance::Paused),
-            Some(Seal::Stopped | Seal::Unknown(_)) => return Ok(Advance::Stopped),
+            Some(Seal::Stopped) => return Ok(Advance::Stopped),
             Some(Seal::Broken(error)) => return Err(error),
             None => {}
         }

@@ -209,7 +209,7 @@ mod tests {
                 pause: Pause::InDoubt { step: StepPath::of(&step), call, reason }
             }),
             (any::<String>(), proptest::collection::vec((any::<String>(), values()), 0..4))
-                .prop_map(|(step, items)| Fact::Expanded { step: StepPath::of(&step), items }),
+                .prop_map(|(step, items)| Fact::Expanded { step: StepPath::of(&step), items, over: None }),
         ]
     }
 

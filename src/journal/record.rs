@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::command::{Actor, Command};
 use crate::model::fault::{OpError, Target};
-use crate::model::forecast::{Basis, Change, Decision};
+use crate::model::forecast::{Basis, Change, Decision, WayEnd};
 use crate::model::secret::Sighting;
 use crate::model::status::{Mode, RunStatus};
 use crate::model::{CallId, RunId, StepPath, Timestamp, Value};
@@ -131,7 +131,13 @@ pub enum Fact {
     /// A person accepts that a secret has changed: this is what it is from now on.
     SecretAccepted { secret: Sighting, by: Actor, reason: String },
     /// The instances of a `foreach` step: unique keys with their items, in order.
-    Expanded { step: StepPath, items: Vec<(String, Value)> },
+    Expanded {
+        step: StepPath,
+        items: Vec<(String, Value)>,
+        /// In a plan only: the one instance stands for all of this list, which only the run will know.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        over: Option<String>,
+    },
     /// A step begins an attempt. `inputs` are its evaluated `with`, or `Null`; `keep` is how many calls of the attempt before
     /// are kept.
     StepStarted { step: StepPath, attempt: u32, inputs: Value, keep: u32 },
@@ -187,6 +193,19 @@ pub enum Fact {
         /// The call stands in a loop over this, which only the run will know: it is made once for each item.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         repeated: Option<String>,
+        /// The bound of that loop which the plan covers, and the run may not exceed.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        at_most: Option<u64>,
+    },
+    /// In a plan only: whether the step runs depends on this, which only the run will know.
+    RunsIf { step: StepPath, decision: Decision },
+    /// In a plan only: how one of several ways through a step ends.
+    Foretold {
+        step: StepPath,
+        /// The answers to open questions that lead here.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        branch: Vec<Decision>,
+        end: WayEnd,
     },
     /// The outcome of an [`Fact::Intent`] or a [`Fact::WaitBegun`].
     Ended { call: CallId, outcome: Outcome },

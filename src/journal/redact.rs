@@ -10,6 +10,7 @@ use super::record::{Fact, Outcome, Pause, Record, UndoPlan};
 use crate::model::Value;
 use crate::model::command::Order;
 use crate::model::fault::OpError;
+use crate::model::forecast::WayEnd;
 use crate::model::secret::{HANDLE_KEY, REDACTED, Redactor, is_handle};
 
 /// Takes every known secret out of the record's data; whether there was any.
@@ -143,7 +144,10 @@ impl Cleaner<'_> {
     fn fact(&mut self, fact: &mut Fact) {
         match fact {
             Fact::RunStarted { params, .. } => self.value(params),
-            Fact::Expanded { items, .. } => items.iter_mut().for_each(|(_, item)| self.value(item)),
+            Fact::Expanded { items, over, .. } => {
+                items.iter_mut().for_each(|(_, item)| self.value(item));
+                self.texts(over);
+            }
             Fact::StepStarted { inputs, .. } => self.value(inputs),
             Fact::Intent { args, before, undo, .. } => {
                 self.value(args);
@@ -171,6 +175,14 @@ impl Cleaner<'_> {
                     self.value(&mut change.after);
                 }
                 branch.iter_mut().for_each(|decision| self.text(&mut decision.question));
+            }
+            Fact::RunsIf { decision, .. } => self.text(&mut decision.question),
+            Fact::Foretold { branch, end, .. } => {
+                branch.iter_mut().for_each(|decision| self.text(&mut decision.question));
+                match end {
+                    WayEnd::Stops { message: text } | WayEnd::Unfollowed { why: text } => self.text(text),
+                    WayEnd::Returns | WayEnd::GoesOn => {}
+                }
             }
             Fact::Ended { outcome, .. } => self.outcome(outcome),
             Fact::Probed { found, .. } => self.text(found),

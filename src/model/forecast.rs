@@ -45,6 +45,26 @@ pub struct Change {
     pub after: Value,
 }
 
+/// How one way through a step ends.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "way", rename_all = "snake_case")]
+pub enum WayEnd {
+    /// With an output.
+    Returns,
+    /// The step stops.
+    Stops {
+        /// Why.
+        message: String,
+    },
+    /// In another round of a loop of which one round is shown.
+    GoesOn,
+    /// The plan does not know.
+    Unfollowed {
+        /// Why.
+        why: String,
+    },
+}
+
 /// The answer that a plan assumed to a question that only the run can answer.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Decision {

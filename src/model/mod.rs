@@ -9,6 +9,7 @@ pub mod ids;
 pub mod secret;
 pub mod span;
 pub mod status;
+pub mod unknown;
 
 pub use ids::{CallId, Phase, RunId, StepPath};
 

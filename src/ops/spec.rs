@@ -83,8 +83,7 @@ pub enum Predicted {
     Opaque,
 }
 
-/// Marks a field of a predicted result that only the run will know.
-pub const UNKNOWN_KEY: &str = "$unknown";
+pub use crate::model::unknown::UNKNOWN_KEY;
 
 /// A field of a predicted result that only the run will know.
 #[must_use]

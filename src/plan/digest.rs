@@ -32,12 +32,13 @@ fn effects(plan: &Plan) -> Vec<Value> {
                 .map(|call| {
                     json!({
                         "op": call.op, "args": call.args, "branch": call.branch, "repeated": call.repeated,
+                        "at_most": call.at_most,
                         "refused": call.refused.is_some(),
                     })
                 })
                 .collect();
-            let followed = !matches!(step.outcome, StepOutcome::Unknown { .. });
-            json!({ "step": step.step, "followed": followed, "effects": effects })
+            let followed = !matches!(step.outcome, StepOutcome::Unknown { .. }) && step.not_followed.is_empty();
+            json!({ "step": step.step, "followed": followed, "runs_if": step.runs_if, "effects": effects })
         })
         .collect()
 }

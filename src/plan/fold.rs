@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 
 use super::{
-    Coverage, FORMAT, Objectives, Plan, PlannedApproval, PlannedCall, PlannedStep, PlannedUndo, StepOutcome, Timeline,
+    Coverage, FORMAT, Objectives, Plan, PlannedApproval, PlannedCall, PlannedEnd, PlannedStep, PlannedUndo,
+    StepOutcome, Timeline,
 };
 use crate::engine::state::{RunState, StepStatus};
 use crate::journal::record::{Fact, Outcome, Record};
-use crate::model::forecast::Basis;
+use crate::model::forecast::{Basis, WayEnd};
+use crate::model::unknown;
 use crate::model::{StepPath, Value};
 use crate::ops::Effect;
 use crate::ops::spec::{Backend, UNKNOWN_KEY, Undo};
@@ -34,7 +36,23 @@ impl Plan {
             };
             for path in paths {
                 let outcome = outcome(state.step(&path).map(|of| &of.status));
-                steps.push(planned_step(step, outcome, calls.remove(&path).unwrap_or_default(), path));
+                let whole = state.step(&StepPath::of(&step.id.value));
+                let mut planned = planned_step(step, outcome, calls.remove(&path).unwrap_or_default(), path);
+                planned.runs_if = whole.map(|whole| whole.runs_if.clone()).unwrap_or_default();
+                steps.push(planned);
+            }
+        }
+        for record in records {
+            if let Fact::Foretold { step, branch, end } = &record.fact
+                && let Some(planned) =
+                    steps.iter_mut().find(|planned| planned.step == *step || planned.step.step() == step.as_str())
+            {
+                let told = |message: &String| PlannedEnd { branch: branch.clone(), message: message.clone() };
+                match end {
+                    WayEnd::Stops { message } => planned.stops_if.push(told(message)),
+                    WayEnd::Unfollowed { why } => planned.not_followed.push(told(why)),
+                    WayEnd::Returns | WayEnd::GoesOn => {}
+                }
             }
         }
         let playbook = &program.playbook;
@@ -75,6 +93,9 @@ fn planned_step(step: &Step, outcome: StepOutcome, calls: Vec<PlannedCall>, path
         manual: matches!(step.body, Body::Manual { .. }),
         own_rollback: step.rollback.is_some(),
         verify: step.verify.as_ref().map(|verify| verify.check.value.trim().to_owned()),
+        runs_if: Vec::new(),
+        stops_if: Vec::new(),
+        not_followed: Vec::new(),
         calls,
         starts_ms: 0,
         ends_ms: 0,
@@ -99,7 +120,20 @@ fn outcome(status: Option<&StepStatus>) -> StepOutcome {
 
 fn planned(fact: &Fact, program: &Program) -> Option<(StepPath, PlannedCall)> {
     let Fact::Foreseen {
-        call, op, args, outcome, basis, reason, key, before, takes_ms, changes, branch, repeated, ..
+        call,
+        op,
+        args,
+        outcome,
+        basis,
+        reason,
+        key,
+        before,
+        takes_ms,
+        changes,
+        branch,
+        repeated,
+        at_most,
+        ..
     } = fact
     else {
         return None;
@@ -109,10 +143,12 @@ fn planned(fact: &Fact, program: &Program) -> Option<(StepPath, PlannedCall)> {
         Outcome::Done { result, .. } => (result.clone(), None),
         Outcome::Error { error } => (Value::Null, Some(error.message.clone())),
     };
+    // Where arguments depend on what only the run will know, words stand in for them.
+    let shown = unknown::with_stand_ins(args);
     let own = program.playbook.step(call.step.step()).is_some_and(|step| step.rollback.is_some());
     let undo = match &op.backend {
         Backend::Write(_) if own => Some(PlannedUndo::Step),
-        Backend::Write(entry) => Some(match (entry.undo)(args, before, key) {
+        Backend::Write(entry) => Some(match (entry.undo)(&shown, before, key) {
             Undo::Nothing => PlannedUndo::Nothing,
             Undo::Impossible(why) => PlannedUndo::Impossible { why: why.to_owned() },
             Undo::Call { op, args } => PlannedUndo::Call { op: op.to_owned(), args },
@@ -124,7 +160,7 @@ fn planned(fact: &Fact, program: &Program) -> Option<(StepPath, PlannedCall)> {
         writes: op.effect.writes(),
         basis: *basis,
         reason: reason.clone(),
-        resource: (op.resource)(args),
+        resource: (op.resource)(&shown),
         args: args.clone(),
         result,
         refused,
@@ -133,6 +169,7 @@ fn planned(fact: &Fact, program: &Program) -> Option<(StepPath, PlannedCall)> {
         changes: changes.clone(),
         branch: branch.clone(),
         repeated: repeated.clone(),
+        at_most: *at_most,
     };
     Some((call.step.clone(), planned))
 }

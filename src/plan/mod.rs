@@ -106,6 +106,15 @@ pub struct PlannedStep {
     /// What proves that it did what it should.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub verify: Option<String>,
+    /// It runs only if only the run will know what.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub runs_if: Vec<Decision>,
+    /// Ways on which it would stop, depending on what only the run will know.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stops_if: Vec<PlannedEnd>,
+    /// Ways that could not be followed to their end.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub not_followed: Vec<PlannedEnd>,
     /// Its calls, in order.
     pub calls: Vec<PlannedCall>,
     /// When it would begin, in milliseconds from the run's start, without the time that people take.
@@ -186,6 +195,34 @@ pub struct PlannedCall {
     /// It stands in a loop over this, which only the run will know.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub repeated: Option<String>,
+    /// How often at most, then: the run may not exceed it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at_most: Option<u64>,
+}
+
+/// How a step would end, depending on what only the run will know.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlannedEnd {
+    /// The answers to open questions that lead there.
+    pub branch: Vec<Decision>,
+    /// How, or why it is not known.
+    pub message: String,
+}
+
+impl std::fmt::Display for PlannedEnd {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {}", words(&self.branch), self.message)
+    }
+}
+
+/// `steps.dump.bytes == 0 and not steps.dump.whole`.
+#[must_use]
+pub fn words(branch: &[Decision]) -> String {
+    let each = branch.iter().map(|decision| match decision.answer {
+        true => decision.question.clone(),
+        false => format!("not ({})", decision.question),
+    });
+    each.collect::<Vec<_>>().join(" and ")
 }
 
 /// How an effect of a plan would be undone.

@@ -41,6 +41,7 @@ fn call(op: &str, resource: &str, takes_ms: u64) -> PlannedCall {
         changes: Vec::new(),
         branch: Vec::new(),
         repeated: None,
+        at_most: None,
     }
 }
 
@@ -55,6 +56,9 @@ fn step(id: &str, needs: &[&str], calls: Vec<PlannedCall>) -> PlannedStep {
         manual: false,
         own_rollback: false,
         verify: None,
+        runs_if: Vec::new(),
+        stops_if: Vec::new(),
+        not_followed: Vec::new(),
         calls,
         starts_ms: 0,
         ends_ms: 0,

@@ -3,6 +3,7 @@
 use super::{Plan, PlannedCall, PlannedUndo, StepOutcome};
 use crate::model::Value;
 use crate::model::secret::is_handle;
+use crate::model::unknown::Unknown;
 
 /// How wide an argument may be.
 const ARGUMENT: usize = 60;
@@ -28,8 +29,20 @@ pub fn render(plan: &Plan) -> String {
         if step.manual {
             text.push_str("  ! done by hand\n");
         }
+        if !step.runs_if.is_empty() {
+            text.push_str(&format!("  ? runs only if {}\n", super::words(&step.runs_if)));
+        }
         for call in &step.calls {
-            text.push_str(&line(call));
+            text.push_str(&line(call, step.runs_if.len()));
+        }
+        for end in &step.stops_if {
+            text.push_str(&format!("  ? stops if {end}\n"));
+        }
+        for end in &step.not_followed {
+            text.push_str(&format!(
+                "  ? not followed{end}\n",
+                end = if end.branch.is_empty() { format!(": {}", end.message) } else { format!(" if {end}") }
+            ));
         }
         match &step.outcome {
             StepOutcome::Runs => {}
@@ -63,10 +76,17 @@ fn flat(text: &str) -> String {
     text.split(char::is_control).filter(|part| !part.trim().is_empty()).collect::<Vec<_>>().join(" ")
 }
 
-fn line(call: &PlannedCall) -> String {
+fn line(call: &PlannedCall, supposed: usize) -> String {
     let mark = if call.writes { '+' } else { ' ' };
     let label = call.basis.as_str();
     let mut text = format!("  {mark} {label:<9} {:<22} {}\n", call.op, arguments(&call.args));
+    let branch = call.branch.get(supposed..).unwrap_or_default();
+    if !branch.is_empty() {
+        text.push_str(&format!("              if {}\n", super::words(branch)));
+    }
+    if let Some(repeated) = &call.repeated {
+        text.push_str(&format!("              for {repeated}\n"));
+    }
     if let Some(refused) = &call.refused {
         text.push_str(&format!("              refused: {}\n", flat(refused)));
     }
@@ -90,10 +110,9 @@ fn arguments(args: &Value) -> String {
         .map(|(name, value)| {
             let value = if is_handle(value) {
                 "(secret)".to_owned()
-            } else if let Some(why) = value.get(crate::ops::spec::UNKNOWN_KEY).and_then(Value::as_str) {
-                format!("(known after: {why})")
             } else {
-                value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+                let shown = with_words(value);
+                shown.as_str().map_or_else(|| shown.to_string(), str::to_owned)
             };
             let line = value.split(char::is_control).next().unwrap_or("").to_owned();
             let cut: String = line.chars().take(ARGUMENT).collect();
@@ -102,6 +121,20 @@ fn arguments(args: &Value) -> String {
         })
         .collect();
     shown.join(" ")
+}
+
+/// Unknown parts by their source: `restored-(steps.create.id)`.
+fn with_words(value: &Value) -> Value {
+    match (Unknown::of(value), value) {
+        (Some(unknown), _) => Value::from(unknown.shown()),
+        (None, Value::Object(fields)) => fields
+            .iter()
+            .map(|(name, value)| (name.clone(), with_words(value)))
+            .collect::<serde_json::Map<_, _>>()
+            .into(),
+        (None, Value::Array(items)) => items.iter().map(with_words).collect(),
+        (None, value) => value.clone(),
+    }
 }
 
 fn short(digest: &str) -> &str {

@@ -4,9 +4,9 @@ use rhai::{Dynamic, EvalAltResult, Map};
 
 use super::unknown::Unknown;
 use crate::model::Value;
-use crate::ops::spec::UNKNOWN_KEY;
+use crate::model::unknown::UNKNOWN_KEY;
 
-/// A value as scripts see it. An object `{"$unknown": why}` becomes an [`Unknown`].
+/// A value as scripts see it. An object `{"$unknown": why, …}` becomes an [`Unknown`].
 pub fn to_dynamic(value: &Value) -> Dynamic {
     match value {
         Value::Null => Dynamic::UNIT,
@@ -19,8 +19,10 @@ pub fn to_dynamic(value: &Value) -> Dynamic {
         Value::String(text) => Dynamic::from(text.clone()),
         Value::Array(items) => Dynamic::from_array(items.iter().map(to_dynamic).collect()),
         Value::Object(fields) => {
-            if let (1, Some(Value::String(why))) = (fields.len(), fields.get(UNKNOWN_KEY)) {
-                return Dynamic::from(Unknown { why: why.clone() });
+            if fields.contains_key(UNKNOWN_KEY)
+                && let Some(unknown) = Unknown::of(value)
+            {
+                return Dynamic::from(unknown);
             }
             Dynamic::from_map(
                 fields.iter().map(|(key, value)| (key.as_str().into(), to_dynamic(value))).collect::<Map>(),
@@ -81,7 +83,7 @@ fn convert(dynamic: &Dynamic, path: &mut String) -> Result<Value, String> {
         return Ok(Value::Object(object));
     }
     if let Some(unknown) = dynamic.read_lock::<Unknown>() {
-        return Ok(crate::ops::spec::unknown(&unknown.why));
+        return Ok(unknown.to_value());
     }
     let kind = if dynamic.is_fnptr() { "a closure" } else { dynamic.type_name() };
     Err(format!("{kind}{} cannot leave a script", at(path)))
@@ -98,9 +100,15 @@ pub(super) fn parse_json(text: &str) -> Result<Dynamic, Box<EvalAltResult>> {
         .map_err(|e| format!("this text is not JSON: {e}").into())
 }
 
-/// `to_json(value)`.
-pub(super) fn to_json(value: Dynamic) -> Result<String, Box<EvalAltResult>> {
-    Ok(to_value(&value)?.to_string())
+/// `to_json(value)`. Of something that holds an unknown, the text is unknown.
+pub(super) fn to_json(value: Dynamic) -> Result<Dynamic, Box<EvalAltResult>> {
+    let json = to_value(&value)?.to_string();
+    Ok(match super::unknown::within(&value) {
+        Some(unknown) => {
+            Dynamic::from(unknown.derived(&format!("to_json({json})"), crate::model::unknown::Shape::Text))
+        }
+        None => Dynamic::from(json),
+    })
 }
 
 #[cfg(test)]
@@ -141,7 +149,8 @@ mod tests {
 
     #[test]
     fn an_unknown_stays_one() {
-        let value = json!({"bytes": {"$unknown": "the size of the dump"}});
+        let value =
+            json!({"bytes": {"$unknown": "the size of the dump", "source": "steps.dump.bytes", "shape": "int"}});
         assert_eq!(to_value(&to_dynamic(&value)), Ok(value));
     }
 }

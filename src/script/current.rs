@@ -5,11 +5,13 @@
 //! can be called while no evaluation is on (the top level of a module, for one).
 
 use std::cell::RefCell;
+use std::collections::HashMap;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use rhai::{Dynamic, EvalAltResult, Position};
 
+use super::question::Question;
 use super::{convert, memory};
 use crate::model::Value;
 use crate::model::fault::OpError;
@@ -37,8 +39,33 @@ pub trait Calls {
     /// See [`Stop`].
     fn call(&self, op: &'static OpEntry, args: Value) -> Result<Value, Stop>;
 
-    /// The script looked inside something that only the run will know.
+    /// The script needs something of a value that only the run will know, and no question can be made of it: the evaluation is
+    /// over.
     fn met_unknown(&self, _why: &str) {}
+
+    /// Answers a question about a value that only the run will know. `None`: nobody answers here.
+    fn decide(&self, _question: Question) -> Option<bool> {
+        None
+    }
+
+    /// How many questions have been answered that had another answer, too.
+    fn decisions(&self) -> usize {
+        0
+    }
+
+    /// What follows happens once for each of something, until [`Calls::leave_loop`].
+    fn enter_loop(&self, _each: &str) {}
+
+    /// The end of what [`Calls::enter_loop`] began.
+    fn leave_loop(&self) {}
+
+    /// Whether the evaluation is over: nothing may be caught any more.
+    fn is_over(&self) -> bool {
+        false
+    }
+
+    /// What would follow is another round of a loop that has been shown: the evaluation is over.
+    fn covered(&self) {}
 }
 
 struct Current {
@@ -47,6 +74,25 @@ struct Current {
     patience: Duration,
     memory_at_start: usize,
     exceeded: Option<Limit>,
+    /// Loops under way, innermost last.
+    rounds: Vec<Rounds>,
+    /// How often a source has been named anew.
+    names: HashMap<String, u32>,
+}
+
+/// A loop under way.
+#[derive(Clone, Debug)]
+pub struct Rounds {
+    /// Its place in the script's text.
+    pub id: i64,
+    /// How many questions had been answered when it began.
+    pub decisions: usize,
+    /// The present round stands for all.
+    pub stands_for_all: bool,
+    /// [`Calls::enter_loop`] has been said and not yet [`Calls::leave_loop`].
+    pub entered: bool,
+    /// What it is called.
+    pub label: String,
 }
 
 /// A limit that ended an evaluation and that Rhai itself does not know.
@@ -71,6 +117,8 @@ pub fn with<T>(calls: Option<Rc<dyn Calls>>, patience: Duration, evaluate: impl 
             thinking_since: Instant::now(),
             memory_at_start: memory::held_by_thread(),
             exceeded: None,
+            rounds: Vec::new(),
+            names: HashMap::new(),
         });
     });
     let result = evaluate();
@@ -98,12 +146,24 @@ pub fn over_limit(operations: u64) -> Option<Dynamic> {
     })
 }
 
-/// The script looked inside an unknown.
-pub fn met_unknown(why: &str) {
-    let calls = CURRENT.with_borrow(|stack| stack.last().and_then(|current| current.calls.clone()));
-    if let Some(calls) = calls {
-        calls.met_unknown(why);
-    }
+/// What answers the evaluation on this thread.
+pub(super) fn calls() -> Option<Rc<dyn Calls>> {
+    CURRENT.with_borrow(|stack| stack.last().and_then(|current| current.calls.clone()))
+}
+
+/// The loops of the evaluation on this thread.
+pub(super) fn rounds<T>(look: impl FnOnce(&mut Vec<Rounds>) -> T) -> Option<T> {
+    CURRENT.with_borrow_mut(|stack| stack.last_mut().map(|current| look(&mut current.rounds)))
+}
+
+/// A name for a source that no other value of this evaluation has: `name`, `name#2`, …
+pub(super) fn fresh(name: &str) -> String {
+    CURRENT.with_borrow_mut(|stack| {
+        let Some(current) = stack.last_mut() else { return name.to_owned() };
+        let count = current.names.entry(name.to_owned()).or_default();
+        *count += 1;
+        if *count == 1 { name.to_owned() } else { format!("{name}#{count}") }
+    })
 }
 
 /// What `host::family::name(args)` does.
@@ -111,8 +171,7 @@ pub fn met_unknown(why: &str) {
 /// # Errors
 /// A catchable error with the fields of [`OpError`], or an uncatchable one when the evaluation is over.
 pub fn call(op: &'static OpEntry, args: &Dynamic) -> Result<Dynamic, Box<EvalAltResult>> {
-    let calls = CURRENT.with_borrow(|stack| stack.last().and_then(|current| current.calls.clone()));
-    let Some(calls) = calls else {
+    let Some(calls) = calls() else {
         return Err(
             format!("`host::{}` cannot be called here: only steps make calls", op.name.replace('.', "::")).into()
         );

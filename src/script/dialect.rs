@@ -6,7 +6,7 @@ use rhai::packages::{
 };
 use rhai::{Engine, OptimizationLevel, Scope};
 
-use super::unknown;
+use super::{rounds, strict, unknown};
 
 /// Evaluation steps one script may take. It is the one limit that is the same on every machine and every replay.
 pub const MAX_OPERATIONS: u64 = 20_000_000;
@@ -64,8 +64,12 @@ pub fn engine() -> Engine {
     engine.set_max_expr_depths(MAX_DEPTH.0, MAX_DEPTH.1);
     engine.register_fn("parse_json", super::convert::parse_json);
     engine.register_fn("to_json", super::convert::to_json);
+    // Exact, since Rhai's own for objects would be found first.
+    engine.register_fn("to_json", |map: &mut rhai::Map| super::convert::to_json(rhai::Dynamic::from_map(map.clone())));
     engine.register_fn("type_of_value", |value: rhai::Dynamic| value.type_name().to_owned());
+    strict::register(&mut engine);
     unknown::register(&mut engine);
+    rounds::register(&mut engine);
     engine
 }
 

@@ -53,7 +53,10 @@ impl ScriptError {
             made.message.clone_from(&op.message);
             made.op = Some(op);
         }
-        made.unknown = made.message.contains(super::unknown::MARK) || made.message.contains("unknown");
+        made.unknown = super::unknown::spoken_of(&made.message);
+        if made.unknown {
+            made.message = super::unknown::in_words(&made.message);
+        }
         made.line = position.line();
         made.column = position.position();
         made.module = module;

@@ -3,11 +3,19 @@
 pub mod convert;
 pub mod current;
 pub mod dialect;
+mod edits;
 pub mod error;
 pub mod functions;
+mod lex;
 pub mod memory;
 pub mod program;
+pub mod question;
+mod rounds;
+mod strict;
 pub mod unknown;
+#[cfg(test)]
+mod unknown_tests;
+mod weave;
 
 pub use current::{Calls, Stop};
 pub use error::ScriptError;

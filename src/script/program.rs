@@ -8,6 +8,9 @@ use rhai::module_resolvers::StaticModuleResolver;
 use rhai::{AST, Dynamic, Engine, Module, NativeCallContext};
 
 use super::current::{self, Calls};
+use super::edits::Woven;
+use super::unknown::{TextParts, Unknown};
+use super::weave::weave;
 use super::{ScriptError, convert, dialect};
 use crate::model::Value;
 use crate::model::span::{Span, Spanned};
@@ -50,9 +53,17 @@ pub struct Program {
     engine: Engine,
     patience: Duration,
     /// Every script and expression of the playbook, by its place.
-    asts: HashMap<Span, AST>,
+    asts: HashMap<Span, Compiled>,
     /// For `uses: lib.function`: one compiled call each.
-    uses: BTreeMap<String, AST>,
+    uses: BTreeMap<String, Compiled>,
+    /// The texts of the modules as they were compiled.
+    modules: HashMap<String, Woven>,
+}
+
+/// A script, and the text it was compiled from.
+struct Compiled {
+    ast: AST,
+    woven: Woven,
 }
 
 impl std::fmt::Debug for Program {
@@ -78,11 +89,16 @@ impl Program {
         engine.register_static_module("host", host_module().into());
         let imported: Vec<&str> = playbook.imports.iter().map(|import| import.value.as_str()).collect();
         let mut resolver = StaticModuleResolver::new();
+        let mut texts = HashMap::new();
         for source in modules {
             engine.set_module_resolver(resolver.clone());
             let fail = |message: String| ScriptError { module: Some(source.path.clone()), ..ScriptError::new(message) };
-            let mut ast = engine.compile(&source.text).map_err(|e| fail(format!("module {}: {e}", source.path)))?;
+            // As it was written first, so that what is wrong is told in the words and at the places of its author.
+            engine.compile(&source.text).map_err(|e| fail(format!("module {}: {e}", source.path)))?;
+            let woven = weave(&source.text);
+            let mut ast = engine.compile(&woven.text).map_err(|e| fail(format!("module {}: {e}", source.path)))?;
             ast.set_source(source.path.as_str());
+            texts.insert(source.path.clone(), woven);
             let (module, limit) = current::with(None, current::MAX_THINKING, || {
                 Module::eval_ast_as_new(rhai::Scope::new(), &ast, &engine)
             });
@@ -101,6 +117,7 @@ impl Program {
             patience: current::MAX_THINKING,
             asts: HashMap::new(),
             uses: BTreeMap::new(),
+            modules: texts,
         };
         program.compile_playbook()?;
         Ok(program)
@@ -157,25 +174,39 @@ impl Program {
         Ok(())
     }
 
-    fn compile_text(&self, text: &str) -> Result<AST, ScriptError> {
-        self.engine.compile_with_scope(&dialect::compile_scope(), text).map_err(|e| ScriptError {
+    fn compile_text(&self, text: &str) -> Result<Compiled, ScriptError> {
+        let scope = dialect::compile_scope();
+        let fail = |e: rhai::ParseError| ScriptError {
             line: e.position().line(),
             column: e.position().position(),
             ..ScriptError::new(e.err_type().to_string())
-        })
+        };
+        let woven = weave(text);
+        match self.engine.compile_with_scope(&scope, &woven.text) {
+            Ok(ast) => Ok(Compiled { ast, woven }),
+            // As it was written, so that what is wrong is told in the words and at the places of its author.
+            Err(error) => Err(fail(self.engine.compile_with_scope(&scope, text).err().unwrap_or(error))),
+        }
     }
 
-    fn evaluate(&self, ast: &AST, scope: &Scope, calls: Option<Rc<dyn Calls>>) -> Result<Value, ScriptError> {
+    fn evaluate(&self, script: &Compiled, scope: &Scope, calls: Option<Rc<dyn Calls>>) -> Result<Value, ScriptError> {
         let mut scope = scope.to_rhai();
         let (outcome, limit) =
-            current::with(calls, self.patience, || self.engine.eval_ast_with_scope::<Dynamic>(&mut scope, ast));
+            current::with(calls, self.patience, || self.engine.eval_ast_with_scope::<Dynamic>(&mut scope, &script.ast));
         match (outcome, limit) {
             (Ok(value), None) => {
                 convert::to_value(&value).map_err(|e| ScriptError::new(format!("the script's result: {e}")))
             }
             // A script can catch nearly every error out of a closure: what it made of being stopped means nothing.
             (Ok(_), Some(limit)) => Err(ScriptError::of_limit(limit)),
-            (Err(error), limit) => Err(ScriptError::from_rhai(&error, limit)),
+            (Err(error), limit) => {
+                let mut error = ScriptError::from_rhai(&error, limit);
+                let woven = error.module.as_ref().map_or(Some(&script.woven), |module| self.modules.get(module));
+                if let (Some(woven), Some(line), Some(column)) = (woven, error.line, error.column) {
+                    error.column = Some(woven.column(line, column));
+                }
+                Err(error)
+            }
         }
     }
 
@@ -198,7 +229,7 @@ impl Program {
         calls: Option<Rc<dyn Calls>>,
     ) -> Result<Value, ScriptError> {
         match self.asts.get(&script.span) {
-            Some(ast) => self.evaluate(ast, scope, calls),
+            Some(script) => self.evaluate(script, scope, calls),
             None => self.evaluate(&self.compile_text(&script.value)?, scope, calls),
         }
     }
@@ -208,18 +239,31 @@ impl Program {
     /// # Errors
     /// The first expression that fails.
     pub fn template(&self, template: &Template, scope: &Scope) -> Result<Value, ScriptError> {
+        self.template_asking(template, scope, None)
+    }
+
+    /// A template whose expressions may ask about what only the run will know.
+    ///
+    /// # Errors
+    /// The first expression that fails.
+    pub fn template_asking(
+        &self,
+        template: &Template,
+        scope: &Scope,
+        calls: Option<&Rc<dyn Calls>>,
+    ) -> Result<Value, ScriptError> {
         Ok(match template {
             Template::Plain(value) => value.value.clone(),
-            Template::Expr(expr) => self.expression(expr, scope)?,
+            Template::Expr(expr) => self.script(expr, scope, calls.cloned())?,
             Template::Text(parts, _) => {
-                let mut text = String::new();
+                let mut text = TextParts::default();
                 for part in parts {
                     match part {
-                        TextPart::Plain(plain) => text.push_str(plain),
-                        TextPart::Expr(expr) => match self.expression(expr, scope)? {
-                            Value::String(value) => text.push_str(&value),
-                            value @ (Value::Number(_) | Value::Bool(_)) => text.push_str(&value.to_string()),
-                            value if value.get(crate::ops::spec::UNKNOWN_KEY).is_some() => return Ok(value),
+                        TextPart::Plain(plain) => text.plain(plain),
+                        TextPart::Expr(expr) => match self.script(expr, scope, calls.cloned())? {
+                            Value::String(value) => text.plain(&value),
+                            value @ (Value::Number(_) | Value::Bool(_)) => text.plain(&value.to_string()),
+                            value if Unknown::of(&value).is_some() => text.add(&convert::to_dynamic(&value)),
                             value => {
                                 return Err(ScriptError::new(format!(
                                     "`${{{}}}` gives {value}, which cannot stand inside a text",
@@ -229,15 +273,15 @@ impl Program {
                         },
                     }
                 }
-                Value::from(text)
+                convert::to_value(&text.into_dynamic()).map_err(ScriptError::new)?
             }
-            Template::List(items, _) => {
-                Value::Array(items.iter().map(|item| self.template(item, scope)).collect::<Result<_, _>>()?)
-            }
+            Template::List(items, _) => Value::Array(
+                items.iter().map(|item| self.template_asking(item, scope, calls)).collect::<Result<_, _>>()?,
+            ),
             Template::Map(fields, _) => {
                 let mut object = serde_json::Map::new();
                 for (key, item) in fields {
-                    object.insert(key.value.clone(), self.template(item, scope)?);
+                    object.insert(key.value.clone(), self.template_asking(item, scope, calls)?);
                 }
                 Value::Object(object)
             }
@@ -264,7 +308,9 @@ impl Program {
                     }
                 }
                 None => match self.uses.get(&path.value) {
-                    Some(ast) => self.evaluate(ast, &Scope { item: inputs.clone(), ..scope.clone() }, Some(calls)),
+                    Some(script) => {
+                        self.evaluate(script, &Scope { item: inputs.clone(), ..scope.clone() }, Some(calls))
+                    }
                     None => Err(ScriptError::new(format!("there is no operation or function `{}`", path.value))),
                 },
             },

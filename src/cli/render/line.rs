@@ -47,7 +47,7 @@ fn words(view: &View, record: &Record, look: Look) -> Option<(String, String)> {
             by.name,
             one_line(reason)
         )),
-        Fact::Expanded { step, items } => {
+        Fact::Expanded { step, items, .. } => {
             let keys: Vec<&str> = items.iter().map(|(key, _)| key.as_str()).collect();
             of(step, format!("{} instances: {}", items.len(), brief::cut(&one_line(&keys.join(", ")), 80)))
         }
@@ -73,6 +73,8 @@ fn words(view: &View, record: &Record, look: Look) -> Option<(String, String)> {
         Fact::Called { call, op, args, outcome, .. } | Fact::Foreseen { call, op, args, outcome, .. } => {
             called(view, call, op, args, outcome, look)
         }
+        Fact::RunsIf { step, decision } => of(step, format!("runs only if {}", one_line(&decision.question))),
+        Fact::Foretold { .. } => None,
         Fact::Ended { call, outcome } => {
             let entry = view.call(call)?;
             let took = when::took(when::between(entry.begun, record.at));

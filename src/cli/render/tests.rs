@@ -121,6 +121,7 @@ fn failed_restore() -> Story {
         .tell(Fact::Expanded {
             step: StepPath::of("dump"),
             items: vec![("chatbot_db".to_owned(), json!("chatbot_db")), ("litellm".to_owned(), json!("litellm"))],
+            over: None,
         })
         .start("dump[chatbot_db]", 1)
         .intent("dump[chatbot_db]", 0, "pg.dump", json!({"database": "chatbot_db", "to": "/b/chatbot_db.dump"}))

@@ -224,7 +224,7 @@ impl View {
                 }
             }
             Fact::TargetMet { target } => self.targets.push(target.clone()),
-            Fact::Expanded { step, items } => self.expand(step, items),
+            Fact::Expanded { step, items, .. } => self.expand(step, items),
             Fact::StepStarted { step, attempt, .. } => {
                 let step = self.step(step);
                 (step.state, step.attempt, step.ended) = (StepState::Running, *attempt, None);
@@ -265,6 +265,8 @@ impl View {
             Fact::NoReturn { .. }
             | Fact::SecretMet { .. }
             | Fact::SecretAccepted { .. }
+            | Fact::RunsIf { .. }
+            | Fact::Foretold { .. }
             | Fact::Resumed { .. }
             | Fact::RollbackFailed { .. }
             | Fact::StepRolledBack { .. } => {}
