@@ -6,7 +6,7 @@ use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
 use super::commands::{
     accept, answer, approve, cancel, completions, doctor, done, exit_codes, fork, kill, lint, logs, new, note, ops,
-    plan, playbook, ps, reject, resume, retry, rollback, run, schema, settle, show, skip, skip_undo,
+    plan, playbook, ps, reject, resume, retry, rollback, run, schema, settle, show, skip, skip_undo, world,
 };
 use super::context::Context;
 use super::exit::Code;
@@ -53,6 +53,7 @@ pub enum Command {
     Ps(ps::Args),
     Show(show::Args),
     Logs(logs::Args),
+    World(world::Args),
     Ops(ops::Args),
     Doctor(doctor::Args),
     Completions(completions::Args),
@@ -68,7 +69,7 @@ pub const GROUPS: [(&str, &[&str]); 6] = [
         &["retry", "skip", "done", "answer", "approve", "reject", "settle", "accept", "skip-undo"],
     ),
     ("End or undo a run", &["rollback", "cancel", "kill"]),
-    ("Look", &["ps", "show", "logs", "note"]),
+    ("Look", &["ps", "show", "logs", "world", "note"]),
     ("About Muster", &["ops", "doctor", "completions", "exit-codes", "help"]),
 ];
 
@@ -103,6 +104,7 @@ impl Command {
             Self::Ps(args) => ps::run(&args, context),
             Self::Show(args) => show::run(&args, context),
             Self::Logs(args) => logs::run(&args, context),
+            Self::World(args) => world::run(&args, context),
             Self::Ops(args) => ops::run(&args, context),
             Self::Doctor(args) => doctor::run(&args, context),
             Self::Completions(args) => completions::run(&args, context),

@@ -94,7 +94,7 @@ impl SandboxReader {
 }
 
 /// Brings the world to this instant: what supervised programs were at is done when their time is over.
-fn settle(world: &mut World, now: Timestamp, redactor: &Redactor) {
+pub fn settle(world: &mut World, now: Timestamp, redactor: &Redactor) {
     world.now = world.now.max(now);
     let mut due: Vec<(Timestamp, String)> = world
         .children

@@ -28,3 +28,4 @@ pub mod settle;
 pub mod show;
 pub mod skip;
 pub mod skip_undo;
+pub mod world;

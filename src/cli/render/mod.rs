@@ -12,6 +12,7 @@ pub mod table;
 pub mod tree;
 pub mod view;
 pub mod when;
+pub mod world;
 
 #[cfg(test)]
 mod tests;
