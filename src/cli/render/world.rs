@@ -136,6 +136,7 @@ fn kind_of(content: &Content) -> String {
         }
         Content::Dump(dump) => format!("dump of {}, PostgreSQL {}", dump.database, dump.major),
         Content::Sealed { recipient, .. } => format!("sealed for {recipient}"),
+        Content::Unseen(unseen) => format!("not known: {}", unseen.why),
         Content::Cut { of, .. } => format!("cut short, was {}", format_size(of.bytes())),
     }
 }
