@@ -37,6 +37,12 @@ pub enum AppError {
     /// The bundle of a run cannot be read.
     #[error("bundle {digest} of run {run} cannot be read: {what}")]
     Bundle { run: RunId, digest: String, what: String },
+    /// A plan is not run.
+    #[error(transparent)]
+    Stale(#[from] super::bind::Stale),
+    /// A plan file.
+    #[error(transparent)]
+    PlanFile(#[from] crate::plan::file::PlanFileError),
     /// The world of the sandbox.
     #[error("cannot use the sandbox's world {path}: {what}")]
     World { path: String, what: String },

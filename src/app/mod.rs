@@ -1,5 +1,6 @@
 //! The composition root: the only place that picks store, host and clock, and puts runs into an engine's hands.
 
+pub mod bind;
 pub mod error;
 pub mod fork;
 pub mod identity;
@@ -12,6 +13,7 @@ pub mod start;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use bind::Stale;
 pub use error::AppError;
 pub use session::{Ending, Session};
 pub use settings::Settings;

@@ -37,6 +37,19 @@ impl App {
         self.prepare_at(bundle, given, self.clock.now())
     }
 
+    /// Loads and checks a playbook for parameters that were evaluated when it was planned.
+    ///
+    /// # Errors
+    /// With everything that is wrong with the playbook.
+    pub fn prepared(&self, name: &str, params: Value) -> Result<Start, AppError> {
+        let bundle = load(name)?;
+        let found = crate::lint::lint(&bundle.playbook, &bundle.modules, &bundle.sources);
+        if has_errors(&found) {
+            return Err(AppError::Invalid { diagnostics: found, sources: bundle.sources });
+        }
+        Ok(Start { bundle, params })
+    }
+
     /// As [`App::prepare`], as if it were then.
     pub(super) fn prepare_at(&self, bundle: Bundle, given: &Given, now: Timestamp) -> Result<Start, AppError> {
         let found = crate::lint::lint(&bundle.playbook, &bundle.modules, &bundle.sources);

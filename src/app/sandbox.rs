@@ -15,17 +15,29 @@ use crate::engine::state::StepStatus;
 use crate::engine::{Engine, Host, Observer, RunState};
 use crate::journal::memory::MemoryStore;
 use crate::journal::run_journal::RunJournal;
-use crate::journal::{Record, Store};
+use crate::journal::{Fact, Record, Store};
 use crate::model::command::{Actor, Command, Order};
 use crate::model::span::{Span, Spanned};
 use crate::model::status::Mode;
 use crate::model::{RunId, Value};
+use crate::plan::file::{Base, PlanFile};
 use crate::playbook::bundle::{self, Bundle};
 use crate::playbook::params::Given;
 use crate::sandbox::host::{Hook, SandboxHost};
 use crate::sandbox::kept::KeptWorlds;
 use crate::sandbox::{Overlay, World};
 use crate::script::Program;
+
+/// How a run in the sandbox is begun.
+#[derive(Default)]
+pub struct InSandbox<'p> {
+    /// Is asked before and after every effect what is to happen.
+    pub hook: Option<Hook>,
+    /// Whether the sandbox answers what people would be asked.
+    pub yes: bool,
+    /// The plan it is bound to; checked and compared.
+    pub plan: Option<&'p PlanFile>,
+}
 
 impl App {
     /// The world that a playbook is rehearsed in: its `world.yaml`, or another file.
@@ -79,8 +91,7 @@ impl App {
         self.plan_with(&engine, &store, program, start, Some(identity), now)
     }
 
-    /// Begins a run in this world. `hook` is asked before and after every effect what is to happen; `yes` lets the sandbox answer
-    /// what people would be asked.
+    /// Begins a run in this world.
     ///
     /// # Errors
     /// When the bundle does not compile or the store cannot be written.
@@ -88,14 +99,19 @@ impl App {
         &self,
         start: &Start,
         world: World,
-        hook: Option<Hook>,
-        yes: bool,
+        manner: InSandbox<'_>,
         observer: Arc<dyn Observer>,
     ) -> Result<Session, AppError> {
+        let InSandbox { hook, yes, plan } = manner;
         let program = compile(&start.bundle)?;
         self.keep_bundle(&start.bundle)?;
-        let run = RunId::from_entropy(Self::entropy()?);
-        let seed = Self::entropy()?;
+        let (Identity { run, seed }, bound) = match plan {
+            Some(file) => {
+                let bound = Fact::PlanBound { plan: self.pin(file)?, by: self.settings.actor.clone() };
+                (Identity { run: file.run.clone(), seed: file.seed }, vec![bound])
+            }
+            None => (Identity::random()?, Vec::new()),
+        };
         let now = world.now;
         let kept = self.kept_worlds(&run);
         kept.keep(&world, None).map_err(|source| AppError::System { act: "keep the sandbox's world", source })?;
@@ -103,7 +119,7 @@ impl App {
         let engine = self.sandbox_engine(world, Arc::clone(&clock), hook, kept);
         let store = self.store();
         let begin = Begin::new(&engine, &store, program, &start.params, Mode::Sandbox, now, observer);
-        let session = self.begin(Begin { identity: Some(Identity { run, seed }), ..begin })?;
+        let session = self.begin(Begin { identity: Some(Identity { run, seed }), kept: &bound, ..begin })?;
         Ok(if yes { self.say_yes(session) } else { session })
     }
 
@@ -153,6 +169,13 @@ impl App {
             Ok(!orders.is_empty())
         }))
     }
+}
+
+/// What a plan over this world is made over.
+#[must_use]
+pub fn base_of(world: &World) -> Base {
+    let bytes = serde_json::to_vec(world).unwrap_or_default();
+    Base::Sandbox { digest: crate::sandbox::content::sha256_hex(&bytes) }
 }
 
 /// The folder of a run's worlds beside the store.

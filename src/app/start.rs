@@ -30,6 +30,16 @@ pub struct Identity {
     pub seed: u64,
 }
 
+impl Identity {
+    /// One that no other run has.
+    ///
+    /// # Errors
+    /// When the system has no random bits.
+    pub fn random() -> Result<Self, AppError> {
+        Ok(Self { run: RunId::from_entropy(App::entropy()?), seed: App::entropy()? })
+    }
+}
+
 /// What a run is begun with.
 pub(super) struct Begin<'b> {
     pub engine: &'b Engine,
@@ -147,7 +157,7 @@ impl App {
         let Begin { engine, store, program, params, mode, identity, now, forked_from, kept, observer } = begin;
         let Identity { run, seed } = match identity {
             Some(identity) => identity,
-            None => Identity { run: RunId::from_entropy(Self::entropy()?), seed: Self::entropy()? },
+            None => Identity::random()?,
         };
         let head = Head {
             run: run.clone(),

@@ -5,10 +5,11 @@ use std::fmt;
 use super::exit::Code;
 use super::render::brief::{self, cut, one_line};
 use super::render::look::{Look, Tone};
-use crate::app::AppError;
+use crate::app::{AppError, Stale};
 use crate::engine::EngineError;
 use crate::journal::{Holder, StoreError};
 use crate::model::fault::{ErrorClass, OpError};
+use crate::plan::file::PlanFileError;
 use crate::playbook::bundle::BundleError;
 use crate::playbook::diagnostic;
 
@@ -191,6 +192,30 @@ impl From<AppError> for Failure {
             }
             AppError::Bundle { .. } => Self::new(Kind::NeedsPerson, error.to_string())
                 .hint("the version of muster that started the run can read it"),
+            AppError::Stale(stale) => {
+                let failure = Self::new(Kind::Stale, stale.to_string());
+                match stale {
+                    Stale::Changed { differences } => failure
+                        .detail(differences.iter().map(|line| format!("- {line}\n")).collect::<String>())
+                        .hint("review a new plan: `muster plan … --out FILE`"),
+                    Stale::Applied { run } => {
+                        failure.hint(format!("`muster show {}` says what became of it", run.short()))
+                    }
+                    Stale::Rest { run } | Stale::OtherRun { planned: run, .. } => {
+                        failure.hint(format!("`muster resume {} --plan FILE` goes on under it", run.short()))
+                    }
+                    Stale::Moved { .. } | Stale::Expired { .. } | Stale::Base { .. } | Stale::Fails { .. } => {
+                        failure.hint("make a new plan and have it reviewed")
+                    }
+                }
+            }
+            AppError::PlanFile(error) => match error {
+                PlanFileError::Changed { .. } => {
+                    Self::new(Kind::Stale, error.to_string()).hint("make a new plan and have it reviewed")
+                }
+                PlanFileError::Form { .. } | PlanFileError::TooNew { .. } => Self::new(Kind::Stale, error.to_string()),
+                PlanFileError::Read { .. } | PlanFileError::Write { .. } => Self::user(error.to_string()),
+            },
             AppError::World { .. } => Self::new(Kind::Invalid, error.to_string())
                 .hint("`--world FILE` names another; docs and the shipped playbooks show what stands in one"),
             AppError::System { .. } => Self::user(error.to_string()),
@@ -207,6 +232,7 @@ impl From<EngineError> for Failure {
                 "the script is not deterministic, or the journal is another run's: fork the run on a mended playbook",
             ),
             EngineError::Program(_) => Self::new(Kind::Invalid, error.to_string()),
+            EngineError::Plan { .. } => Self::new(Kind::NeedsPerson, error.to_string()),
             EngineError::Revision { .. } => Self::new(Kind::NeedsPerson, error.to_string()),
         }
     }

@@ -5,9 +5,11 @@ use std::sync::Arc;
 
 use parking_lot::{Condvar, Mutex};
 
+use super::bound::Bound;
 use super::capability::Granted;
 use super::error::EngineError;
 use super::state::RunState;
+use crate::journal::Store;
 use crate::journal::record::{Fact, Record};
 use crate::journal::run_journal::RunJournal;
 use crate::model::{RunId, StepPath, Timestamp};
@@ -78,6 +80,8 @@ pub struct RunCell {
     pub granted: Vec<Granted>,
     pub core: Mutex<Core>,
     pub rested: Condvar,
+    /// The plan that the run is bound to, as last read from the store, under the digest of its blob.
+    pub bound: Mutex<Option<(String, Arc<Bound>)>>,
     pub observer: Arc<dyn Observer>,
 }
 
@@ -106,6 +110,28 @@ impl Core {
         }
         let (status, detail) = (self.state.status(), self.state.detail());
         self.journal.commit(consumed, status, &detail).map_err(EngineError::Store)
+    }
+}
+
+impl RunCell {
+    /// The plan that the run is bound to, if it is.
+    ///
+    /// # Errors
+    /// When it cannot be read: then nothing may be sent.
+    pub fn bound_to(&self, store: &dyn Store) -> Result<Option<Arc<Bound>>, EngineError> {
+        let Some(pin) = self.core.lock().state.plan.clone() else { return Ok(None) };
+        let mut known = self.bound.lock();
+        if let Some((blob, bound)) = known.as_ref()
+            && *blob == pin.bound
+        {
+            return Ok(Some(Arc::clone(bound)));
+        }
+        let bytes = store.blob(&pin.bound)?;
+        let bound: Bound = serde_json::from_slice(&bytes)
+            .map_err(|error| EngineError::Plan { run: self.id.clone(), what: error.to_string() })?;
+        let bound = Arc::new(bound);
+        *known = Some((pin.bound, Arc::clone(&bound)));
+        Ok(Some(bound))
     }
 }
 

@@ -24,6 +24,9 @@ pub fn consider(program: &Program, state: &RunState, command: &Command, now: Tim
     match &command.what {
         Order::Note { text } => Ok(vec![Fact::Noted { by, text: text.clone() }]),
         Order::Resume => Ok(vec![Fact::Resumed { by }]),
+        Order::Rebind { plan } => {
+            Ok(vec![Fact::PlanBound { plan: plan.clone(), by: by.clone() }, Fact::Resumed { by }])
+        }
         Order::Kill => {
             let open: Vec<String> = state
                 .calls

@@ -149,6 +149,7 @@ impl Engine {
             granted,
             core: Mutex::new(core),
             rested: parking_lot::Condvar::new(),
+            bound: Mutex::default(),
             observer,
         });
         {

@@ -26,4 +26,7 @@ pub enum EngineError {
         "run {run} was written with revision {recorded} of {op}, this program has {known}: resume it with the version that wrote it"
     )]
     Revision { run: RunId, op: String, recorded: u32, known: u32 },
+    /// The plan that a run is bound to cannot be read.
+    #[error("run {run} is bound to a plan that cannot be read: {what}")]
+    Plan { run: RunId, what: String },
 }

@@ -11,7 +11,7 @@ use super::driver::Inner;
 use super::effect::{Advance, NewCall};
 use super::error::EngineError;
 use super::state::CallKind;
-use crate::journal::record::Outcome;
+use crate::journal::record::{Outcome, Pause};
 use crate::model::fault::OpError;
 use crate::model::secret::REDACTED;
 use crate::model::{CallId, Phase, StepPath, Timestamp, Value};
@@ -185,7 +185,13 @@ impl Gateway {
         let call = NewCall { id: id.clone(), op, args, undoes: None, deadline: self.deadline };
         let advance = match self.objection(op, &call.args) {
             Some(error) => self.inner.refuse(&self.cell, call, error),
-            None if op.effect.writes() => self.inner.begin_effect(&self.cell, call),
+            None if op.effect.writes() => match self.leaves_plan(&call) {
+                Ok(None) => self.inner.begin_effect(&self.cell, call),
+                Ok(Some(effect)) => {
+                    self.inner.pause(&self.cell, Pause::OutsidePlan { step: self.step.clone(), effect })
+                }
+                Err(error) => Err(error),
+            },
             None if matches!(op.effect, Effect::Wait | Effect::Ask) => self.inner.begin_wait(&self.cell, call),
             None if op.effect == Effect::Log => self.inner.note(&self.cell, call),
             None => self.inner.read(&self.cell, call),
@@ -198,6 +204,25 @@ impl Gateway {
             (None, Err(error)) => Err(self.seal(Seal::Broken(error))),
             (None, Ok(_)) => Err(self.seal(Seal::Stopped)),
         }
+    }
+
+    /// What the call would do, if the plan that the run is bound to does not have it there. Undoing is in every plan.
+    fn leaves_plan(&self, call: &NewCall) -> Result<Option<String>, EngineError> {
+        if self.phase != Phase::Body {
+            return Ok(None);
+        }
+        let Some(bound) = self.cell.bound_to(self.inner.store.as_ref())? else { return Ok(None) };
+        let core = self.cell.core.lock();
+        let body = core.state.step(&self.step).map_or(&[][..], |step| &step.body);
+        let effects = body.iter().map(|index| &core.state.calls[*index]);
+        let effects = effects.filter(|call| matches!(call.kind, CallKind::Effect { .. }));
+        let mut made: Vec<(&str, &Value)> = effects.map(|call| (call.op.as_str(), &call.args)).collect();
+        made.push((call.op.name, &call.args));
+        if bound.admits(&self.step, &made) {
+            return Ok(None);
+        }
+        let resource = (call.op.resource)(&call.args);
+        Ok(Some(format!("{} {resource}", call.op.name)))
     }
 
     /// Why the call must not be made.

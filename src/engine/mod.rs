@@ -12,6 +12,8 @@
 //! became of a call that has the first but not the last.
 
 pub mod attempt;
+pub mod bound;
+pub mod call;
 pub mod capability;
 pub mod cell;
 pub mod command;

@@ -124,6 +124,7 @@ pub fn describe(pause: &Pause, state: &RunState) -> String {
         Pause::Credentials { step, message } | Pause::Overtime { step, message } => format!("{step}: {message}"),
         Pause::Secret { step, now, .. } => format!("{step}: secret {} has changed", now.name()),
         Pause::Undo { call, reason } => format!("undo of {call}: {reason}"),
+        Pause::OutsidePlan { step, effect } => format!("{step} is about to do what is not in the plan: {effect}"),
         Pause::PointOfNoReturn { step } => format!("rolling back would go past the point of no return of {step}"),
         Pause::RolledBackTo { step } => format!("rolled back to {step}"),
     }

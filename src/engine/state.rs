@@ -2,13 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use crate::journal::record::{Fact, Outcome, Pause, Record, UndoPlan};
+use crate::journal::record::{Fact, Outcome, Pause, Record};
 use crate::model::command::Actor;
-use crate::model::fault::{ErrorClass, OpError, Target};
-use crate::model::forecast::Decision;
+use crate::model::fault::{OpError, Target};
+use crate::model::forecast::{Decision, PlanPin};
 use crate::model::secret::Sighting;
 use crate::model::status::{Mode, RunStatus};
 use crate::model::{CallId, Phase, RunId, StepPath, Timestamp, Value};
+
+pub use super::call::{CallKind, CallState, Undone};
 
 /// What pins a run.
 #[derive(Clone, Debug, PartialEq)]
@@ -85,77 +87,6 @@ pub struct StepState {
     pub runs_if: Vec<Decision>,
 }
 
-/// How a call is recorded.
-#[derive(Clone, Debug, PartialEq)]
-pub enum CallKind {
-    /// Without an intent.
-    Plain,
-    /// A wait, a timer or a question.
-    Wait { until: Option<Timestamp> },
-    /// With an intent.
-    Effect {
-        key: String,
-        before: Value,
-        undo: UndoPlan,
-        /// The call it undoes.
-        undoes: Option<CallId>,
-    },
-}
-
-/// Whether an effect's undo is settled.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Undone {
-    /// Not undone.
-    No,
-    /// Undone.
-    Yes,
-    /// Left standing, and why.
-    Skipped(String),
-}
-
-/// A call.
-#[derive(Clone, Debug, PartialEq)]
-pub struct CallState {
-    pub id: CallId,
-    pub op: String,
-    pub revision: u32,
-    pub args: Value,
-    pub kind: CallKind,
-    pub outcome: Option<Outcome>,
-    pub undone: Undone,
-    /// How often it has been sent again.
-    pub resent: u32,
-    /// A person has looked: it was not done.
-    pub settled_not_done: bool,
-    /// Sequence number of its first record.
-    pub seq: u64,
-    /// When that was.
-    pub at: Timestamp,
-}
-
-impl CallState {
-    /// It is recorded, and nobody recorded how it ended.
-    #[must_use]
-    pub fn is_open(&self) -> bool {
-        self.outcome.is_none()
-    }
-
-    /// An effect, not an undo.
-    #[must_use]
-    pub fn is_forward_effect(&self) -> bool {
-        matches!(&self.kind, CallKind::Effect { undoes: None, .. }) && self.id.phase == Phase::Body
-    }
-
-    /// It may have left something in the world: done, or failed on the way, or nobody knows.
-    #[must_use]
-    pub fn may_have_left_something(&self) -> bool {
-        match &self.outcome {
-            None | Some(Outcome::Done { .. }) => true,
-            Some(Outcome::Error { error }) => matches!(error.class, ErrorClass::Failed | ErrorClass::Unknown),
-        }
-    }
-}
-
 /// What [`Fact::Probed`] says when a person has looked and found that a call was not done.
 pub const SETTLED_NOT_DONE: &str = "not done, says an operator";
 
@@ -197,6 +128,8 @@ pub struct RunState {
     open: BTreeSet<usize>,
     /// Why it waits for a person, beyond what the steps themselves say.
     pub pauses: Vec<Pause>,
+    /// The plan it is bound to.
+    pub plan: Option<PlanPin>,
     pub rollback: Option<Rollback>,
     /// Who asked to cancel, and whether effects are to be left standing.
     pub cancelling: Option<(Actor, bool)>,
@@ -505,6 +438,7 @@ impl RunState {
                 }
             }
             Fact::Resumed { .. } => self.pauses.clear(),
+            Fact::PlanBound { plan, .. } => self.plan = Some(plan.clone()),
             Fact::Commanded { .. } => {}
             Fact::Noted { by, text } => self.notes.push((at, by.clone(), text.clone())),
             Fact::RollbackBegun { to, only, by, reason, force } => {
@@ -591,6 +525,7 @@ impl RunState {
             | Pause::InDoubt { step: of, .. }
             | Pause::Credentials { step: of, .. }
             | Pause::Overtime { step: of, .. }
+            | Pause::OutsidePlan { step: of, .. }
             | Pause::Secret { step: of, .. } => of != step,
             _ => true,
         });

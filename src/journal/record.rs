@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::command::{Actor, Command};
 use crate::model::fault::{OpError, Target};
-use crate::model::forecast::{Basis, Change, Decision, WayEnd};
+use crate::model::forecast::{Basis, Change, Decision, PlanPin, WayEnd};
 use crate::model::secret::Sighting;
 use crate::model::status::{Mode, RunStatus};
 use crate::model::{CallId, RunId, StepPath, Timestamp, Value};
@@ -84,6 +84,8 @@ pub enum Pause {
     Undo { call: CallId, reason: String },
     /// A rollback would cross a point of no return.
     PointOfNoReturn { step: StepPath },
+    /// A step is about to do what is not in the plan that the run is bound to. Nothing was sent.
+    OutsidePlan { step: StepPath, effect: String },
     /// A rollback to this step has ended; the steps after it wait to be run again.
     RolledBackTo { step: StepPath },
 }
@@ -96,6 +98,7 @@ impl Pause {
             Self::InDoubt { step, .. }
             | Self::Credentials { step, .. }
             | Self::Overtime { step, .. }
+            | Self::OutsidePlan { step, .. }
             | Self::Secret { step, .. } => Some(step),
             _ => None,
         }
@@ -122,6 +125,8 @@ pub enum Fact {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         forked_from: Option<RunId>,
     },
+    /// The run is bound to this plan: an effect that is not in it stops the run before it is sent.
+    PlanBound { plan: PlanPin, by: Actor },
     /// Another process, or this one again, holds the run from here on.
     Held { holder: String },
     /// A thing the run works on, as first met.

@@ -111,7 +111,12 @@ impl Cleaner<'_> {
             }
             Order::Answer { value, .. } => self.value(value),
             Order::Note { text } => self.text(text),
-            Order::Retry { .. } | Order::Rollback { .. } | Order::Cancel { .. } | Order::Kill | Order::Resume => {}
+            Order::Retry { .. }
+            | Order::Rollback { .. }
+            | Order::Cancel { .. }
+            | Order::Kill
+            | Order::Resume
+            | Order::Rebind { .. } => {}
         }
     }
 
@@ -121,7 +126,8 @@ impl Cleaner<'_> {
             | Pause::InDoubt { reason: text, .. }
             | Pause::Credentials { message: text, .. }
             | Pause::Overtime { message: text, .. }
-            | Pause::Undo { reason: text, .. } => self.text(text),
+            | Pause::Undo { reason: text, .. }
+            | Pause::OutsidePlan { effect: text, .. } => self.text(text),
             Pause::StepFailed { .. }
             | Pause::Approval { .. }
             | Pause::Manual { .. }
@@ -218,6 +224,7 @@ impl Cleaner<'_> {
             | Fact::StepRolledBack { .. }
             | Fact::RollbackEnded { .. }
             | Fact::NoReturn { .. }
+            | Fact::PlanBound { .. }
             | Fact::ApprovalAsked { .. }
             | Fact::Resumed { .. }
             | Fact::Cancelling { .. } => {}

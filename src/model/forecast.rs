@@ -65,6 +65,17 @@ pub enum WayEnd {
     },
 }
 
+/// A plan that a run is bound to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlanPin {
+    /// The digest of the plan: what was reviewed and approved.
+    pub digest: String,
+    /// The blob with the effects that it allows.
+    pub bound: String,
+    /// The blob with the whole plan file, for those who compare it with what was done.
+    pub plan: String,
+}
+
 /// The answer that a plan assumed to a question that only the run can answer.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Decision {

@@ -58,7 +58,7 @@ pub(super) mod kill {
 }
 
 /// Writes a file so that a crash leaves the old or the new one.
-pub(super) fn write_atomically(path: &Path, bytes: &[u8], mode: u32) -> Result<(), OpError> {
+pub fn write_atomically(path: &Path, bytes: &[u8], mode: u32) -> Result<(), OpError> {
     // Another process may be writing the same file.
     write_by_way_of(&beside(path, "new", &std::process::id().to_string()), path, bytes, mode)
 }

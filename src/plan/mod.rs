@@ -1,6 +1,7 @@
 //! What a run would do: the records of a plan, folded into steps and calls of which each says how far it can be believed.
 
 mod digest;
+pub mod file;
 mod fold;
 mod order;
 mod rollback;

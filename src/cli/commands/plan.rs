@@ -1,11 +1,18 @@
 //! `muster plan`.
 
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::app::{Identity, sandbox};
 use crate::cli::context::Context;
 use crate::cli::exit::Code;
 use crate::cli::failure::{Failure, Kind};
 use crate::cli::params::ParamArgs;
 use crate::cli::printer::Format;
+use crate::cli::render::when;
 use crate::cli::sandbox::WorldArgs;
+use crate::model::amount::parse_duration;
+use crate::plan::file::Base;
 use crate::plan::{Plan, text};
 
 /// Show what a run of a playbook would do, without doing it.
@@ -23,6 +30,12 @@ pub struct Args {
     params: ParamArgs,
     #[command(flatten)]
     world: WorldArgs,
+    /// Write the plan to this file as well: `muster run --plan FILE` runs just that.
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// How long the file can be run.
+    #[arg(long, value_name = "DURATION", default_value = "24h", requires = "out", value_parser = duration)]
+    valid_for: Duration,
     /// Exit with 2 if there are changes, and with 9 if something could not be seen.
     #[arg(long)]
     detailed_exitcode: bool,
@@ -39,16 +52,30 @@ pub fn run(args: &Args, context: &Context) -> Result<Code, Failure> {
     let given = args.params.given(context.printer)?;
     let app = context.app()?;
     let explain = |error| context.printer.explain(error);
+    let mut base = Base::Live;
     let (records, program) = if args.world.sandbox {
         let world = app.world_of(&args.playbook, args.world.world.as_deref()).map_err(explain)?;
         let start = app.prepare_in(&args.playbook, given, &world).map_err(explain)?;
-        app.plan_in(&start, world, None).map_err(explain)?
+        base = sandbox::base_of(&world);
+        // A plan that will be run needs an id that no other run has; one to look at is always the same.
+        let identity = args.out.is_some().then(Identity::random).transpose().map_err(explain)?;
+        app.plan_in(&start, world, identity).map_err(explain)?
     } else {
         let start = app.prepare(&args.playbook, &given).map_err(explain)?;
         app.plan(&start, None).map_err(explain)?
     };
     let plan = Plan::of(&records, &program)
         .ok_or_else(|| Failure::new(Kind::Internal, "the plan's own record cannot be read"))?;
+    if let Some(path) = &args.out {
+        let file = app.plan_file((&records, &program), &args.playbook, base, args.valid_for).map_err(explain)?;
+        file.write(path).map_err(|error| explain(error.into()))?;
+        context.printer.note(&format!(
+            "written to {}, valid until {}; `muster run --plan {}` runs just that",
+            path.display(),
+            when::instant(file.valid_until),
+            path.display()
+        ));
+    }
     match args.output {
         Format::Json => context.printer.json(&plan)?,
         Format::Table => context.printer.result(&text::render(&plan))?,
@@ -62,4 +89,8 @@ pub fn run(args: &Args, context: &Context) -> Result<Code, Failure> {
     } else {
         Code::Done
     })
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    parse_duration(text).map_err(|error| error.to_string())
 }

@@ -74,6 +74,12 @@ pub fn of_pause(run: &str, pause: &Pause, rolling_back: bool) -> Vec<Choice> {
             choice(whole("skip-undo") + " -m 'WHY'", "leave this effect standing and undo the rest"),
             choice(whole("cancel") + " --no-rollback", "end here and leave the rest as it is"),
         ],
+        Pause::OutsidePlan { .. } => vec![
+            choice(whole("plan") + " --of-run --out NEW.json", "plan the rest from where it stands"),
+            choice(whole("resume") + " --plan NEW.json", "go on under that plan"),
+            undo_all(),
+            choice(whole("cancel") + " --no-rollback", "end here and leave everything as it is"),
+        ],
         Pause::PointOfNoReturn { .. } if rolling_back => vec![
             choice(whole("rollback") + " --force", "undo past the point of no return"),
             choice(whole("cancel") + " --no-rollback", "end here and leave the rest as it is"),
@@ -142,6 +148,9 @@ pub fn reason(pause: &Pause) -> String {
         }
         Pause::Undo { call, reason } => {
             format!("the undo of call {call} needs a decision: {}", super::brief::one_line(reason))
+        }
+        Pause::OutsidePlan { step, effect } => {
+            format!("step {step} is about to do what is not in the plan: {}", super::brief::one_line(effect))
         }
         Pause::PointOfNoReturn { step } => format!("step {step} is a point of no return"),
         Pause::RolledBackTo { step } => format!("rolled back to step {step}; the steps after it wait"),

@@ -66,6 +66,9 @@ fn words(view: &View, record: &Record, look: Look) -> Option<(String, String)> {
             let verb = if undoes.is_some() { warn("undo ") } else { String::new() };
             of(&call.step, format!("{verb}{} started{}", op, tail(&brief::args(args))))
         }
+        Fact::PlanBound { plan, by } => {
+            run(format!("bound to the plan {} by {}", plan.digest.get(..12).unwrap_or_default(), by.name))
+        }
         Fact::WaitBegun { call, op, args, until, .. } => {
             let until = until.map(|until| format!(" until {}", when::time(until))).unwrap_or_default();
             of(&call.step, format!("{op} waits{until}{}", tail(&brief::args(args))))
@@ -208,6 +211,7 @@ pub fn order(order: &Order) -> String {
         Order::Kill => "kill".to_owned(),
         Order::Note { .. } => "note".to_owned(),
         Order::Resume => "resume".to_owned(),
+        Order::Rebind { plan } => format!("resume under the plan {}", plan.digest.get(..12).unwrap_or_default()),
     }
 }
 

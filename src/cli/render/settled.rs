@@ -23,7 +23,9 @@ pub fn by(fact: &Fact, pause: &Pause) -> bool {
             _ => false,
         },
         Pause::Target { .. } | Pause::PointOfNoReturn { .. } | Pause::RolledBackTo { .. } => goes_on(fact),
-        Pause::Credentials { step, .. } | Pause::Overtime { step, .. } => goes_on(fact) || moves_on(fact, step),
+        Pause::Credentials { step, .. } | Pause::Overtime { step, .. } | Pause::OutsidePlan { step, .. } => {
+            goes_on(fact) || moves_on(fact, step)
+        }
         Pause::Secret { step, now, .. } => {
             matches!(fact, Fact::SecretAccepted { secret, .. } if secret == now)
                 || goes_on(fact)

@@ -111,6 +111,7 @@ fn details(view: &View, pause: &Pause, look: Look) -> String {
         | Pause::Credentials { .. }
         | Pause::Overtime { .. }
         | Pause::Secret { .. }
+        | Pause::OutsidePlan { .. }
         | Pause::PointOfNoReturn { .. }
         | Pause::RolledBackTo { .. } => String::new(),
     }

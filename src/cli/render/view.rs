@@ -8,6 +8,7 @@ use super::settled;
 use crate::journal::{Fact, Outcome, Pause, Record, UndoPlan};
 use crate::model::command::Command;
 use crate::model::fault::{OpError, Target};
+use crate::model::forecast::PlanPin;
 use crate::model::status::{Mode, RunStatus};
 use crate::model::{CallId, Phase, RunId, StepPath, Timestamp, Value};
 
@@ -166,6 +167,8 @@ pub struct End {
 #[derive(Clone, Debug, Default)]
 pub struct View {
     pub(super) header: Option<Header>,
+    /// The plan the run is bound to.
+    pub(super) plan: Option<PlanPin>,
     pub(super) holder: Option<String>,
     pub(super) targets: Vec<Target>,
     pub(super) steps: Vec<StepView>,
@@ -217,6 +220,7 @@ impl View {
                     forked_from: forked_from.clone(),
                 });
             }
+            Fact::PlanBound { plan, .. } => self.plan = Some(plan.clone()),
             Fact::Held { holder } => {
                 self.holder = Some(holder.clone());
                 for call in self.calls.iter_mut().filter(|call| call.writes && call.state == CallState::Open) {

@@ -1,0 +1,162 @@
+//! Runs that are bound to a plan: only what was reviewed is run.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::start::Begin;
+use super::{App, AppError, Identity, Session, Start};
+use crate::engine::Observer;
+use crate::journal::{Fact, Record, Store};
+use crate::model::forecast::PlanPin;
+use crate::model::status::Mode;
+use crate::plan::Plan;
+use crate::plan::file::{Base, FORMAT, PlanFile};
+use crate::script::Program;
+
+/// Why a plan is not run.
+#[derive(Debug, thiserror::Error)]
+pub enum Stale {
+    /// Its time is over.
+    #[error("the plan was valid until {until}")]
+    Expired { until: crate::model::Timestamp },
+    /// It was run.
+    #[error("this plan was applied already, by run {run}: a plan is run once")]
+    Applied { run: crate::model::RunId },
+    /// It was made over something else.
+    #[error("the plan was made {was}, and this would run {is}")]
+    Base { was: &'static str, is: &'static str },
+    /// Planning again gives something else.
+    #[error("what was planned is not what would be done now")]
+    Changed { differences: Vec<String> },
+    /// It does not go on where the run stands.
+    #[error("the plan begins at record {planned} of the run, which is at record {now}: it has gone on since")]
+    Moved { planned: u64, now: u64 },
+    /// It is the plan of another run.
+    #[error("this is a plan of run {planned}, not of run {run}")]
+    OtherRun { planned: crate::model::RunId, run: crate::model::RunId },
+    /// It is not the plan of a run from its beginning.
+    #[error("this plans the rest of run {run}, and no run from its beginning")]
+    Rest { run: crate::model::RunId },
+    /// It fails already in the plan.
+    #[error("the plan itself fails: {what}")]
+    Fails { what: String },
+}
+
+impl App {
+    /// A plan as a file, valid for so long.
+    ///
+    /// # Errors
+    /// When the records are of no plan.
+    pub fn plan_file(
+        &self,
+        (records, program): (&[Record], &Arc<Program>),
+        playbook: &str,
+        base: Base,
+        valid_for: Duration,
+    ) -> Result<PlanFile, AppError> {
+        let unreadable =
+            || AppError::System { act: "read the plan's own record", source: std::io::Error::other("it is of no run") };
+        let plan = Plan::of(records, program).ok_or_else(unreadable)?;
+        let Some(Fact::RunStarted { run, seed, .. }) = records.first().map(|record| &record.fact) else {
+            return Err(unreadable());
+        };
+        let made = self.clock.now();
+        let file = PlanFile {
+            muster_plan: FORMAT,
+            run: run.clone(),
+            seed: *seed,
+            made,
+            by: self.settings.actor.clone(),
+            valid_until: made.saturating_add(valid_for).unwrap_or(crate::model::Timestamp::MAX),
+            playbook: playbook.to_owned(),
+            base,
+            from_record: None,
+            plan,
+            seal: String::new(),
+        };
+        Ok(file.sealed())
+    }
+
+    /// Whether a plan can be run now, as far as that can be said without planning again.
+    ///
+    /// # Errors
+    /// [`AppError::Stale`], with why not.
+    pub fn check_plan(&self, file: &PlanFile, base: &Base) -> Result<(), AppError> {
+        if file.from_record.is_some() {
+            return Err(Stale::Rest { run: file.run.clone() }.into());
+        }
+        if self.clock.now() > file.valid_until {
+            return Err(Stale::Expired { until: file.valid_until }.into());
+        }
+        if self.store.head(&file.run).is_ok() {
+            return Err(Stale::Applied { run: file.run.clone() }.into());
+        }
+        match (&file.base, base) {
+            (Base::Live, Base::Live) => {}
+            (Base::Live, Base::Sandbox { .. }) => {
+                return Err(Stale::Base { was: "on the live system", is: "in the sandbox" }.into());
+            }
+            (Base::Sandbox { .. }, Base::Live) => {
+                return Err(Stale::Base { was: "in the sandbox", is: "on the live system" }.into());
+            }
+            (Base::Sandbox { digest: was }, Base::Sandbox { digest: is }) if was != is => {
+                return Err(Stale::Base { was: "in another world of the sandbox", is: "in this one" }.into());
+            }
+            (Base::Sandbox { .. }, Base::Sandbox { .. }) => {}
+        }
+        if let Some(warning) = file.plan.warnings.iter().find(|warning| warning.code == "fails") {
+            let step = warning.step.as_ref().map(|step| format!("{step}: ")).unwrap_or_default();
+            return Err(Stale::Fails { what: format!("{step}{}", warning.message) }.into());
+        }
+        Ok(())
+    }
+
+    /// Whether planning again gives what the file says.
+    ///
+    /// # Errors
+    /// [`AppError::Stale`], with what is different.
+    pub fn compare_plan(&self, file: &PlanFile, now: (&[Record], &Arc<Program>)) -> Result<(), AppError> {
+        let Some(now) = Plan::of(now.0, now.1) else {
+            let differences = vec!["planning again gave no plan".to_owned()];
+            return Err(Stale::Changed { differences }.into());
+        };
+        if now.digest == file.plan.digest {
+            return Ok(());
+        }
+        Err(Stale::Changed { differences: file.plan.differences(&now) }.into())
+    }
+
+    /// The facts that bind a run to a plan. What it allows is kept in the store.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    pub fn pin(&self, file: &PlanFile) -> Result<PlanPin, AppError> {
+        let failed = |error: serde_json::Error| AppError::System {
+            act: "write down the plan",
+            source: std::io::Error::other(error),
+        };
+        let bytes = serde_json::to_vec(&file.bound()).map_err(failed)?;
+        // The whole file is kept too: a report compares what was planned with what was done.
+        let whole = self.store.put_blob(&serde_json::to_vec(file).map_err(failed)?)?;
+        Ok(PlanPin { digest: file.plan.digest.clone(), bound: self.store.put_blob(&bytes)?, plan: whole })
+    }
+
+    /// Begins the run that a plan was made for, bound to it. It has been checked and compared.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    pub fn start_bound(
+        &self,
+        start: &Start,
+        file: &PlanFile,
+        observer: Arc<dyn Observer>,
+    ) -> Result<Session, AppError> {
+        let program = self.program(&start.bundle, &start.params)?;
+        self.keep_bundle(&start.bundle)?;
+        let bound = [Fact::PlanBound { plan: self.pin(file)?, by: self.settings.actor.clone() }];
+        let (engine, store) = (self.live_engine(), self.store());
+        let begin = Begin::new(&engine, &store, program, &start.params, Mode::Live, self.clock.now(), observer);
+        let identity = Some(Identity { run: file.run.clone(), seed: file.seed });
+        self.begin(Begin { identity, kept: &bound, ..begin })
+    }
+}

@@ -1,0 +1,241 @@
+//! A plan on disk: what was reviewed, in a form that a run can be bound to.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+use super::{Plan, digest};
+use crate::engine::bound::{Bound, BoundEffect};
+use crate::model::command::Actor;
+use crate::model::{RunId, Timestamp, Value};
+
+/// The version of the file's form.
+pub const FORMAT: u32 = 1;
+/// A plan file that is larger was not written by `muster plan`.
+const MAX_BYTES: u64 = 256 << 20;
+
+/// A plan on disk.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PlanFile {
+    /// [`FORMAT`].
+    pub muster_plan: u32,
+    /// The id that the run has, or will have: names that contain it are as planned, and no second run can have it.
+    pub run: RunId,
+    /// Where the run's chance begins.
+    pub seed: u64,
+    /// When it was made.
+    pub made: Timestamp,
+    /// By whom.
+    pub by: Actor,
+    /// After this it is refused.
+    pub valid_until: Timestamp,
+    /// The playbook as it was named on the command line.
+    pub playbook: String,
+    /// The world it was made over.
+    pub base: Base,
+    /// It plans the rest of a run that stood here, and not a run from its beginning.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from_record: Option<u64>,
+    /// The plan.
+    pub plan: Plan,
+    /// SHA-256 of all the above: finds out a file that was damaged, or changed without care. Changes with care are found out by
+    /// planning anew.
+    pub seal: String,
+}
+
+/// The world a plan was made over.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "world", rename_all = "snake_case")]
+pub enum Base {
+    /// The live system.
+    Live,
+    /// A world of the sandbox.
+    Sandbox {
+        /// SHA-256 of the world as it was.
+        digest: String,
+    },
+}
+
+/// Why a file is no plan to run.
+#[derive(Debug, thiserror::Error)]
+pub enum PlanFileError {
+    /// It cannot be read.
+    #[error("cannot read the plan {path}: {source}")]
+    Read { path: String, source: io::Error },
+    /// It cannot be written.
+    #[error("cannot write the plan {path}: {source}")]
+    Write { path: String, source: io::Error },
+    /// It is none.
+    #[error("{path} is no plan: {what}")]
+    Form { path: String, what: String },
+    /// It was written by a later version.
+    #[error("the plan {path} has format {found}, and this muster reads formats up to {FORMAT}")]
+    TooNew { path: String, found: u64 },
+    /// It is not what was written.
+    #[error("the plan {path} is not what was written: {what}")]
+    Changed { path: String, what: String },
+}
+
+impl PlanFile {
+    /// Puts the seal on it.
+    #[must_use]
+    pub fn sealed(mut self) -> Self {
+        self.seal = self.sum();
+        self
+    }
+
+    fn sum(&self) -> String {
+        let mut bare = self.clone();
+        bare.seal.clear();
+        // Through a value: its objects are sorted, so that the order of fields in the file says nothing.
+        let text = serde_json::to_value(&bare).map(|value| value.to_string()).unwrap_or_default();
+        hex(&Sha256::digest(text.as_bytes()))
+    }
+
+    /// Writes it: wholly or not at all, readable for its owner and group only, since parameters may say much.
+    ///
+    /// # Errors
+    /// With the path and the system's reason.
+    pub fn write(&self, path: &Path) -> Result<(), PlanFileError> {
+        let failed = |source| PlanFileError::Write { path: path.display().to_string(), source };
+        let mut bytes = serde_json::to_vec_pretty(self).map_err(io::Error::other).map_err(failed)?;
+        bytes.push(b'\n');
+        // The folder of a bare name is the present one.
+        let whole = std::path::absolute(path).map_err(failed)?;
+        crate::ops::files::write_atomically(&whole, &bytes, 0o640)
+            .map_err(|error| failed(io::Error::other(error.message)))
+    }
+
+    /// Reads one that [`PlanFile::write`] wrote.
+    ///
+    /// # Errors
+    /// When it cannot be read, is none, or was changed since.
+    pub fn read(path: &Path) -> Result<Self, PlanFileError> {
+        let name = || path.display().to_string();
+        let failed = |source| PlanFileError::Read { path: name(), source };
+        let file = std::fs::File::open(path).map_err(failed)?;
+        if !file.metadata().map_err(failed)?.is_file() {
+            return Err(PlanFileError::Form { path: name(), what: "it is no file".to_owned() });
+        }
+        let mut bytes = Vec::new();
+        io::Read::read_to_end(&mut io::Read::take(file, MAX_BYTES + 1), &mut bytes).map_err(failed)?;
+        if bytes.len() as u64 > MAX_BYTES {
+            return Err(PlanFileError::Form { path: name(), what: format!("it has more than {MAX_BYTES} bytes") });
+        }
+        let value: Value = serde_json::from_slice(&bytes)
+            .map_err(|error| PlanFileError::Form { path: name(), what: error.to_string() })?;
+        match value.get("muster_plan").and_then(Value::as_u64) {
+            Some(found) if found > u64::from(FORMAT) => return Err(PlanFileError::TooNew { path: name(), found }),
+            Some(_) => {}
+            None => {
+                let what = "it has no field `muster_plan`; `muster plan --out FILE` writes plans".to_owned();
+                return Err(PlanFileError::Form { path: name(), what });
+            }
+        }
+        let file: Self = serde_json::from_value(value)
+            .map_err(|error| PlanFileError::Form { path: name(), what: error.to_string() })?;
+        if file.seal != file.sum() {
+            return Err(PlanFileError::Changed { path: name(), what: "its seal does not fit".to_owned() });
+        }
+        if file.plan.digest != digest::of(&file.plan) {
+            return Err(PlanFileError::Changed {
+                path: name(),
+                what: "its digest is not that of its effects".to_owned(),
+            });
+        }
+        Ok(file)
+    }
+
+    /// What a run under this plan may do.
+    #[must_use]
+    pub fn bound(&self) -> Bound {
+        self.plan.bound()
+    }
+}
+
+impl Plan {
+    /// What a run under this plan may do.
+    #[must_use]
+    pub fn bound(&self) -> Bound {
+        let mut steps: BTreeMap<_, Vec<BoundEffect>> = BTreeMap::new();
+        for step in &self.steps {
+            let effects = step.calls.iter().filter(|call| call.writes && call.refused.is_none());
+            let effects = effects.map(|call| BoundEffect {
+                op: call.op.clone(),
+                args: call.args.clone(),
+                branch: call.branch.clone(),
+                repeated: call.repeated.clone(),
+                at_most: call.at_most,
+            });
+            steps.insert(step.step.clone(), effects.collect());
+        }
+        Bound { digest: self.digest.clone(), steps }
+    }
+
+    /// How another plan differs from this one in what it does, a line each; empty when it does the same.
+    #[must_use]
+    pub fn differences(&self, now: &Self) -> Vec<String> {
+        let mut found = Vec::new();
+        if self.bundle != now.bundle {
+            found.push(format!(
+                "the playbook: bundle {} was planned, it is {}",
+                short(&self.bundle),
+                short(&now.bundle)
+            ));
+        }
+        let names = |plan: &Self| plan.params.as_object().map(|map| map.keys().cloned().collect::<Vec<_>>());
+        let all: std::collections::BTreeSet<String> = names(self).into_iter().chain(names(now)).flatten().collect();
+        for name in all {
+            if self.params.get(&name) != now.params.get(&name) {
+                found.push(format!("the parameter `{name}`"));
+            }
+        }
+        let targets: std::collections::BTreeSet<&String> = self.targets.keys().chain(now.targets.keys()).collect();
+        for name in targets {
+            let (was, is) = (self.targets.get(name), now.targets.get(name));
+            if was != is {
+                let shown = |identity: Option<&String>| identity.map_or("not there", String::as_str).to_owned();
+                found.push(format!("the target {name}: it was {}, it is {}", shown(was), shown(is)));
+            }
+        }
+        let (was, is) = (effects(self), effects(now));
+        let steps: std::collections::BTreeSet<&str> = was.keys().chain(is.keys()).copied().collect();
+        for step in steps {
+            let (was, is) = (was.get(step), is.get(step));
+            if was != is {
+                let shown = |lines: Option<&Vec<String>>| match lines {
+                    None => "is not there".to_owned(),
+                    Some(lines) if lines.is_empty() => "has no effect".to_owned(),
+                    Some(lines) => format!("does {}", lines.join("; ")),
+                };
+                found.push(format!("the effects of {step}: in the plan it {}, now it {}", shown(was), shown(is)));
+            }
+        }
+        found
+    }
+}
+
+fn effects(plan: &Plan) -> BTreeMap<&str, Vec<String>> {
+    plan.steps
+        .iter()
+        .map(|step| {
+            let lines = step.calls.iter().filter(|call| call.writes).map(|call| {
+                let refused = call.refused.as_ref().map(|why| format!(" (refused: {why})")).unwrap_or_default();
+                format!("{} {}{refused}", call.op, call.args)
+            });
+            (step.step.as_str(), lines.collect())
+        })
+        .collect()
+}
+
+fn short(digest: &str) -> &str {
+    digest.get(..12).unwrap_or(digest)
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

@@ -1,0 +1,184 @@
+//! A plan that was reviewed is what runs: whatever changed since is refused, and what is not in the plan is not done.
+
+#[path = "support/cli.rs"]
+mod support;
+
+use serde_json::{Value, json};
+use support::{Desk, Said};
+
+/// Copies a file, twice if another says so.
+const PLAYBOOK: &str = r#"
+muster: 1
+name: copies
+version: 1.0.0
+title: Copies a file
+params:
+  from: { type: path, doc: What to copy. }
+  to: { type: path, doc: Where to. }
+  flag: { type: path, doc: A file whose presence asks for a second copy. }
+capabilities: [fs.stat, fs.copy]
+steps:
+  - id: copy
+    script: |
+      host::fs::copy(#{ from: params.from, to: params.to + ".1" });
+      if host::fs::stat(params.flag).exists {
+        host::fs::copy(#{ from: params.from, to: params.to + ".2" });
+      }
+"#;
+
+struct Bench {
+    desk: Desk,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let desk = Desk::new();
+        desk.file("playbooks/copies/playbook.yaml", PLAYBOOK);
+        desk.file("source", "some text\n");
+        Self { desk }
+    }
+
+    fn plan(&self, more: &[&str]) -> Said {
+        let params = ["-p", "from=source", "-p", "to=copy", "-p", "flag=switch"];
+        self.desk.muster(&[&["plan", "copies", "--out", "plan.json"][..], &params, more].concat())
+    }
+
+    fn run(&self) -> Said {
+        self.desk.muster(&["run", "--plan", "plan.json"])
+    }
+
+    fn is_copied(&self, number: u32) -> bool {
+        self.desk.path().join(format!("copy.{number}")).exists()
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Value)) {
+        let path = self.desk.path().join("plan.json");
+        let mut file: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+        change(&mut file);
+        std::fs::write(&path, serde_json::to_vec(&file).unwrap()).unwrap();
+    }
+}
+
+#[test]
+fn a_plan_runs_as_it_was_written_and_only_once() {
+    let bench = Bench::new();
+    assert_eq!(bench.plan(&[]).code, 0);
+    let ran = bench.run();
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert!(bench.is_copied(1) && !bench.is_copied(2));
+    std::fs::remove_file(bench.desk.path().join("copy.1")).unwrap();
+    let again = bench.run();
+    assert_eq!(again.code, 8, "{again:?}");
+    assert!(again.stderr.contains("applied already"), "{again:?}");
+    assert!(!bench.is_copied(1));
+}
+
+#[test]
+fn what_changed_since_is_named_and_nothing_is_done() {
+    type Change = fn(&Bench);
+    let changes: [(&str, Change); 3] = [
+        ("the playbook", |bench| {
+            bench.desk.file("playbooks/copies/playbook.yaml", &PLAYBOOK.replace("Copies a file", "Copies one"));
+        }),
+        ("the effects of copy", |bench| {
+            bench.desk.file("switch", "");
+        }),
+        ("refused", |bench| {
+            bench.desk.file("copy.1", "somebody else's");
+        }),
+    ];
+    for (named, change) in changes {
+        let bench = Bench::new();
+        bench.plan(&[]);
+        change(&bench);
+        let before = std::fs::read(bench.desk.path().join("copy.1")).ok();
+        let said = bench.run();
+        assert_eq!(said.code, 8, "{named}: {said:?}");
+        assert!(said.stderr.contains(named), "{named}: {said:?}");
+        assert_eq!(std::fs::read(bench.desk.path().join("copy.1")).ok(), before, "{named}");
+        assert_eq!(bench.desk.muster(&["ps", "--all", "-o", "json"]).stdout.trim(), "[]", "{named}: no run was begun");
+    }
+}
+
+#[test]
+fn a_file_that_was_changed_is_refused() {
+    type Change = fn(&mut Value);
+    let changes: [(&str, Change); 7] = [
+        ("a parameter", |file| file["plan"]["params"]["to"] = json!("/somewhere/else")),
+        ("a call", |file| file["plan"]["steps"][0]["calls"][0]["args"]["to"] = json!("/somewhere/else")),
+        ("its validity", |file| file["valid_until"] = json!("2099-01-01T00:00:00Z")),
+        ("its author", |file| file["by"]["name"] = json!("mallory@here")),
+        ("its seal", |file| file["seal"] = json!("0".repeat(64))),
+        ("a field more", |file| file["force"] = json!(true)),
+        ("its form", |file| *file = json!({ "muster_plan": 99 })),
+    ];
+    for (name, change) in changes {
+        let bench = Bench::new();
+        bench.plan(&[]);
+        bench.change(change);
+        let said = bench.run();
+        assert_eq!(said.code, 8, "{name}: {said:?}");
+        assert!(!bench.is_copied(1), "{name}");
+    }
+}
+
+#[test]
+fn a_plan_has_an_end() {
+    let bench = Bench::new();
+    bench.plan(&["--valid-for", "1ms"]);
+    let said = bench.run();
+    assert_eq!(said.code, 8, "{said:?}");
+    assert!(said.stderr.contains("valid until"), "{said:?}");
+}
+
+#[test]
+fn a_plan_of_the_sandbox_is_none_of_the_real_world() {
+    let desk = Desk::new();
+    assert_eq!(desk.muster(&["plan", "hello-recovery", "--sandbox", "--out", "plan.json"]).code, 0);
+    assert_eq!(desk.muster(&["run", "--plan", "plan.json"]).code, 8);
+    assert_eq!(desk.muster(&["run", "--sandbox", "--plan", "plan.json"]).code, 0);
+    assert_eq!(desk.muster(&["run", "--sandbox", "--plan", "plan.json"]).code, 8, "only once there too");
+}
+
+#[test]
+fn parameters_stand_in_the_plan_and_nowhere_else() {
+    let bench = Bench::new();
+    bench.plan(&[]);
+    assert_eq!(bench.desk.muster(&["run", "--plan", "plan.json", "-p", "to=other"]).code, 1);
+}
+
+#[test]
+fn no_file_at_all_is_no_plan() {
+    let desk = Desk::new();
+    std::fs::create_dir(desk.path().join("folder")).unwrap();
+    desk.file("text", "not JSON");
+    desk.file("other.json", "{}");
+    assert_eq!(desk.muster(&["run", "--plan", "none"]).code, 1);
+    for wrong in ["folder", "text", "other.json", "/dev/zero"] {
+        let said = desk.muster(&["run", "--plan", wrong]);
+        assert_eq!(said.code, 8, "{wrong}: {said:?}");
+    }
+}
+
+/// The world changes between the check and the effect.
+#[test]
+fn an_effect_that_is_not_in_the_plan_stops_the_run_before_it() {
+    let bench = Bench::new();
+    let slow = PLAYBOOK
+        .replace("fs.copy]", "fs.copy, ask.confirm]")
+        .replace("      if host::fs::stat", "      host::ask::confirm(\"go on?\");\n      if host::fs::stat");
+    bench.desk.file("playbooks/copies/playbook.yaml", &slow);
+    bench.plan(&[]);
+    assert_eq!(bench.run().code, 7);
+    assert!(bench.is_copied(1));
+    bench.desk.file("switch", "");
+    let stopped = bench.desk.muster(&["answer", "@latest", "copy", "yes"]);
+    assert_eq!(stopped.code, 7, "{stopped:?}");
+    assert!(stopped.stdout.contains("not in the plan"), "{stopped:?}");
+    assert!(!bench.is_copied(2));
+    // Asking again does not help; rolling back does.
+    assert_eq!(bench.desk.muster(&["resume", "@latest"]).code, 7);
+    assert!(!bench.is_copied(2));
+    assert_eq!(bench.desk.muster(&["rollback", "@latest"]).code, 5);
+    assert!(!bench.is_copied(1));
+}
