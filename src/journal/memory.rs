@@ -104,6 +104,13 @@ impl MemoryStore {
         self.content.lock().frozen.insert(self.holder.id.clone());
     }
 
+    /// Whether the simulated crash comes with the next append, or has come.
+    #[must_use]
+    pub fn is_at_its_stop(&self) -> bool {
+        let content = self.content.lock();
+        content.stopped || content.stop_at == Some(content.appended)
+    }
+
     /// Whether the simulated crash has happened.
     #[must_use]
     pub fn stopped(&self) -> bool {

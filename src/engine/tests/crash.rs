@@ -1,7 +1,7 @@
 //! The engine stopped at every record, and before and after every effect; also while it recovers, and while it rolls back.
 
 use super::books::{book, set, step};
-use super::world::Fate;
+use super::world::{Deed, Fate};
 use super::*;
 use crate::playbook::types::OnFailure;
 
@@ -54,6 +54,7 @@ fn ends_as(playbook: fn() -> Playbook, expected: RunStatus) {
             assert_eq!(rig.status(), expected, "stopped after {stop} and {second:?}: {}", rig.state().detail());
             assert_eq!(rig.world.texts(), end, "stopped after {stop} and {second:?}");
             rig.world.nothing_twice();
+            rig.world.nothing_kept(&format!("stopped after {stop} and {second:?}"));
         }
     }
 }
@@ -73,6 +74,7 @@ fn survives_effects(playbook: fn() -> Playbook, expected: RunStatus) {
             assert_eq!(rig.status(), expected, "{fate:?} of send {send}: {}", rig.state().detail());
             assert_eq!(rig.world.texts(), end, "{fate:?} of send {send}");
             rig.world.nothing_twice();
+            rig.world.nothing_kept(&format!("{fate:?} of send {send}"));
         }
     }
 }
@@ -101,7 +103,7 @@ fn a_failure_of_any_effect_followed_by_a_rollback_leaves_the_world_as_it_was() {
         whole.world.things.lock().sends
     };
     for send in 0..sends {
-        for fate in [Fate::Refuse, Fate::Half, Fate::LoseAnswer] {
+        for fate in [Fate::Refuse, Fate::Half, Fate::LoseAnswer, Fate::LoseHalf] {
             let mut playbook = long();
             for step in &mut playbook.steps {
                 (step.on_failure, step.retry) = (OnFailure::Rollback, None);
@@ -114,6 +116,7 @@ fn a_failure_of_any_effect_followed_by_a_rollback_leaves_the_world_as_it_was() {
             rig.drive();
             assert_eq!(rig.status(), RunStatus::RolledBack, "{fate:?} of send {send}: {}", rig.state().detail());
             assert_eq!(rig.world.texts(), before, "{fate:?} of send {send}");
+            rig.world.nothing_kept(&format!("{fate:?} of send {send}"));
         }
     }
 }
@@ -182,4 +185,61 @@ fn a_large_result_is_the_same_for_the_next_process_that_takes_the_run() {
         again.drive();
         assert_eq!(again.output("next"), serde_json::json!(100_001), "after {records} records");
     }
+}
+
+#[test]
+fn an_engine_that_dies_right_after_a_commit_leaves_nothing_behind_once_the_run_is_carried_on() {
+    // Every single commit, among them the last but one, after which nothing is left to do but to say that it ended.
+    let records = {
+        let whole = Rig::new(failing());
+        whole.drive();
+        whole.records().len() as u64
+    };
+    for stop in 0..=records {
+        let rig = Rig::new(failing());
+        rig.store.stop_after(stop);
+        rig.drive();
+        let rig = rig.after_crash();
+        // A run that has ended is taken up by nobody.
+        if stop == 0 || !rig.status().is_terminal() {
+            rig.drive();
+        }
+        assert_eq!(rig.status(), RunStatus::RolledBack);
+        rig.world.nothing_kept(&format!("stopped after {stop} of {records} records"));
+    }
+}
+
+#[test]
+fn the_earlier_tries_of_a_call_whose_halves_were_undone_are_let_go_of() {
+    let rig = Rig::new(book(vec![step("one", &[], &set("a", "1"))]));
+    // Half, its undo, half again, its undo, and then whole.
+    rig.world.fate(0, Fate::LoseHalf);
+    rig.world.fate(2, Fate::LoseHalf);
+    rig.drive();
+    assert_eq!(rig.status(), RunStatus::Succeeded, "{}", rig.state().detail());
+    assert_eq!(rig.world.things.lock().sends, 5);
+    rig.world.nothing_kept("after two halves");
+}
+
+#[test]
+fn a_call_settled_as_not_done_is_let_go_of_before_it_is_sent_again() {
+    let rig = Rig::new(book(vec![step("one", &[], &set("a", "1"))]));
+    rig.world.fate(0, Fate::LoseRequest);
+    rig.world.things.lock().cannot_tell = true;
+    let engine = rig.drive();
+    assert_eq!(rig.status(), RunStatus::Paused);
+    rig.world.things.lock().cannot_tell = false;
+    let settle = Order::Settle {
+        step: crate::model::StepPath::of("one"),
+        done: false,
+        result: None,
+        reason: "I have looked".to_owned(),
+    };
+    rig.say(&engine, bob(), settle);
+    assert_eq!(rig.status(), RunStatus::Succeeded, "{}", rig.state().detail());
+    let history = rig.world.things.lock().history.clone();
+    let [Deed::Sent(first), Deed::Released(released), Deed::Sent(again), Deed::Released(last)] = &history[..] else {
+        panic!("sent, let go of, sent again, let go of: {history:?}");
+    };
+    assert_eq!((released, last), (first, again));
 }

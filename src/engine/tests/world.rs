@@ -1,7 +1,7 @@
 //! A world that is a map from paths to texts: `fs.write_text` sets, `fs.restore_before` puts back, `fs.read_text` reads. Each
 //! effect leaves its key beside what it set, as a real one leaves a label; a journal of sends tells what happened twice.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -23,12 +23,21 @@ pub enum Fate {
     LoseAnswer,
     /// It is not done, and the answer is lost.
     LoseRequest,
+    /// Half of it is done, and the answer is lost.
+    LoseHalf,
     /// It goes on without us for so many probes.
     Linger(u32),
     /// The engine is stopped before it.
     StopBefore,
     /// The engine is stopped after it.
     StopAfter,
+}
+
+/// Something that was asked of the world, with the key of its effect.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Deed {
+    Sent(String),
+    Released(String),
 }
 
 #[derive(Default)]
@@ -42,6 +51,10 @@ pub struct Things {
     pub sends: usize,
     pub reads: usize,
     pub halves: BTreeMap<String, String>,
+    /// Keys of sends of which something is kept for their probes: a marker, a status.
+    pub kept: BTreeSet<String>,
+    /// What was sent and let go of, in order.
+    pub history: Vec<Deed>,
     /// What was there before an effect, by its key.
     before: BTreeMap<String, (String, String)>,
     lingering: BTreeMap<String, u32>,
@@ -96,6 +109,12 @@ impl World {
         keys.sort();
         keys.dedup();
         assert_eq!(keys.len(), things.sent.len(), "an effect was completed twice: {:?}", things.sent);
+    }
+
+    /// Everything that was kept for probes has been let go of.
+    pub fn nothing_kept(&self, when: &str) {
+        let kept = self.things.lock().kept.clone();
+        assert!(kept.is_empty(), "{when}: this was never let go of: {kept:?}");
     }
 }
 
@@ -236,12 +255,17 @@ impl WriteHost for World {
         let number = things.sends;
         things.sends += 1;
         let path = text(&request.args, "path");
+        let fate = things.fates.remove(&number);
+        if fate != Some(Fate::StopBefore) {
+            things.kept.insert(request.key.clone());
+            things.history.push(Deed::Sent(request.key.clone()));
+        }
         if request.op.name == "fs.write_text"
             && let Some(before) = things.files.get(&path).cloned()
         {
             things.before.insert(request.key.clone(), before);
         }
-        match things.fates.remove(&number) {
+        match fate {
             None => Ok(Sent::Done(things.done(request))),
             Some(Fate::Refuse) => Err(OpError::transient("told to fail")),
             Some(Fate::Half) => {
@@ -251,6 +275,10 @@ impl WriteHost for World {
             Some(Fate::LoseAnswer) => {
                 things.done(request);
                 Err(OpError::unknown("told to lose the answer"))
+            }
+            Some(Fate::LoseHalf) => {
+                things.halves.insert(path, request.key.clone());
+                Err(OpError::unknown("told to lose the answer of half of it"))
             }
             Some(Fate::LoseRequest) => Err(OpError::unknown("told to lose the request")),
             Some(Fate::Linger(probes)) => {
@@ -271,5 +299,13 @@ impl WriteHost for World {
         }
     }
 
-    fn release(&self, _: &Request) {}
+    /// An engine that dies right after a commit lets go of nothing.
+    fn release(&self, request: &Request) {
+        let dead = self.store.lock().as_ref().is_some_and(|store| store.is_at_its_stop());
+        let mut things = self.things.lock();
+        if !dead && !things.stopped {
+            things.kept.remove(&request.key);
+            things.history.push(Deed::Released(request.key.clone()));
+        }
+    }
 }
