@@ -175,7 +175,7 @@ fn look_at_memory(engine: u32, peaks: &mut HashMap<u32, u64>) {
             && let Ok(status) = std::fs::read_to_string(format!("/proc/{pid}/status"))
             && let Some(peak) = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))
         {
-            let peak = peak.trim().trim_end_matches(" kB").parse().unwrap_or_default();
+            let peak: u64 = peak.trim().trim_end_matches(" kB").parse().unwrap_or_default();
             let most = peaks.entry(pid).or_default();
             *most = peak.max(*most);
         }

@@ -3,6 +3,7 @@
 #[path = "support/cli.rs"]
 mod support;
 
+use std::path::PathBuf;
 use std::process::Stdio;
 
 use serde_json::Value;
@@ -30,6 +31,22 @@ steps:
     with: { path: "${params.folder}/b.txt", text: b }
   - id: prove
     needs: [second]
+    script: |
+      if !host::fs::stat(params.folder + "/proof").exists {
+          throw "there is no proof yet";
+      }
+      "proven"
+"#;
+
+/// A file that is replaced, and a proof that another is there.
+const REPLACED: &str = r#"  - fs.stat
+  - fs.write_text: { path: "${params.folder}/*" }
+steps:
+  - id: first
+    uses: fs.write_text
+    with: { path: "${params.folder}/a.txt", text: new, replace: true }
+  - id: prove
+    needs: [first]
     script: |
       if !host::fs::stat(params.folder + "/proof").exists {
           throw "there is no proof yet";
@@ -307,4 +324,44 @@ fn usage_does_not_claim_that_a_store_must_be_named() {
     let said = desk.muster(&["kill"]);
     assert_eq!(said.code, 1);
     assert!(said.stderr.contains("Usage: muster kill <RUN>\n"), "{}", said.stderr);
+}
+
+/// The before-images beside the file, and the lists of them.
+fn images(desk: &Desk) -> Vec<PathBuf> {
+    let folders = [desk.path().to_owned(), desk.path().join("muster.db.d/children")];
+    let entries = folders.iter().flat_map(|folder| std::fs::read_dir(folder).expect("a folder").flatten());
+    let is_one = |path: &PathBuf| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        name.contains(".before-") || name.ends_with(".images")
+    };
+    entries.map(|entry| entry.path()).filter(is_one).collect()
+}
+
+#[test]
+fn before_images_of_a_run_that_ended_while_the_engine_died_are_dropped_and_no_others() {
+    let desk = desk(REPLACED);
+    desk.file("a.txt", "old");
+    assert_eq!(desk.muster(&["run", "recover"]).code, 7, "it has stopped");
+    let kept: Vec<(PathBuf, Vec<u8>)> =
+        images(&desk).into_iter().map(|path| (path.clone(), std::fs::read(path).expect("it is read"))).collect();
+    assert_eq!(kept.len(), 2, "an image and its list: {kept:?}");
+    let first = desk.muster(&["ps", "--all", "-o", "json"]).stdout;
+    let first = serde_json::from_str::<Value>(&first).expect("a list")[0]["run"].as_str().expect("an id").to_owned();
+
+    // Another run stands still: its own image stays, whoever tidies up.
+    assert_eq!(desk.muster(&["run", "recover"]).code, 7);
+    assert_eq!(images(&desk).len(), 4, "what is still needed is kept");
+    assert_eq!(desk.muster(&["cancel", &first, "--no-rollback"]).code, 10);
+    assert_eq!(images(&desk).len(), 2, "the end of a run drops its own");
+
+    let orders: [&[&str]; 3] = [&["run", "recover"], &["resume", "@latest"], &["resume", &first]];
+    for order in orders {
+        let others = images(&desk).len();
+        // As an engine leaves it that is killed between the last record and this.
+        kept.iter().for_each(|(path, bytes)| std::fs::write(path, bytes).expect("it is put back"));
+        desk.muster(order);
+        let own = usize::from(order[0] == "run") * 2;
+        assert_eq!(images(&desk).len(), others + own, "after {order:?}: {:?}", images(&desk));
+        assert!(kept.iter().all(|(path, _)| !path.exists()), "after {order:?}");
+    }
 }

@@ -233,6 +233,15 @@ impl Deployment {
         contain(&["exec", &self.name("open-webui"), "sh", "-c", script])
     }
 
+    /// Its containers and volumes, whatever their state.
+    fn still_there(&self) -> Vec<String> {
+        let list = |argv: &[&str]| String::from_utf8_lossy(&container(argv).stdout).into_owned();
+        let (mut names, volumes) =
+            (list(&["ps", "-a", "--format", "{{.Names}}"]), list(&["volume", "ls", "--format", "{{.Name}}"]));
+        names.push_str(&volumes);
+        names.lines().filter(|name| name.starts_with(&self.prefix)).map(str::to_owned).collect()
+    }
+
     /// The containers and volumes that a run has made and not removed.
     pub fn leftovers(&self, run: &str) -> Vec<String> {
         let label = format!("label=muster.run={run}");
@@ -248,8 +257,34 @@ impl Drop for Deployment {
             eprintln!("kept: {} with prefix {}", self.path().display(), self.prefix);
             return;
         }
-        let mut make = Command::new("make");
-        make.arg("-C").arg(self.path()).arg(format!("{}-destroy", self.mode)).envs(self.environment());
-        let _ = make.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status();
+        let begun = Instant::now();
+        loop {
+            let mut make = Command::new("make");
+            make.arg("-C").arg(self.path()).arg(format!("{}-destroy", self.mode)).envs(self.environment());
+            let made = make.stdin(Stdio::null()).output();
+            let still = self.still_there();
+            if still.is_empty() {
+                return;
+            }
+            // What a call that is still under way holds is let go of soon.
+            if begun.elapsed() > Duration::from_secs(30) {
+                let said = made.map_or_else(
+                    |error| error.to_string(),
+                    |output| String::from_utf8_lossy(&output.stderr).into_owned(),
+                );
+                let what = format!("the deployment {} outlives its test: {}: {said}", self.prefix, still.join(" "));
+                assert!(std::thread::panicking(), "{what}");
+                eprintln!("{what}");
+                return;
+            }
+            // Containers of runs that a test has left behind keep the volumes.
+            for volume in still.iter().filter(|name| name.contains(&format!("{}_", self.mode))) {
+                let users = container(&["ps", "-aq", "--filter", &format!("volume={volume}")]);
+                for user in String::from_utf8_lossy(&users.stdout).lines() {
+                    container(&["rm", "-f", "-v", "-t", "0", user]);
+                }
+            }
+            std::thread::sleep(Duration::from_millis(200));
+        }
     }
 }
