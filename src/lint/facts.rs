@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use rhai::{AST, ASTFlags, ASTNode, Expr, FnCallExpr, Position, Stmt};
 
+use super::clock::Flow;
 use super::given::{Given, GivenMap};
 use crate::model::Value;
 use crate::script::convert;
@@ -83,6 +84,8 @@ pub struct Facts {
     pub declared: Vec<String>,
     /// `import "path" as alias`.
     pub imports: Vec<(String, String, At)>,
+    /// Where its values come from.
+    pub flow: Flow,
     /// Why its value is surely no bool, if so: `a text`.
     pub no_bool: Option<&'static str>,
     /// The parameter whose value it has, if it is just that.
@@ -101,6 +104,7 @@ impl Facts {
             facts.add_function(ast, function.name, &function.params, &captured);
         }
         facts.value_of(ast.statements());
+        facts.flow = Flow::of(ast);
         facts
     }
 
@@ -288,10 +292,10 @@ fn arithmetic(call: &FnCallExpr) -> Option<&'static str> {
         .then_some("what a calculation gives")
 }
 
-type Named = Option<(String, At)>;
+pub(super) type Named = Option<(String, At)>;
 
 /// The first two fields of a chain that begins with this variable. Rhai's chains lean to the right: `a.b.c` is `a . (b . c)`.
-fn field_of(variable: &Expr, parent: &Expr) -> (Named, Named) {
+pub(super) fn field_of(variable: &Expr, parent: &Expr) -> (Named, Named) {
     match parent {
         Expr::Dot(chain, ..) if std::ptr::eq(&raw const chain.lhs, variable) => head(&chain.rhs),
         Expr::Index(chain, flags, _) if std::ptr::eq(&raw const chain.lhs, variable) => {

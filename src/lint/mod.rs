@@ -12,12 +12,14 @@
 //! | `not-imported` `unknown-module` `unknown-function` `private-function` `wrong-arity` | calls of functions, those of modules and plain ones |
 //! | `call-in-expression` `only-reads` `call-outside-function` | operations stand only where they may |
 //! | `missing-capability` `unknown-scope` `unused-capability` | what is done is granted, and nothing else |
+//! | `time-in-name` | names do not come from the clock |
 //! | `unknown-import` `import-alias` `import-in-script` `unused-import` | imports |
 //! | `no-condition` `never-runs` `approval-of-nobody` `stands-after-rollback` | single steps |
 
 pub mod arguments;
 pub mod calls;
 pub mod capabilities;
+pub mod clock;
 pub mod compile;
 pub mod facts;
 pub mod functions;
@@ -65,6 +67,7 @@ fn find(playbook: &Playbook, modules: &[ModuleSource], sources: &[Source]) -> Ve
     functions::check(playbook, &sites, &modules, &mut found);
     let calls = calls::check(playbook, &sites, &modules, &mut found);
     capabilities::check(playbook, &calls, complete, &mut found);
+    clock::check(playbook, &sites, &mut found);
     steps::check(playbook, &sites, &mut found);
     found
 }

@@ -362,6 +362,24 @@ fn plain_functions_and_methods_that_are_not_there_are_found() {
 }
 
 #[test]
+fn a_name_that_comes_from_the_clock_is_warned_of() {
+    Book::new()
+        .grant("fs.*", &[])
+        .script(
+            "a",
+            &[],
+            "let at = host::time::now();\nlet name = \"/x/\" + at.utc;\nhost::fs::make_dir(#{ path: name });\n\
+             host::fs::make_dir(\"/x/\" + run.short_id + run.started);\n\
+             host::fs::write_text(#{ path: \"/x/y\", text: name });\n#{ named: name, fine: \"/z\", at: run.started }",
+        )
+        .uses("b", "fs.make_dir", &[("path", "$steps.a.named")])
+        .last(|step, put| step.needs = vec![put("a")])
+        .uses("c", "fs.make_dir", &[("path", "$steps.a.fine + steps.a.at")])
+        .last(|step, put| step.needs = vec![put("a")])
+        .finds(&[("time-in-name", "name", "run.short_id"), ("time-in-name", "steps.a.named", "run.short_id")]);
+}
+
+#[test]
 fn faults_of_capabilities_are_found() {
     let module = "fn outer(x) { inner(x) }\nprivate fn inner(x) { [1].map(|n| host::docker::stop(x)) }";
     Book::new()
