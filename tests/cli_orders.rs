@@ -1,11 +1,14 @@
 //! Every order a person can give to a run: what it does, prints and exits with, and how its wrong uses are refused.
 
+#[path = "support/running.rs"]
+mod running;
 #[path = "support/cli.rs"]
 mod support;
 
 use std::path::PathBuf;
 use std::process::Stdio;
 
+use running::Running;
 use serde_json::Value;
 use support::{Desk, Said};
 
@@ -217,7 +220,8 @@ fn what_somebody_else_changed_is_undone_only_by_force() {
     desk.file("a.txt", "not ours any more");
     let asks = desk.muster(&["rollback", "@latest"]);
     assert_eq!(asks.code, 6, "{asks:?}");
-    assert!(asks.stdout.contains("has been changed since"), "{}", asks.stdout);
+    let says = "what fs.write_text left has been changed since: sha256 was ca978112ca1bbdcafac231b3… and is ce78";
+    assert!(asks.stdout.contains(says), "{}", asks.stdout);
     assert!(there(&desk, "a.txt") && !there(&desk, "b.txt"), "what was not changed is undone");
     assert_eq!(desk.muster(&["rollback", "@latest"]).code, 6, "it asks again");
     let force = desk.muster(&["rollback", "@latest", "--force", "-o", "json"]);
@@ -288,9 +292,7 @@ fn a_note_says_something_or_is_refused() {
 #[test]
 fn a_run_that_stays_takes_orders_from_elsewhere() {
     let desk = desk(TWO_FILES);
-    let stays = |args: &[&str]| {
-        desk.command(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the program starts")
-    };
+    let stays = |args: &[&str]| Running::start(desk.command(args).stdout(Stdio::piped()).stderr(Stdio::piped()));
     let until_paused = || {
         let begun = std::time::Instant::now();
         while !desk.muster(&["ps"]).stdout.contains(" paused  ") {
@@ -304,7 +306,7 @@ fn a_run_that_stays_takes_orders_from_elsewhere() {
     refused(&desk, &["fork", "@latest", "--from", "prove"], "is held by");
     let cancel = desk.muster(&["cancel", "@latest"]);
     assert_eq!(cancel.code, 0, "{cancel:?}");
-    assert_eq!(run.wait_with_output().expect("it ends").status.code(), Some(10));
+    assert_eq!(run.end().status.code(), Some(10));
     assert!(!there(&desk, "a.txt"), "what it did was undone");
 
     assert_eq!(desk.muster(&["run", "recover"]).code, 7);
@@ -314,7 +316,7 @@ fn a_run_that_stays_takes_orders_from_elsewhere() {
     let retry = desk.muster(&["retry", "@latest", "prove"]);
     assert_eq!(retry.code, 0, "{retry:?}");
     assert!(retry.stderr.contains("taken up by"), "{}", retry.stderr);
-    let ended = resumed.wait_with_output().expect("it ends");
+    let ended = resumed.end();
     assert_eq!(ended.status.code(), Some(0), "{}", String::from_utf8_lossy(&ended.stderr));
 }
 

@@ -1,11 +1,14 @@
 //! Whole runs on the command line: paused, told what to do, carried on, undone.
 
+#[path = "support/running.rs"]
+mod running;
 #[path = "support/cli.rs"]
 mod support;
 
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Stdio};
 
+use running::Running;
 use serde_json::{Value, json};
 use support::{Desk, Said};
 
@@ -304,9 +307,8 @@ fn a_question_is_answered_from_its_options() {
 }
 
 /// Starts a run that waits for a timer, and gives it back when it does.
-fn waiting(desk: &Desk, args: &[&str]) -> (Child, BufReader<std::process::ChildStderr>) {
-    let mut child =
-        desk.command(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the program starts");
+fn waiting(desk: &Desk, args: &[&str]) -> (Running, BufReader<std::process::ChildStderr>) {
+    let mut child = Running::start(desk.command(args).stdout(Stdio::piped()).stderr(Stdio::piped()));
     let mut progress = BufReader::new(child.stderr.take().expect("its progress"));
     let mut line = String::new();
     while !line.contains("time.sleep waits") {
@@ -336,7 +338,7 @@ fn ctrl_c_parks_the_run_and_resume_goes_on() {
     let desk = sleeper("3s");
     let (child, mut progress) = waiting(&desk, &["run", "recover"]);
     interrupt(&child);
-    let output = child.wait_with_output().expect("it ends");
+    let output = child.end();
     let mut rest = String::new();
     std::io::Read::read_to_string(&mut progress, &mut rest).expect("the rest");
     assert_eq!(output.status.code(), Some(7), "{rest}");
@@ -359,7 +361,7 @@ fn a_second_terminal_sees_reaches_and_ends_a_run() {
     let cancel = desk.muster(&["cancel", "@latest"]);
     assert_eq!(cancel.code, 0, "{cancel:?}");
     assert!(cancel.stderr.contains("taken up by"), "{}", cancel.stderr);
-    let output = child.wait_with_output().expect("it ends");
+    let output = child.end();
     assert!(!restored(&desk), "what it did was undone");
     assert!(matches!(output.status.code(), Some(5 | 10)), "{output:?}");
 }

@@ -1,8 +1,13 @@
 //! Who holds a run: one process at a time, and nobody who was stopped comes back to write.
 
+#[path = "support/running.rs"]
+mod running;
+
 use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
+
+use running::Running;
 
 fn muster(folder: &Path, args: &[&str]) -> Command {
     let mut command = Command::new(assert_cmd::cargo::cargo_bin!("muster"));
@@ -15,13 +20,13 @@ fn said(output: &Output) -> String {
 }
 
 /// Begins the demonstration's recovery, slowly, and waits until it lingers.
-fn lingering(folder: &Path) -> Child {
+fn lingering(folder: &Path) -> Running {
     let made = Command::new("playbooks/hello-recovery/demo/make-data").arg(folder).output().expect("the data are made");
     assert!(made.status.success(), "{}", said(&made));
     let service = format!("service={}", folder.join("service").display());
     let backup = format!("backup={}", folder.join("backup.tar").display());
     let args = ["run", "hello-recovery", "-p", &service, "-p", &backup, "-p", "pace=4s"];
-    let child = muster(folder, &args).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("it starts");
+    let child = Running::start(muster(folder, &args).stdout(Stdio::null()).stderr(Stdio::null()));
     let begun = Instant::now();
     while !said(&muster(folder, &["ps"]).output().expect("ps runs")).contains("waiting") {
         assert!(begun.elapsed() < Duration::from_secs(30), "the run never came to wait");
@@ -36,8 +41,8 @@ fn of_two_that_resume_a_run_one_wins_and_the_other_says_who_holds_it() {
     let mut first = lingering(folder.path());
     first.kill().expect("killed");
     first.wait().expect("gone");
-    let resume = || muster(folder.path(), &["resume", "@latest"]).spawn().expect("it starts");
-    let both = [resume(), resume()].map(|child| child.wait_with_output().expect("it ends"));
+    let resume = || Running::start(&mut muster(folder.path(), &["resume", "@latest"]));
+    let both = [resume(), resume()].map(Running::end);
     let (won, lost): (Vec<&Output>, Vec<&Output>) = both.iter().partition(|output| output.status.success());
     assert_eq!((won.len(), lost.len()), (1, 1), "{:?}", both.each_ref().map(said));
     assert!(said(lost[0]).contains("is held by"), "{}", said(lost[0]));

@@ -1,11 +1,15 @@
 //! A store that cannot be used, or is not what was written: every command says what, why and what to do, with its exit code.
 
+#[path = "support/running.rs"]
+mod running;
 #[path = "support/cli.rs"]
 mod support;
 
+use std::io::{BufRead as _, BufReader, Read as _};
 use std::os::unix::fs::{PermissionsExt as _, symlink};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
+use running::Running;
 use support::{Desk, Said};
 
 /// A desk with one run that has stopped at a failed step.
@@ -156,4 +160,130 @@ fn a_damaged_page_stops_everything_and_says_how_to_save_what_is_left() {
         assert!(said.stderr.contains("restore the store's file from a backup"), "{args:?}: {}", said.stderr);
     }
     assert_eq!(desk.muster(&["doctor"]).code, 1);
+}
+
+/// A small disk of its own; gone when it is dropped. `None` where nobody may mount one.
+struct Disk(std::path::PathBuf);
+
+impl Disk {
+    fn mount(desk: &Desk) -> Option<Self> {
+        let path = desk.path().join("disk");
+        std::fs::create_dir(&path).expect("a folder");
+        let mut mount = Command::new("mount");
+        mount.args(["-t", "tmpfs", "-o", "size=10m,mode=700", "tmpfs"]).arg(&path);
+        mount.output().is_ok_and(|output| output.status.success()).then_some(Self(path))
+    }
+
+    /// Leaves no byte free.
+    fn fill(&self) {
+        use std::io::Write as _;
+        let filler = std::fs::OpenOptions::new().create(true).append(true).open(self.0.join("filler"));
+        let mut file = filler.expect("a file");
+        while file.write_all(&[0; 4096]).is_ok() {}
+    }
+
+    fn make_room(&self) {
+        std::fs::remove_file(self.0.join("filler")).expect("it is removed");
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("--lazy").arg(&self.0).status();
+    }
+}
+
+const TWO_WRITES: &str = "muster: 1
+name: recover
+version: 1.0.0
+title: Write, wait, write
+capabilities: [time.sleep, { fs.write_text: { path: '${params.folder}/*' } }]
+params: { folder: { type: path, default: '.' } }
+steps:
+  - { id: first, uses: fs.write_text, with: { path: '${params.folder}/a.txt', text: a } }
+  - { id: nap, needs: [first], uses: time.sleep, with: { duration: 2s } }
+  - { id: second, needs: [nap], uses: fs.write_text, with: { path: '${params.folder}/b.txt', text: b } }
+";
+
+#[test]
+fn a_disk_that_is_full_stops_a_run_before_its_next_effect_and_room_lets_it_go_on() {
+    let desk = Desk::new();
+    let Some(disk) = Disk::mount(&desk) else {
+        eprintln!("skipped: a small disk can only be mounted by root");
+        return;
+    };
+    let desk = desk.env("MUSTER_STORE", "disk/muster.db");
+    desk.file("playbooks/recover/playbook.yaml", TWO_WRITES);
+    let mut run = Running::start(desk.command(&["run", "recover"]).stdout(Stdio::piped()).stderr(Stdio::piped()));
+    let mut progress = BufReader::new(run.stderr.take().expect("its progress"));
+    let mut said = String::new();
+    while !said.contains("time.sleep waits") {
+        assert!(progress.read_line(&mut said).expect("a line") > 0, "it ended before it waited: {said}");
+    }
+    disk.fill();
+    let ended = run.end();
+    progress.read_to_string(&mut said).expect("text");
+    assert_eq!(ended.status.code(), Some(1), "{said}");
+    assert!(said.contains("error: no room left on the disk of the store disk/muster.db"), "{said}");
+    assert!(said.contains("free some room") && said.contains("muster resume"), "{said}");
+    assert!(desk.path().join("a.txt").exists() && !desk.path().join("b.txt").exists());
+
+    // The engine has put its log away when it ended, and so made a little room.
+    disk.fill();
+    for args in [&["ps"][..], &["show", "@latest"], &["logs", "@latest"]] {
+        let look = desk.muster(args);
+        assert_eq!(look.code, 0, "looking still works: {look:?}");
+    }
+    let early = desk.muster(&["resume", "@latest"]);
+    assert_eq!(early.code, 1, "{early:?}");
+    assert!(early.stderr.contains("no room left"), "{early:?}");
+    let new = desk.muster(&["run", "recover"]);
+    assert!(new.code == 1 && new.stderr.contains("no room left"), "{new:?}");
+    let doctor = desk.muster(&["doctor"]);
+    assert!(doctor.code == 1 && doctor.stdout.contains("full"), "{doctor:?}");
+
+    disk.make_room();
+    let resume = desk.muster(&["resume", "@latest"]);
+    assert_eq!(resume.code, 0, "{resume:?}");
+    assert!(desk.path().join("b.txt").exists());
+    assert_eq!(desk.muster(&["logs", "@latest"]).stdout.matches("fs.write_text done").count(), 2, "each was done once");
+}
+
+#[test]
+fn a_program_that_is_not_there_is_named_with_what_to_install() {
+    let steps = |uses: &str, with: &str| {
+        format!(
+            "muster: 1\nname: recover\nversion: 1.0.0\ntitle: Look\ncapabilities: [{uses}]\n\
+             steps:\n  - {{ id: look, uses: {uses}, with: {with} }}\n"
+        )
+    };
+    let desk = Desk::new().env("PATH", "/nowhere").env("MUSTER_CONTAINER_RUNTIME", "podman");
+    for (program, uses, with) in [
+        ("podman", "docker.inspect", "{ container: db }"),
+        ("psql", "pg.databases", "{ server: { host: 127.0.0.1, user: u } }"),
+    ] {
+        desk.file("playbooks/recover/playbook.yaml", &steps(uses, with));
+        let run = desk.muster(&["run", "recover"]);
+        assert_eq!(run.code, 7, "{run:?}");
+        assert!(run.stdout.contains(&format!("cannot run {program}: there is no such program here")), "{run:?}");
+        assert!(run.stdout.contains(&format!("install {program}")), "{run:?}");
+        assert!(run.stdout.contains("muster retry "), "and the run goes on from there: {run:?}");
+    }
+    let doctor = desk.muster(&["doctor"]);
+    assert_eq!(doctor.code, 0, "a playbook may do without them: {doctor:?}");
+    assert!(doctor.stdout.contains("cannot run psql: there is no such program here"), "{doctor:?}");
+}
+
+#[test]
+fn the_doctor_says_what_is_there() {
+    let desk = stopped();
+    let doctor = desk.muster(&["doctor"]);
+    for what in ["muster", "store", "disk", "clock", "containers", "psql"] {
+        assert!(doctor.stdout.lines().any(|line| line.split_whitespace().nth(1) == Some(what)), "{}", doctor.stdout);
+    }
+    // For somebody else too, a program that cannot be started says what is wrong, and not just that it may not.
+    mode(&desk, "", 0o755);
+    let other = as_user(&desk, &["--store", "/nowhere/x.db", "doctor"]);
+    assert_eq!(other.code, 1, "{other:?}");
+    assert!(!other.stdout.contains("cannot start"), "{}", other.stdout);
 }

@@ -74,6 +74,10 @@ impl Session {
         match outcome {
             Ok(ending) => {
                 self.engine.release(&self.run)?;
+                // Who wants to be gone at once does not wait for a call in flight.
+                if interrupts.load(Ordering::SeqCst) < 2 {
+                    self.engine.join();
+                }
                 Ok(ending)
             }
             Err(error) => {

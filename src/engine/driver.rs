@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -57,6 +58,7 @@ pub struct Inner {
     pub(super) redactor: Arc<Redactor>,
     pub(super) schedule: Schedule,
     runs: Mutex<HashMap<RunId, Arc<RunCell>>>,
+    workers: Mutex<Vec<JoinHandle<()>>>,
 }
 
 /// Runs programs.
@@ -70,7 +72,17 @@ impl Engine {
     #[must_use]
     pub fn new(host: Host, clock: Arc<dyn Clock>, store: Arc<dyn Store>, redactor: Arc<Redactor>) -> Self {
         let schedule = Schedule::new(Arc::clone(&clock));
-        Self { inner: Arc::new(Inner { host, clock, store, redactor, schedule, runs: Mutex::default() }) }
+        Self {
+            inner: Arc::new(Inner {
+                host,
+                clock,
+                store,
+                redactor,
+                schedule,
+                runs: Mutex::default(),
+                workers: Mutex::default(),
+            }),
+        }
     }
 
     /// Starts worker threads. They end with [`Engine::stop`].
@@ -80,11 +92,13 @@ impl Engine {
     pub fn spawn_workers(&self, count: usize) -> std::io::Result<()> {
         for number in 0..count {
             let inner = Arc::clone(&self.inner);
-            std::thread::Builder::new().name(format!("worker-{number}")).stack_size(4 << 20).spawn(move || {
+            let thread = std::thread::Builder::new().name(format!("worker-{number}")).stack_size(4 << 20);
+            let worker = thread.spawn(move || {
                 while let Some(job) = inner.schedule.next() {
                     inner.perform(job);
                 }
             })?;
+            self.inner.workers.lock().push(worker);
         }
         Ok(())
     }
@@ -92,6 +106,16 @@ impl Engine {
     /// Ends the workers after their present jobs.
     pub fn stop(&self) {
         self.inner.schedule.stop();
+    }
+
+    /// Waits until the workers that [`Engine::stop`] ends are gone: they hold the store open, and only who closes it last puts
+    /// its log away.
+    pub fn join(&self) {
+        let workers = std::mem::take(&mut *self.inner.workers.lock());
+        for worker in workers {
+            // One that panicked is gone too.
+            let _ = worker.join();
+        }
     }
 
     /// Does everything there is to do on this thread, until nothing is left but what waits for people or a real clock.

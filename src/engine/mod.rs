@@ -18,6 +18,7 @@ pub mod capability;
 pub mod cell;
 pub mod command;
 pub mod decide;
+mod difference;
 pub mod driver;
 pub mod effect;
 pub mod entry;

@@ -4,6 +4,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::cell::RunCell;
+use super::difference;
 use super::driver::Inner;
 use super::effect::Advance;
 use super::error::EngineError;
@@ -152,8 +153,9 @@ impl Inner {
             let reason = match self.host.reader().fingerprint(&request, result) {
                 Ok(now) if now == *fingerprint => None,
                 Ok(now) => Some(format!(
-                    "{} has been changed since: it was {fingerprint}, it is {now}",
-                    (request.op.resource)(&call.args)
+                    "what {} left has been changed since: {}",
+                    request.op.name,
+                    difference::between(fingerprint, &now)
                 )),
                 Err(error) => Some(format!("whether it has been changed since cannot be seen: {}", error.message)),
             };

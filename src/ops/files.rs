@@ -316,6 +316,17 @@ pub(super) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
+/// An input without a byte, for programs that read nothing from us.
+///
+/// # Errors
+/// When `/dev/null` is not what it has to be: the program's own start would only say "permission denied".
+pub(crate) fn nothing() -> Result<File, OpError> {
+    File::open("/dev/null").map_err(|error| {
+        OpError::refused(format!("cannot read /dev/null: {error}"))
+            .with_hint("hardly any program works without it; as root: `chmod 666 /dev/null`")
+    })
+}
+
 /// `cannot <act> <path>: <reason>`, with the class that the reason tells.
 pub(super) fn cannot(act: &str, path: &Path, error: &io::Error) -> OpError {
     use io::ErrorKind as K;

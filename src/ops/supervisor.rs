@@ -223,7 +223,7 @@ impl Work {
         let command = &launch.command;
         check_program(&command.argv, command.cwd.as_deref(), &command.env)?;
         let stdin = match &command.stdin {
-            None => Stdio::null(),
+            None => super::files::nothing()?.into(),
             Some(path) => File::open(path).map_err(|e| super::files::cannot("read", path, &e))?.into(),
         };
         let output = command.stdout.as_ref().map(|path| (part_of(path, &launch.key), path.clone()));

@@ -19,6 +19,7 @@ use crate::model::amount::format_size;
 use crate::model::secret::Redactor;
 use crate::model::{RunId, Value};
 use crate::ops::context::ReadContext;
+use crate::ops::files::nothing;
 use crate::ops::process::{Children, ReadCommand};
 use crate::ops::secrets::Secrets;
 use crate::ops::spec::Backend;
@@ -74,6 +75,7 @@ impl Check {
 pub fn run(args: &Args, context: &Context) -> Result<Code, Failure> {
     let mut checks = store(&context.settings.store, context);
     checks.push(room(&context.settings.store));
+    checks.push(Check::new("muster", Verdict::Good, env!("CARGO_PKG_VERSION")));
     checks.extend(programs());
     checks.push(boot());
     let bad = checks.iter().any(|check| check.verdict == Verdict::Bad);
@@ -111,6 +113,7 @@ fn store(path: &Path, context: &Context) -> Vec<Check> {
         Check::new("store", Verdict::Good, format!("{name}, writable"))
     } else {
         Check::new("store", Verdict::Bad, warnings.join("; "))
+            .hint("to carry runs on: another by --store or $MUSTER_STORE, or mend this one")
     }];
     match store.verify() {
         Ok(faults) if faults.is_empty() => {
@@ -185,7 +188,13 @@ fn programs() -> Vec<Check> {
         timeout: Some(std::time::Duration::from_secs(10)),
         ..ReadCommand::default()
     };
-    let mut checks = vec![containers(&context)];
+    let mut checks = Vec::new();
+    if let Err(error) = nothing() {
+        // Every program would fail for this, and none of them would say so.
+        checks.push(Check::new("/dev/null", Verdict::Bad, error.message).hint(error.hint.unwrap_or_default()));
+        return checks;
+    }
+    checks.push(containers(&context));
     for program in ["psql", "pg_dump", "pg_restore"] {
         checks.push(ask(program, version(program), "for pg.* outside a container"));
     }
@@ -203,7 +212,29 @@ fn containers(context: &ReadContext<'_>) -> Check {
     match asked {
         Ok(info) => {
             let part = |key: &str| info.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
-            Check::new("containers", Verdict::Good, format!("{} {}", part("runtime"), part("version")))
+            let found = format!("{} {}", part("runtime"), part("version"));
+            // A client that tells its version may still have no storage, or no daemon.
+            let list = ReadCommand {
+                argv: vec![part("runtime"), "ps".to_owned(), "--quiet".to_owned()],
+                timeout: Some(std::time::Duration::from_secs(20)),
+                ..ReadCommand::default()
+            };
+            match context.run_read(&list) {
+                Ok(said) => {
+                    let running = said.stdout.lines().count();
+                    Check::new("containers", Verdict::Good, format!("{found}, {running} running"))
+                }
+                Err(error) => {
+                    let said = error.detail.unwrap_or_default();
+                    let said = said.lines().last().unwrap_or_default();
+                    Check::new(
+                        "containers",
+                        Verdict::Warning,
+                        format!("{found} does not work: {} {said}", error.message),
+                    )
+                    .hint("docker.* will fail; try the client by hand as this user")
+                }
+            }
         }
         Err(error) => Check::new("containers", Verdict::Warning, error.message)
             .hint("for docker.*; MUSTER_CONTAINER_RUNTIME names another client"),

@@ -175,8 +175,9 @@ impl SqliteStore {
     /// The store's key, under which literal secrets are sealed: 32 random bytes, made at the first use.
     ///
     /// # Errors
-    /// When it cannot be read or written.
+    /// When it cannot be read or written, or the store is read-only: the key is only wanted to carry runs on.
     pub fn key(&self) -> Result<[u8; 32], StoreError> {
+        self.writer()?;
         let path = self.beside.join("key");
         key::read_or_make(&path).map_err(|error| Fault::of_io("read the key of", &self.path, &error).into())
     }

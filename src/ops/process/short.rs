@@ -61,7 +61,7 @@ fn run(
     let stdin = match (&command.stdin_file, &command.stdin) {
         (Some(path), _) => std::fs::File::open(path).map_err(|e| crate::ops::files::cannot("read", path, &e))?.into(),
         (None, Some(_)) => Stdio::piped(),
-        (None, None) => Stdio::null(),
+        (None, None) => crate::ops::files::nothing()?.into(),
     };
     let mut child = Command::new(program)
         .args(args)
