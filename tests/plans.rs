@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use muster::app::{App, Settings};
+use muster::cli::render::look::Look;
+use muster::cli::render::plan::table;
 use muster::model::command::Actor;
 use muster::plan::{Plan, StepOutcome};
 use muster::playbook::params::Given;
@@ -34,7 +36,7 @@ fn every_shipped_playbook_plans_through_in_its_world() {
     for name in ["hello-recovery", "omnichat-backup", "omnichat-restore"] {
         let plan = plan(name);
         if std::env::var_os("SHOW").is_some() {
-            println!("{}", muster::plan::text::render(&plan));
+            println!("{}", table::text(&plan, Look::PLAIN, true));
         }
         let failing: Vec<String> = plan
             .steps
@@ -42,6 +44,6 @@ fn every_shipped_playbook_plans_through_in_its_world() {
             .filter(|step| matches!(step.outcome, StepOutcome::Fails { .. } | StepOutcome::NotReached))
             .map(|step| format!("{}: {:?}", step.step, step.outcome))
             .collect();
-        assert_eq!(failing, Vec::<String>::new(), "{name}:\n{}", muster::plan::text::render(&plan));
+        assert_eq!(failing, Vec::<String>::new(), "{name}:\n{}", table::text(&plan, Look::PLAIN, true));
     }
 }

@@ -64,6 +64,7 @@ impl Plan {
             title: playbook.title.clone(),
             bundle: header.bundle.clone(),
             params: header.params.clone(),
+            given: super::given::of(program, &header.params, header.started),
             targets: state.targets.values().map(|target| (target.name.clone(), target.identity.clone())).collect(),
             objectives: Objectives { rto_ms: playbook.rto.map(millis), rpo_ms: playbook.rpo.map(millis) },
             effects: steps.iter().flat_map(|step| &step.calls).filter(|call| call.writes).count(),

@@ -3,11 +3,11 @@
 mod digest;
 pub mod file;
 mod fold;
+mod given;
 mod order;
 mod rollback;
 #[cfg(test)]
 mod tests;
-pub mod text;
 mod timeline;
 mod warnings;
 
@@ -39,6 +39,9 @@ pub struct Plan {
     pub bundle: String,
     /// The parameters; secrets are handles.
     pub params: Value,
+    /// The parameters whose value is not the default, as people write them; secrets are handles.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub given: BTreeMap<String, Value>,
     /// What it would work on: name → identity.
     pub targets: BTreeMap<String, String>,
     /// The playbook's objectives.

@@ -75,6 +75,7 @@ fn plan(mut steps: Vec<PlannedStep>, parallel: u32, rto_ms: Option<u64>) -> Plan
         title: String::new(),
         bundle: "b".to_owned(),
         params: Value::Null,
+        given: BTreeMap::new(),
         targets: BTreeMap::new(),
         objectives: Objectives { rto_ms, rpo_ms: None },
         effects: 0,

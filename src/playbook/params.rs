@@ -228,6 +228,19 @@ fn typed(kind: &ParamType, value: Value, means: &Means<'_>) -> Result<Value, Str
     }
 }
 
+/// What a parameter is when it is not given, beside these others; `None` when it has to be given, or its default does not
+/// evaluate.
+pub fn default_of(
+    param: &Param,
+    params: &Value,
+    evaluate: &dyn Fn(&Template, &Value) -> Result<Value, String>,
+) -> Option<Value> {
+    let scope = serde_json::json!({ "params": params });
+    let value = evaluate(param.default.as_ref()?, &scope).ok()?;
+    let means = Means { evaluate, seal: &|_| Ok(Value::Null), matches: &|_, _| true, folder: Path::new("/") };
+    typed(&param.kind, value, &means).ok()
+}
+
 /// Whether a plain value fits a type, for defaults that need no evaluation.
 pub(super) fn check(kind: &ParamType, value: &Value) -> Result<(), String> {
     let means = Means {

@@ -8,12 +8,12 @@ use crate::cli::context::Context;
 use crate::cli::exit::Code;
 use crate::cli::failure::{Failure, Kind};
 use crate::cli::params::ParamArgs;
-use crate::cli::printer::Format;
+use crate::cli::render::plan::{markdown, table};
 use crate::cli::render::when;
 use crate::cli::sandbox::WorldArgs;
 use crate::model::amount::parse_duration;
+use crate::plan::Plan;
 use crate::plan::file::Base;
-use crate::plan::{Plan, text};
 
 /// Show what a run of a playbook would do, without doing it.
 ///
@@ -39,9 +39,24 @@ pub struct Args {
     /// Exit with 2 if there are changes, and with 9 if something could not be seen.
     #[arg(long)]
     detailed_exitcode: bool,
+    /// Show every read too, not only how many there are.
+    #[arg(short = 'v', long)]
+    reads: bool,
     /// Form of the plan.
     #[arg(short, long, value_enum, default_value_t, value_name = "FORMAT")]
-    output: Format,
+    output: Form,
+}
+
+/// Form of a plan.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+enum Form {
+    /// For a terminal.
+    #[default]
+    Table,
+    /// For programs.
+    Json,
+    /// For a comment on a pull request.
+    Markdown,
 }
 
 /// Does it.
@@ -77,8 +92,9 @@ pub fn run(args: &Args, context: &Context) -> Result<Code, Failure> {
         ));
     }
     match args.output {
-        Format::Json => context.printer.json(&plan)?,
-        Format::Table => context.printer.result(&text::render(&plan))?,
+        Form::Json => context.printer.json(&plan)?,
+        Form::Table => context.printer.result(&table::text(&plan, context.printer.out, args.reads))?,
+        Form::Markdown => context.printer.result(&markdown::text(&plan))?,
     }
     Ok(if plan.fails() {
         Code::Precondition

@@ -5,6 +5,7 @@ pub mod choices;
 pub mod line;
 pub mod live;
 pub mod look;
+pub mod plan;
 pub mod settled;
 pub mod sheet;
 pub mod summary;
