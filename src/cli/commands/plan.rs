@@ -8,7 +8,7 @@ use crate::cli::context::Context;
 use crate::cli::exit::Code;
 use crate::cli::failure::{Failure, Kind};
 use crate::cli::params::ParamArgs;
-use crate::cli::render::plan::{markdown, table};
+use crate::cli::render::plan::{html, markdown, table};
 use crate::cli::render::when;
 use crate::cli::sandbox::WorldArgs;
 use crate::model::amount::parse_duration;
@@ -57,6 +57,8 @@ enum Form {
     Json,
     /// For a comment on a pull request.
     Markdown,
+    /// For a browser: one file that needs nothing else.
+    Html,
 }
 
 /// Does it.
@@ -94,6 +96,7 @@ pub fn run(args: &Args, context: &Context) -> Result<Code, Failure> {
     match args.output {
         Form::Json => context.printer.json(&plan)?,
         Form::Table => context.printer.result(&table::text(&plan, context.printer.out, args.reads))?,
+        Form::Html => context.printer.result(&html::text(&plan))?,
         Form::Markdown => context.printer.result(&markdown::text(&plan))?,
     }
     Ok(if plan.fails() {

@@ -22,11 +22,9 @@ pub(super) fn lines(plan: &Plan, look: Look) -> Vec<String> {
     let names: Vec<String> = drawn.iter().map(|step| one_line(step.step.as_str())).collect();
     let name_width = names.iter().map(|name| name.chars().count()).max().unwrap_or(0).min(28);
     let width = look.width.saturating_sub(name_width + 16).clamp(10, 64);
-    let mut lines = vec![format!(
-        "{}  {}",
-        look.paint(Tone::Strong, "timeline"),
-        look.paint(Tone::Faint, &format!("0 to {}; the run's duration hangs on the solid ones", words::span(total)))
-    )];
+    let scale = format!("0 to {}; the duration hangs on the solid ones", words::span(total));
+    let scale = look.fit(&scale, look.width.saturating_sub(10));
+    let mut lines = vec![format!("{}  {}", look.paint(Tone::Strong, "timeline"), look.paint(Tone::Faint, &scale))];
     for (step, name) in drawn.iter().zip(&names) {
         let at = |millis: u64| usize::try_from(u128::from(millis) * width as u128 / u128::from(total)).unwrap_or(width);
         // Whatever takes time is seen: a column at least, and inside the scale.

@@ -1,7 +1,7 @@
 //! A plan as a comment of a pull request: the summary first, each step's calls folded away behind its line, and never longer than
 //! GitHub takes.
 
-use super::super::brief::{cut, one_line};
+use super::super::brief::{cut, one_line, shell_word};
 use super::block::{Block, reads};
 use super::change;
 use super::escape::{code, markdown as esc};
@@ -14,7 +14,7 @@ use crate::plan::{Plan, PlannedCall, PlannedUndo, StepOutcome};
 pub const LIMIT: usize = 65_536;
 
 /// What the end of the text may take.
-const TAIL: usize = 1_000;
+const TAIL: usize = 2_000;
 
 /// What the summary may take, its table of steps and the warnings included: the rest is for the calls.
 const SUMMARY: usize = 36_000;
@@ -25,6 +25,7 @@ const CHANGE: usize = 60;
 /// How long a value or a sentence from outside may get.
 const VALUE: usize = 160;
 const SENTENCE: usize = 600;
+const NAME: usize = 80;
 
 /// How much of one step is shown.
 const STEP: usize = 16_000;
@@ -54,8 +55,22 @@ struct Sheet {
     left_out: Vec<String>,
 }
 
+/// A sentence from outside, as long as it may be, also when every character of it has to be written as a reference.
 fn sentence(text: &str) -> String {
-    esc(&cut(&one_line(text), SENTENCE))
+    let flat = one_line(text);
+    let mut most = SENTENCE;
+    loop {
+        let safe = esc(&cut(&flat, most));
+        if safe.len() <= 2 * SENTENCE || most < VALUE {
+            return safe;
+        }
+        most /= 2;
+    }
+}
+
+/// The name of something, as code.
+fn name(text: &str) -> String {
+    code(&cut(&one_line(text), NAME))
 }
 
 impl Sheet {
@@ -67,7 +82,7 @@ impl Sheet {
     fn head(&mut self, page: &Page<'_>) {
         let plan = page.plan;
         self.line(&marker(&plan.playbook));
-        self.line(&format!("### Plan of {} {}", code(&plan.playbook), sentence(&plan.version)));
+        self.line(&format!("### Plan of {} {}", name(&plan.playbook), sentence(&plan.version)));
         if !plan.title.trim().is_empty() {
             self.line("");
             self.line(&sentence(&plan.title));
@@ -75,18 +90,23 @@ impl Sheet {
         self.line("");
         self.line("| | |");
         self.line("| --- | --- |");
-        for (name, fact) in page.identity.iter().chain(&page.sum) {
-            let fact = match *name {
-                "bundle" | "plan" => code(fact),
+        let mut left = 0;
+        for (title, fact) in page.identity.iter().chain(&page.sum) {
+            let fact = match *title {
+                "bundle" | "plan" => name(fact),
                 _ => sentence(fact),
             };
-            self.line(&format!("| {name} | {fact} |"));
+            let line = format!("| {title} | {fact} |");
+            if self.text.len() + line.len() < SUMMARY / 3 { self.line(&line) } else { left += 1 }
+        }
+        if left > 0 {
+            self.left_out.push(words::count(left, "fact"));
         }
         let ends: Vec<String> = page
             .steps
             .iter()
             .filter(|step| step.no_return.is_some())
-            .map(|step| code(step.step.step.as_str()))
+            .map(|step| name(step.step.step.as_str()))
             .collect();
         if !ends.is_empty() {
             self.line(&format!("| no way back | after {} |", some(&ends, LISTED)));
@@ -96,7 +116,7 @@ impl Sheet {
             self.line("> [!WARNING]");
             let mut left = 0;
             for warning in &plan.warnings {
-                let step = warning.step.as_ref().map(|step| format!("{}: ", code(step.as_str()))).unwrap_or_default();
+                let step = warning.step.as_ref().map(|step| format!("{}: ", name(step.as_str()))).unwrap_or_default();
                 let line = format!("> - {step}{}", sentence(&warning.message));
                 if self.text.len() + line.len() < SUMMARY / 2 { self.line(&line) } else { left += 1 }
             }
@@ -124,7 +144,7 @@ impl Sheet {
             };
             let row = format!(
                 "| {} | {deeds} | {} | {when} | {} |",
-                code(of.step.as_str()),
+                name(of.step.as_str()),
                 foreseen(step),
                 remarks(step).join("; ")
             );
@@ -160,10 +180,7 @@ impl Sheet {
             self.line("");
             self.line(&format!(
                 "**Cut:** {what} had no room in a comment of {LIMIT} characters. The whole plan: {}",
-                code(&cut(
-                    &format!("muster plan {} -o html", super::super::brief::shell_word(&one_line(&plan.playbook))),
-                    VALUE
-                ))
+                code(&cut(&format!("muster plan {} -o html", shell_word(&one_line(&plan.playbook))), VALUE))
             ));
         }
         self.line("");
@@ -238,7 +255,7 @@ fn details(page: &StepPage<'_>) -> String {
     let title = if step.title.trim().is_empty() { String::new() } else { format!(" {}", sentence(&step.title)) };
     let deeds = words::deeds(step.calls.iter());
     let deeds = if deeds.is_empty() { words::count(step.calls.len(), "read") } else { deeds };
-    format!("<details><summary>{}{title} · {deeds}</summary>\n\n{}\n</details>\n", code(step.step.as_str()), list.text)
+    format!("<details><summary>{}{title} · {deeds}</summary>\n\n{}\n</details>\n", name(step.step.as_str()), list.text)
 }
 
 /// A list of a step's calls.
@@ -292,7 +309,7 @@ impl List {
             .collect();
         let deed = Deed::of(call).as_str();
         let deed = if call.writes { format!("**{deed}**") } else { deed.to_owned() };
-        self.item(depth, &format!("{deed} {} · {} · {}", code(&call.op), call.basis.as_str(), arguments.join(" ")));
+        self.item(depth, &format!("{deed} {} · {} · {}", name(&call.op), call.basis.as_str(), arguments.join(" ")));
         if matches!(call.basis, Basis::Unknown | Basis::Opaque) && !call.reason.is_empty() {
             self.item(depth + 1, &format!("{}: {}", call.basis.as_str(), sentence(&call.reason)));
         }

@@ -4,6 +4,9 @@ mod bars;
 mod block;
 pub mod change;
 mod escape;
+mod graph;
+pub mod html;
+mod layout;
 pub mod markdown;
 mod page;
 #[cfg(test)]

@@ -127,8 +127,12 @@ pub fn everything() -> Plan {
         (0..12).map(|n| call("fs.stat", Exact, &format!("fs/b/{n}"), json!({ "path": format!("/b/{n}") }))).collect(),
     );
 
-    let mut config =
-        call("fs.write", Exact, "fs/srv/chat/.env", json!({ "path": "/srv/chat/.env", "text": "…", "replace": true }));
+    let mut config = call(
+        "fs.write_text",
+        Exact,
+        "fs/srv/chat/.env",
+        json!({ "path": "/srv/chat/.env", "text": "…", "replace": true }),
+    );
     config.changes = vec![Change {
         resource: "fs/srv/chat/.env".to_owned(),
         before: json!("MODE=local\nWORKERS=2\nVERSION=v0.5.16\nGPU=false\n"),
@@ -176,7 +180,7 @@ pub fn everything() -> Plan {
                 &[("steps.restore.bytes == 0", true)],
             ),
             under(
-                call("fs.write", Unknown, "fs/r/a", json!({ "path": "/r/a", "text": unknown })),
+                call("fs.write_text", Unknown, "fs/r/a", json!({ "path": "/r/a", "text": unknown })),
                 &[("steps.restore.bytes == 0", true), ("steps.restore.whole", true)],
             ),
             under(
@@ -351,7 +355,7 @@ pub fn long(steps: usize) -> Plan {
         let needs = if n >= 5 { vec![format!("step-{:03}", n - 5)] } else { vec![] };
         let needs: Vec<&str> = needs.iter().map(String::as_str).collect();
         let path = format!("/srv/data/{n}/settings.yaml");
-        let mut write = call("fs.write", Basis::Predicted, &format!("fs{path}"), json!({ "path": path }));
+        let mut write = call("fs.write_text", Basis::Predicted, &format!("fs{path}"), json!({ "path": path }));
         write.changes = vec![Change {
             resource: format!("fs{path}"),
             before: json!((0..40).map(|line| format!("key{line}: {n}\n")).collect::<String>()),

@@ -191,18 +191,16 @@ impl Sheet {
         let width = self.look.width;
         let mut line = format!("{}{lead}", " ".repeat(indent));
         let mut used = measure_text_width(&line);
-        let mut fresh = true;
         for argument in &arguments {
             let wide = measure_text_width(argument);
-            if !fresh && used + wide > width {
+            if used > under && used + wide > width {
                 self.line(&line);
                 line = " ".repeat(under);
                 used = under;
             }
-            line.push_str(&self.look.fit(argument, width.saturating_sub(under)));
+            line.push_str(&self.look.fit(argument, width.saturating_sub(used)));
             line.push_str("  ");
             used += wide + 2;
-            fresh = false;
         }
         self.line(&line);
         if matches!(call.basis, Basis::Unknown | Basis::Opaque) && !call.reason.is_empty() {

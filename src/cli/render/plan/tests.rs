@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::super::look::Look;
 use super::sample::{HOSTILE, everything, hostile, long, with_text};
-use super::{markdown, table};
+use super::{html, markdown, table};
 
 macro_rules! snapshot {
     ($name:expr, $text:expr) => {{
@@ -80,6 +80,9 @@ fn a_comment_has_no_markup_mention_or_reference_from_outside() {
             Some(_) => {}
             None if ticks >= 3 => fence = Some("`".repeat(ticks)),
             None => {
+                // A reference to a character is none to an issue.
+                let parts = line.split("&#").map(|part| part.split_once(';').map_or(part, |(_, rest)| rest));
+                let line: String = parts.collect();
                 for bad in [
                     "<img",
                     "<b>",
@@ -104,6 +107,7 @@ fn a_comment_has_no_markup_mention_or_reference_from_outside() {
 
 #[test]
 fn plans_of_one_content_look_the_same() {
+    assert_eq!(html::text(&everything()), html::text(&everything()));
     assert_eq!(markdown::text(&everything()), markdown::text(&everything()));
 }
 
@@ -111,6 +115,82 @@ fn plans_of_one_content_look_the_same() {
 fn a_comment_is_found_again_by_a_line_that_nobody_else_can_write() {
     assert_eq!(markdown::marker("chat-restore"), "<!-- muster plan chat-restore -->");
     assert_eq!(markdown::marker("a --> @b <img>"), "<!-- muster plan a--bimg -->");
+}
+
+/// The page without what Muster itself puts there: its style and its script.
+fn body(page: &str) -> String {
+    let (_, rest) = page.split_once("</head>").expect("a head");
+    rest.split_once("<script>").expect("a script").0.to_owned()
+}
+
+#[test]
+fn a_browser_shows_everything_a_plan_says() {
+    snapshot!("plan_html", body(&html::text(&everything())));
+}
+
+#[test]
+fn a_page_fetches_nothing_and_runs_only_its_own_script() {
+    for plan in [everything(), hostile(), long(300)] {
+        let page = html::text(&plan);
+        assert!(page.contains("default-src 'none'; style-src 'sha256-"));
+        let (head, _) = page.split_once("</head>").expect("a head");
+        assert!(!["url(", "@import", "refresh"].iter().any(|bad| head.contains(bad)));
+        for tag in tags(&body(&page)).0 {
+            let name = tag.split(' ').next().unwrap_or_default().trim_matches('/');
+            let fetches = ["img", "link", "iframe", "object", "embed", "form", "base", "meta", "use", "image"];
+            assert!(!fetches.contains(&name), "{tag}");
+            assert!(![" src=", " style=", " on", " action="].iter().any(|bad| tag.contains(bad)), "{tag}");
+        }
+        assert_eq!(page.matches(" href=\"").count(), page.matches(" href=\"#s-").count());
+        assert_eq!(page.matches("<script").count(), 1);
+        assert_eq!(page.matches("</script").count(), 1);
+    }
+}
+
+/// The tags of a page, without the values of their attributes, and what is wrong with them.
+fn tags(page: &str) -> (Vec<String>, Vec<String>) {
+    let (mut tags, mut wrong, mut open) = (Vec::new(), Vec::new(), Vec::new());
+    let mut rest = page;
+    while let Some((text, more)) = rest.split_once('<') {
+        if text.contains('>') {
+            wrong.push(format!("a bare > in {text}"));
+        }
+        let (mut tag, mut quoted, mut end) = (String::new(), false, None);
+        for (at, c) in more.char_indices() {
+            match c {
+                '"' => quoted = !quoted,
+                '>' if !quoted => {
+                    end = Some(at);
+                    break;
+                }
+                '<' => wrong.push(format!("a bare < in {more}")),
+                c if !quoted => tag.push(c),
+                _ => {}
+            }
+        }
+        let name = tag.split([' ', '/']).find(|part| !part.is_empty()).unwrap_or_default().to_owned();
+        if tag.starts_with('/') {
+            if open.pop() != Some(name.clone()) {
+                wrong.push(format!("{tag} closes nothing"));
+            }
+        } else if !tag.ends_with('/') {
+            open.push(name);
+        }
+        tags.push(tag);
+        rest = end.and_then(|end| more.get(end + 1..)).unwrap_or_default();
+    }
+    wrong.extend(
+        open.iter().filter(|name| !["body", "main"].contains(&name.as_str())).map(|name| format!("{name} stays open")),
+    );
+    (tags, wrong)
+}
+
+#[test]
+fn three_hundred_steps_are_a_page_too() {
+    let page = html::text(&long(300));
+    assert_eq!(page.matches("<details class=\"step").count(), 300);
+    assert_eq!(page.matches("class=\"node").count(), 300);
+    assert!(table::text(&long(300), Look::PLAIN, false).contains("and 260 steps of at most 1.0s"));
 }
 
 proptest! {
@@ -123,5 +203,20 @@ proptest! {
         prop_assert!(!shown.contains("<img") && !shown.contains("<script"));
         let rows = |text: &str| text.lines().filter(|line| line.starts_with('|')).count();
         prop_assert_eq!(rows(&shown), rows(&lines("x")));
+    }
+
+    #[test]
+    fn no_text_is_markup_in_a_page(text in "([\\PC\n<>\"'&/=`]{0,30}|</script>|<img src=x onerror=y>|\" onload=\"z|--><b>|]]>)") {
+        let (shown, wrong) = tags(&body(&html::text(&with_text(&text))));
+        prop_assert_eq!(&wrong, &Vec::<String>::new());
+        let (calm, _) = tags(&body(&html::text(&with_text("x"))));
+        // A text of several lines has more of them in a change, and nothing else is more.
+        let sort = |tags: Vec<String>| {
+            let mut kept: Vec<String> = tags.into_iter().filter(|tag| !["ins", "del", "span"].contains(&tag.trim_matches('/'))).collect();
+            kept.sort();
+            kept.dedup();
+            kept
+        };
+        prop_assert_eq!(sort(shown), sort(calm));
     }
 }
