@@ -131,7 +131,7 @@ fn levels(needs: &[Vec<usize>]) -> Vec<usize> {
 /// Orders every level by the middle of what its boxes hang on, downwards and upwards in turn.
 fn order(places: &[Place], rows: &mut [Vec<usize>]) {
     let mut spot: Vec<f64> = vec![0.0; places.len()];
-    let mut number = |row: &[usize], spot: &mut Vec<f64>| {
+    let number = |row: &[usize], spot: &mut Vec<f64>| {
         row.iter().enumerate().for_each(|(at, place)| spot[*place] = (at as f64 + 0.5) / row.len() as f64);
     };
     rows.iter().for_each(|row| number(row, &mut spot));
