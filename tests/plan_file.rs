@@ -182,3 +182,112 @@ fn an_effect_that_is_not_in_the_plan_stops_the_run_before_it() {
     assert_eq!(bench.desk.muster(&["rollback", "@latest"]).code, 5);
     assert!(!bench.is_copied(1));
 }
+
+/// Copies with approvals: two people of the team.
+fn gated(bench: &Bench) {
+    let gated = PLAYBOOK.replace("  - id: copy\n", "  - id: copy\n    approval: { by: [dr-lead], count: 2 }\n");
+    bench.desk.file("playbooks/copies/playbook.yaml", &gated);
+}
+
+fn as_(bench: &Bench, actor: &str, args: &[&str]) -> Said {
+    let output = bench.desk.command(args).env("MUSTER_ACTOR", actor).output().unwrap();
+    Said {
+        code: output.status.code().unwrap_or(-1),
+        stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+    }
+}
+
+const APPROVE: [&str; 5] = ["approve", "--plan", "plan.json", "--role", "dr-lead"];
+
+#[test]
+fn a_plan_that_enough_people_approved_runs_without_asking() {
+    let bench = Bench::new();
+    gated(&bench);
+    bench.plan(&[]);
+    assert_eq!(as_(&bench, "bob@here", &APPROVE).code, 0);
+    let twice = as_(&bench, "bob@here", &APPROVE);
+    assert_eq!(twice.code, 8, "{twice:?}");
+    assert_eq!(as_(&bench, "carol@here", &APPROVE).code, 0);
+    let ran = bench.run();
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert!(bench.is_copied(1));
+    let log = bench.desk.muster(&["logs", "@latest", "-o", "json"]).stdout;
+    for who in ["bob@here", "carol@here"] {
+        assert_eq!(log.lines().filter(|line| line.contains("\"approved\"") && line.contains(who)).count(), 1, "{who}");
+    }
+}
+
+#[test]
+fn one_approval_of_two_leaves_one_to_give() {
+    let bench = Bench::new();
+    gated(&bench);
+    bench.plan(&[]);
+    as_(&bench, "bob@here", &APPROVE);
+    assert_eq!(bench.run().code, 7);
+    assert!(!bench.is_copied(1));
+    let rest = ["approve", "@latest", "copy", "--role", "dr-lead"];
+    assert_eq!(as_(&bench, "bob@here", &rest).code, 1, "not the same person again");
+    assert_eq!(as_(&bench, "carol@here", &rest).code, 0);
+    assert!(bench.is_copied(1));
+}
+
+#[test]
+fn the_starter_a_late_and_a_forged_approval_do_not_count() {
+    type Spoil = fn(&Bench);
+    let cases: [(&str, Spoil); 4] = [
+        ("nobody approves what they start", |bench| {
+            // The starter is who runs it: alice, as the desk is set up.
+            let actor = bench.desk.muster(&APPROVE);
+            assert_eq!(actor.code, 0, "{actor:?}");
+        }),
+        ("it was valid until", |bench| {
+            as_(bench, "bob@here", &[&APPROVE[..], &["--valid-for", "1ms"]].concat());
+        }),
+        ("given at another store, or changed", |bench| {
+            as_(bench, "bob@here", &[&APPROVE[..], &["--valid-for", "1ms"]].concat());
+            bench.change(|file| file["approvals"][0]["approval"]["valid_until"] = json!("2099-01-01T00:00:00Z"));
+        }),
+        ("given at another store, or changed", |bench| {
+            as_(bench, "bob@here", &APPROVE);
+            bench.change(|file| file["approvals"][0]["approval"]["by"]["name"] = json!("carol@here"));
+        }),
+    ];
+    for (why, spoil) in cases {
+        let bench = Bench::new();
+        gated(&bench);
+        bench.plan(&[]);
+        spoil(&bench);
+        let said = bench.run();
+        assert_eq!(said.code, 8, "{why}: {said:?}");
+        assert!(said.stderr.contains(why), "{why}: {said:?}");
+        assert!(!bench.is_copied(1), "{why}");
+    }
+}
+
+#[test]
+fn an_approval_moves_to_no_other_plan() {
+    let bench = Bench::new();
+    gated(&bench);
+    bench.plan(&[]);
+    as_(&bench, "bob@here", &APPROVE);
+    let mut approvals = Value::Null;
+    bench.change(|file| approvals = file["approvals"].clone());
+    bench.desk.file("source2", "other text\n");
+    bench.desk.muster(&[
+        "plan",
+        "copies",
+        "--out",
+        "plan.json",
+        "-p",
+        "from=source2",
+        "-p",
+        "to=copy",
+        "-p",
+        "flag=flag",
+    ]);
+    bench.change(|file| file["approvals"] = approvals);
+    let said = bench.run();
+    assert_eq!(said.code, 8, "{said:?}");
+    assert!(said.stderr.contains("of another plan"), "{said:?}");
+}

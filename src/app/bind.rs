@@ -7,10 +7,10 @@ use super::start::Begin;
 use super::{App, AppError, Identity, Session, Start};
 use crate::engine::Observer;
 use crate::journal::{Fact, Record, Store};
-use crate::model::forecast::PlanPin;
+use crate::model::forecast::{PlanApproval, PlanPin};
 use crate::model::status::Mode;
 use crate::plan::Plan;
-use crate::plan::file::{Base, FORMAT, PlanFile};
+use crate::plan::file::{Base, FORMAT, PlanFile, SealedApproval};
 use crate::script::Program;
 
 /// Why a plan is not run.
@@ -28,15 +28,9 @@ pub enum Stale {
     /// Planning again gives something else.
     #[error("what was planned is not what would be done now")]
     Changed { differences: Vec<String> },
-    /// It does not go on where the run stands.
-    #[error("the plan begins at record {planned} of the run, which is at record {now}: it has gone on since")]
-    Moved { planned: u64, now: u64 },
-    /// It is the plan of another run.
-    #[error("this is a plan of run {planned}, not of run {run}")]
-    OtherRun { planned: crate::model::RunId, run: crate::model::RunId },
-    /// It is not the plan of a run from its beginning.
-    #[error("this plans the rest of run {run}, and no run from its beginning")]
-    Rest { run: crate::model::RunId },
+    /// An approval in the file does not count.
+    #[error("the approval by {by} does not count: {why}")]
+    Approval { by: String, why: String },
     /// It fails already in the plan.
     #[error("the plan itself fails: {what}")]
     Fails { what: String },
@@ -70,8 +64,8 @@ impl App {
             valid_until: made.saturating_add(valid_for).unwrap_or(crate::model::Timestamp::MAX),
             playbook: playbook.to_owned(),
             base,
-            from_record: None,
             plan,
+            approvals: Vec::new(),
             seal: String::new(),
         };
         Ok(file.sealed())
@@ -82,9 +76,6 @@ impl App {
     /// # Errors
     /// [`AppError::Stale`], with why not.
     pub fn check_plan(&self, file: &PlanFile, base: &Base) -> Result<(), AppError> {
-        if file.from_record.is_some() {
-            return Err(Stale::Rest { run: file.run.clone() }.into());
-        }
         if self.clock.now() > file.valid_until {
             return Err(Stale::Expired { until: file.valid_until }.into());
         }
@@ -104,6 +95,7 @@ impl App {
             }
             (Base::Sandbox { .. }, Base::Sandbox { .. }) => {}
         }
+        self.approvals_of(file)?;
         if let Some(warning) = file.plan.warnings.iter().find(|warning| warning.code == "fails") {
             let step = warning.step.as_ref().map(|step| format!("{step}: ")).unwrap_or_default();
             return Err(Stale::Fails { what: format!("{step}{}", warning.message) }.into());
@@ -141,6 +133,71 @@ impl App {
         Ok(PlanPin { digest: file.plan.digest.clone(), bound: self.store.put_blob(&bytes)?, plan: whole })
     }
 
+    /// The facts that bind a run to a plan and its approvals.
+    ///
+    /// # Errors
+    /// When the store cannot be written, or an approval does not count.
+    pub(super) fn binding(&self, file: &PlanFile) -> Result<Vec<Fact>, AppError> {
+        let mut facts = vec![Fact::PlanBound { plan: self.pin(file)?, by: self.settings.actor.clone() }];
+        let approvals = self.approvals_of(file)?;
+        facts.extend(approvals.into_iter().map(|approval| Fact::PlanApproved { approval }));
+        Ok(facts)
+    }
+
+    /// The approvals of a plan that is about to be run by whoever is at the keyboard.
+    fn approvals_of(&self, file: &PlanFile) -> Result<Vec<PlanApproval>, AppError> {
+        if file.approvals.is_empty() {
+            return Ok(Vec::new());
+        }
+        let (key, now) = (self.store.key()?, self.clock.now());
+        let mut all: Vec<PlanApproval> = Vec::new();
+        for sealed in &file.approvals {
+            let approval = &sealed.approval;
+            let why = if !sealed.is_genuine(&key) {
+                "it was given at another store, or changed since".to_owned()
+            } else if approval.digest != file.plan.digest {
+                "it is of another plan".to_owned()
+            } else if approval.valid_until < now {
+                format!("it was valid until {}", approval.valid_until)
+            } else if approval.by == self.settings.actor {
+                "nobody approves what they start".to_owned()
+            } else if all.iter().any(|other| other.by == approval.by) {
+                "they have approved it already".to_owned()
+            } else {
+                all.push(approval.clone());
+                continue;
+            };
+            return Err(Stale::Approval { by: approval.by.name.clone(), why }.into());
+        }
+        Ok(all)
+    }
+
+    /// Approves a plan file, by whoever is at the keyboard: adds the approval to the file.
+    ///
+    /// # Errors
+    /// When its time is over or they have approved it already.
+    pub fn approve_plan(
+        &self,
+        mut file: PlanFile,
+        role: Option<String>,
+        reason: Option<String>,
+        valid_for: Duration,
+    ) -> Result<PlanFile, AppError> {
+        let (at, by) = (self.clock.now(), self.settings.actor.clone());
+        if at > file.valid_until {
+            return Err(Stale::Expired { until: file.valid_until }.into());
+        }
+        if file.approvals.iter().any(|sealed| sealed.approval.by == by && sealed.approval.valid_until >= at) {
+            return Err(Stale::Approval { by: by.name, why: "they have approved it already".to_owned() }.into());
+        }
+        // One's own approval whose time is over makes room for the new one.
+        file.approvals.retain(|sealed| sealed.approval.by != by);
+        let valid_until = at.saturating_add(valid_for).unwrap_or(crate::model::Timestamp::MAX);
+        let approval = PlanApproval { digest: file.plan.digest.clone(), by, role, reason, at, valid_until };
+        file.approvals.push(SealedApproval::new(approval, &self.store.key()?));
+        Ok(file)
+    }
+
     /// Begins the run that a plan was made for, bound to it. It has been checked and compared.
     ///
     /// # Errors
@@ -153,7 +210,7 @@ impl App {
     ) -> Result<Session, AppError> {
         let program = self.program(&start.bundle, &start.params)?;
         self.keep_bundle(&start.bundle)?;
-        let bound = [Fact::PlanBound { plan: self.pin(file)?, by: self.settings.actor.clone() }];
+        let bound = self.binding(file)?;
         let (engine, store) = (self.live_engine(), self.store());
         let begin = Begin::new(&engine, &store, program, &start.params, Mode::Live, self.clock.now(), observer);
         let identity = Some(Identity { run: file.run.clone(), seed: file.seed });

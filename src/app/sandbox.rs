@@ -15,7 +15,7 @@ use crate::engine::state::StepStatus;
 use crate::engine::{Engine, Host, Observer, RunState};
 use crate::journal::memory::MemoryStore;
 use crate::journal::run_journal::RunJournal;
-use crate::journal::{Fact, Record, Store};
+use crate::journal::{Record, Store};
 use crate::model::command::{Actor, Command, Order};
 use crate::model::span::{Span, Spanned};
 use crate::model::status::Mode;
@@ -106,10 +106,7 @@ impl App {
         let program = compile(&start.bundle)?;
         self.keep_bundle(&start.bundle)?;
         let (Identity { run, seed }, bound) = match plan {
-            Some(file) => {
-                let bound = Fact::PlanBound { plan: self.pin(file)?, by: self.settings.actor.clone() };
-                (Identity { run: file.run.clone(), seed: file.seed }, vec![bound])
-            }
+            Some(file) => (Identity { run: file.run.clone(), seed: file.seed }, self.binding(file)?),
             None => (Identity::random()?, Vec::new()),
         };
         let now = world.now;

@@ -201,10 +201,10 @@ impl From<AppError> for Failure {
                     Stale::Applied { run } => {
                         failure.hint(format!("`muster show {}` says what became of it", run.short()))
                     }
-                    Stale::Rest { run } | Stale::OtherRun { planned: run, .. } => {
-                        failure.hint(format!("`muster resume {} --plan FILE` goes on under it", run.short()))
+                    Stale::Approval { .. } => {
+                        failure.hint("a new plan of the same has no approvals: have that one approved")
                     }
-                    Stale::Moved { .. } | Stale::Expired { .. } | Stale::Base { .. } | Stale::Fails { .. } => {
+                    Stale::Expired { .. } | Stale::Base { .. } | Stale::Fails { .. } => {
                         failure.hint("make a new plan and have it reviewed")
                     }
                 }

@@ -92,3 +92,11 @@ fn read(path: &Path) -> std::io::Result<Vec<u8>> {
     file.take(MAX_FILE as u64 + 1).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
+
+/// A duration given as a flag: `90s`, `24h`.
+///
+/// # Errors
+/// When it is none.
+pub fn duration(text: &str) -> Result<std::time::Duration, String> {
+    crate::model::amount::parse_duration(text).map_err(|error| error.to_string())
+}

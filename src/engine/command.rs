@@ -24,9 +24,6 @@ pub fn consider(program: &Program, state: &RunState, command: &Command, now: Tim
     match &command.what {
         Order::Note { text } => Ok(vec![Fact::Noted { by, text: text.clone() }]),
         Order::Resume => Ok(vec![Fact::Resumed { by }]),
-        Order::Rebind { plan } => {
-            Ok(vec![Fact::PlanBound { plan: plan.clone(), by: by.clone() }, Fact::Resumed { by }])
-        }
         Order::Kill => {
             let open: Vec<String> = state
                 .calls
@@ -257,4 +254,35 @@ fn unheard_of(step: &StepPath) -> Refusal {
 /// The step's script was stopped for the time it took.
 fn overtime(state: &RunState, step: &StepPath) -> bool {
     state.pauses.iter().any(|pause| matches!(pause, Pause::Overtime { step: of, .. } if of == step))
+}
+
+/// The approvals that were given to the run's plan before it began and that count at this step, which waits for some: of those who
+/// may give them, one each, still valid, and never of the starter.
+#[must_use]
+pub fn given_before(state: &RunState, step: &StepPath, now: Timestamp) -> Vec<Fact> {
+    let (Some(plan), Some(StepStatus::AwaitingApproval { by, count, .. })) =
+        (&state.plan, state.step(step).map(|of| &of.status))
+    else {
+        return Vec::new();
+    };
+    let mut seen = Vec::new();
+    let counts = state.plan_approvals.iter().filter(|approval| {
+        let starter = state.header.as_ref().is_some_and(|header| header.by == approval.by);
+        let fits = approval.digest == plan.digest && approval.valid_until >= now && approval.is_among(by) && !starter;
+        fits && !seen.contains(&&approval.by) && {
+            seen.push(&approval.by);
+            true
+        }
+    });
+    counts
+        .take(*count as usize)
+        .map(|approval| Fact::Approved {
+            step: step.clone(),
+            by: approval.by.clone(),
+            role: approval.role.clone(),
+            reason: approval.reason.clone(),
+            break_glass: false,
+            digest: approval.digest.clone(),
+        })
+        .collect()
 }

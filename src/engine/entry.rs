@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::cell::{Core, RunCell};
+use super::command::given_before;
 use super::decide::visible;
 use super::driver::Inner;
 use super::error::EngineError;
@@ -40,7 +41,12 @@ impl Inner {
         }
         let outcome = self.entering(cell, step, path, &scope, approved, attempt);
         match outcome {
-            Ok(fact) => core.record(cell, fact, now).map(|_| ()),
+            Ok(fact) => {
+                let asks = matches!(fact, Fact::ApprovalAsked { .. });
+                core.record(cell, fact, now)?;
+                let given = if asks { given_before(&core.state, path, now) } else { Vec::new() };
+                given.into_iter().try_for_each(|fact| core.record(cell, fact, now).map(|_| ()))
+            }
             Err(error) if error.is_overtime() => self.overtime(cell, core, path, &error),
             Err(error) => self.step_failed(cell, core, step, path, error.into_op_error()),
         }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use crate::journal::record::{Fact, Outcome, Pause, Record};
 use crate::model::command::Actor;
 use crate::model::fault::{OpError, Target};
-use crate::model::forecast::{Decision, PlanPin};
+use crate::model::forecast::{Decision, PlanApproval, PlanPin};
 use crate::model::secret::Sighting;
 use crate::model::status::{Mode, RunStatus};
 use crate::model::{CallId, Phase, RunId, StepPath, Timestamp, Value};
@@ -130,6 +130,8 @@ pub struct RunState {
     pub pauses: Vec<Pause>,
     /// The plan it is bound to.
     pub plan: Option<PlanPin>,
+    /// The approvals of that plan.
+    pub plan_approvals: Vec<PlanApproval>,
     pub rollback: Option<Rollback>,
     /// Who asked to cancel, and whether effects are to be left standing.
     pub cancelling: Option<(Actor, bool)>,
@@ -438,7 +440,12 @@ impl RunState {
                 }
             }
             Fact::Resumed { .. } => self.pauses.clear(),
-            Fact::PlanBound { plan, .. } => self.plan = Some(plan.clone()),
+            Fact::PlanBound { plan, .. } => {
+                // What was approved was another plan.
+                self.plan_approvals.clear();
+                self.plan = Some(plan.clone());
+            }
+            Fact::PlanApproved { approval } => self.plan_approvals.push(approval.clone()),
             Fact::Commanded { .. } => {}
             Fact::Noted { by, text } => self.notes.push((at, by.clone(), text.clone())),
             Fact::RollbackBegun { to, only, by, reason, force } => {

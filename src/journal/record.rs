@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::command::{Actor, Command};
 use crate::model::fault::{OpError, Target};
-use crate::model::forecast::{Basis, Change, Decision, PlanPin, WayEnd};
+use crate::model::forecast::{Basis, Change, Decision, PlanApproval, PlanPin, WayEnd};
 use crate::model::secret::Sighting;
 use crate::model::status::{Mode, RunStatus};
 use crate::model::{CallId, RunId, StepPath, Timestamp, Value};
@@ -127,6 +127,8 @@ pub enum Fact {
     },
     /// The run is bound to this plan: an effect that is not in it stops the run before it is sent.
     PlanBound { plan: PlanPin, by: Actor },
+    /// Somebody approved the plan that the run is bound to, before it began: counts at every step that waits for them.
+    PlanApproved { approval: PlanApproval },
     /// Another process, or this one again, holds the run from here on.
     Held { holder: String },
     /// A thing the run works on, as first met.

@@ -111,12 +111,7 @@ impl Cleaner<'_> {
             }
             Order::Answer { value, .. } => self.value(value),
             Order::Note { text } => self.text(text),
-            Order::Retry { .. }
-            | Order::Rollback { .. }
-            | Order::Cancel { .. }
-            | Order::Kill
-            | Order::Resume
-            | Order::Rebind { .. } => {}
+            Order::Retry { .. } | Order::Rollback { .. } | Order::Cancel { .. } | Order::Kill | Order::Resume => {}
         }
     }
 
@@ -203,6 +198,7 @@ impl Cleaner<'_> {
                 result.iter_mut().for_each(|result| self.value(result));
             }
             Fact::Approved { reason, .. } => self.texts(reason),
+            Fact::PlanApproved { approval } => self.texts(&mut approval.reason),
             Fact::ManualAsked { instructions, .. } => self.text(instructions),
             Fact::Paused { pause } => self.pause(pause),
             Fact::Commanded { command, refused } => {

@@ -2,7 +2,6 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::forecast::PlanPin;
 use super::{StepPath, Value};
 
 /// Who said it. On the command line this is the OS user, asserted, not proven.
@@ -53,8 +52,6 @@ pub enum Order {
     Kill,
     /// Write something into the record.
     Note { text: String },
-    /// Bind the run to another plan, made from where it stands, and go on under it.
-    Rebind { plan: PlanPin },
     /// Go on after a pause for targets or credentials; re-probes calls in doubt.
     Resume,
 }

@@ -3,7 +3,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Value;
+use super::command::Actor;
+use super::{Timestamp, Value};
 
 /// How much a line of a plan can be believed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -43,6 +44,36 @@ pub struct Change {
     /// What it would be; `Null` when it would be gone.
     #[serde(default, skip_serializing_if = "Value::is_null")]
     pub after: Value,
+}
+
+/// An approval of a whole plan, given before the run began.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PlanApproval {
+    /// The digest of the plan that was approved: of any other it says nothing.
+    pub digest: String,
+    /// By whom. On the command line this is the OS user, asserted, not proven.
+    pub by: Actor,
+    /// The role in which it was given; asserted too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub role: Option<String>,
+    /// Why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// When.
+    pub at: Timestamp,
+    /// After this it counts for nothing.
+    pub valid_until: Timestamp,
+}
+
+impl PlanApproval {
+    /// Whether it is of one of those who may approve; anybody when the list is empty.
+    #[must_use]
+    pub fn is_among(&self, approvers: &[String]) -> bool {
+        let user = self.by.name.split('@').next().unwrap_or(&self.by.name);
+        approvers.is_empty()
+            || approvers.iter().any(|name| *name == self.by.name || name == user || self.role.as_ref() == Some(name))
+    }
 }
 
 /// How one way through a step ends.

@@ -4,12 +4,14 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
 
+use hmac::{Hmac, KeyInit as _, Mac as _};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use super::{Plan, digest};
 use crate::engine::bound::{Bound, BoundEffect};
 use crate::model::command::Actor;
+use crate::model::forecast::PlanApproval;
 use crate::model::{RunId, Timestamp, Value};
 
 /// The version of the file's form.
@@ -37,14 +39,51 @@ pub struct PlanFile {
     pub playbook: String,
     /// The world it was made over.
     pub base: Base,
-    /// It plans the rest of a run that stood here, and not a run from its beginning.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub from_record: Option<u64>,
     /// The plan.
     pub plan: Plan,
-    /// SHA-256 of all the above: finds out a file that was damaged, or changed without care. Changes with care are found out by
+    /// Approvals of the plan, each with the code that shows that it was given at the store where the plan is to be run.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub approvals: Vec<SealedApproval>,
+    /// SHA-256 of all but the approvals: finds out a file that was damaged, or changed without care. Changes with care are found out by
     /// planning anew.
     pub seal: String,
+}
+
+/// An approval that cannot be written by hand.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SealedApproval {
+    /// The approval.
+    pub approval: PlanApproval,
+    /// HMAC-SHA-256 over it, with the key of the store at which it was given.
+    pub mac: String,
+}
+
+impl SealedApproval {
+    /// Seals an approval with the key of a store.
+    #[must_use]
+    pub fn new(approval: PlanApproval, key: &[u8; 32]) -> Self {
+        let mac = hex(&code(&approval, key).finalize().into_bytes());
+        Self { approval, mac }
+    }
+
+    /// Whether it was sealed with this key, as it is.
+    #[must_use]
+    pub fn is_genuine(&self, key: &[u8; 32]) -> bool {
+        unhex(&self.mac).is_some_and(|mac| code(&self.approval, key).verify_slice(&mac).is_ok())
+    }
+}
+
+fn code(approval: &PlanApproval, key: &[u8; 32]) -> Hmac<Sha256> {
+    let mut code = Hmac::<Sha256>::new_from_slice(key).expect("a key of any length makes an HMAC");
+    code.update(b"approval of a plan\0");
+    code.update(serde_json::to_value(approval).map(|value| value.to_string()).unwrap_or_default().as_bytes());
+    code
+}
+
+fn unhex(text: &str) -> Option<Vec<u8>> {
+    let digits = text.as_bytes().chunks(2);
+    digits.map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()).collect()
 }
 
 /// The world a plan was made over.
@@ -91,6 +130,7 @@ impl PlanFile {
     fn sum(&self) -> String {
         let mut bare = self.clone();
         bare.seal.clear();
+        bare.approvals.clear();
         // Through a value: its objects are sorted, so that the order of fields in the file says nothing.
         let text = serde_json::to_value(&bare).map(|value| value.to_string()).unwrap_or_default();
         hex(&Sha256::digest(text.as_bytes()))

@@ -1,23 +1,40 @@
 //! `muster approve`.
 
-use crate::cli::args::{StepArg, words};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::cli::args::words;
 use crate::cli::context::Context;
 use crate::cli::exit::Code;
 use crate::cli::failure::Failure;
 use crate::cli::order::{self, Manner};
+use crate::cli::params::duration;
+use crate::cli::render::when;
 use crate::model::StepPath;
 use crate::model::command::Order;
+use crate::plan::file::PlanFile;
 
-/// Let a step start that waits for approval.
+/// Let a step start that waits for approval, or approve a plan before it is run.
 ///
 /// Nobody approves what they started. In an emergency --break-glass does away with that rule; it needs a reason and stands
-/// in the record as what it is.
+/// in the record as what it is. An approval of a plan file counts at every step of it that waits for you; whatever changes the plan
+/// voids it.
 ///
 /// Example: muster approve 7k3f9q retire --role dr-lead -m 'checked the new database'
 #[derive(clap::Args)]
 pub struct Args {
-    #[command(flatten)]
-    on: StepArg,
+    /// The run: its id, the first letters of it, or @latest.
+    #[arg(value_name = "RUN", required_unless_present = "plan")]
+    run: Option<String>,
+    /// The step; of a `foreach` step, the instance: 'dump[chatbot_db]'.
+    #[arg(value_name = "STEP", required_unless_present = "plan")]
+    step: Option<String>,
+    /// Approve the plan in this file.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["run", "break_glass", "later", "wait"])]
+    plan: Option<PathBuf>,
+    /// How long an approval of a plan counts.
+    #[arg(long, value_name = "DURATION", default_value = "24h", requires = "plan", value_parser = duration)]
+    valid_for: Duration,
     /// The role in which you approve; recorded as asserted, not proven.
     #[arg(long, value_name = "ROLE")]
     role: Option<String>,
@@ -34,13 +51,32 @@ pub struct Args {
 /// Does it.
 ///
 /// # Errors
-/// As [`order::give`].
+/// As [`order::give`]; when the plan is none or its time is over.
 pub fn run(args: Args, context: &Context) -> Result<Code, Failure> {
+    if let Some(path) = &args.plan {
+        let app = context.app()?;
+        let explain = |error| context.printer.explain(error);
+        let file = PlanFile::read(path).map_err(|error| explain(error.into()))?;
+        let file = app.approve_plan(file, args.role, args.reason, args.valid_for).map_err(explain)?;
+        file.write(path).map_err(|error| explain(error.into()))?;
+        let until = file.approvals.last().map(|sealed| when::instant(sealed.approval.valid_until)).unwrap_or_default();
+        context.printer.result(&format!(
+            "approved the plan {} of {} {}: {} effects; it counts until {until}\n",
+            file.plan.digest.get(..12).unwrap_or_default(),
+            file.plan.playbook,
+            file.plan.version,
+            file.plan.effects
+        ))?;
+        return Ok(Code::Done);
+    }
+    let (Some(run), Some(step)) = (&args.run, &args.step) else {
+        return Err(Failure::user("name a run and its step, or a plan by --plan FILE"));
+    };
     let order = Order::Approve {
-        step: StepPath::of(&args.on.step),
+        step: StepPath::of(step),
         role: args.role,
         reason: args.reason,
         break_glass: args.break_glass,
     };
-    order::give(context, &args.on.run, order, args.manner)
+    order::give(context, run, order, args.manner)
 }

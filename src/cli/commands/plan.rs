@@ -7,11 +7,10 @@ use crate::app::{Identity, sandbox};
 use crate::cli::context::Context;
 use crate::cli::exit::Code;
 use crate::cli::failure::{Failure, Kind};
-use crate::cli::params::ParamArgs;
+use crate::cli::params::{ParamArgs, duration};
 use crate::cli::render::plan::{html, markdown, table};
 use crate::cli::render::when;
 use crate::cli::sandbox::WorldArgs;
-use crate::model::amount::parse_duration;
 use crate::plan::Plan;
 use crate::plan::file::Base;
 
@@ -108,8 +107,4 @@ pub fn run(args: &Args, context: &Context) -> Result<Code, Failure> {
     } else {
         Code::Done
     })
-}
-
-fn duration(text: &str) -> Result<Duration, String> {
-    parse_duration(text).map_err(|error| error.to_string())
 }

@@ -75,8 +75,7 @@ pub fn of_pause(run: &str, pause: &Pause, rolling_back: bool) -> Vec<Choice> {
             choice(whole("cancel") + " --no-rollback", "end here and leave the rest as it is"),
         ],
         Pause::OutsidePlan { .. } => vec![
-            choice(whole("plan") + " --of-run --out NEW.json", "plan the rest from where it stands"),
-            choice(whole("resume") + " --plan NEW.json", "go on under that plan"),
+            choice(whole("resume"), "look again, once the world is as it was when the plan was made"),
             undo_all(),
             choice(whole("cancel") + " --no-rollback", "end here and leave everything as it is"),
         ],

@@ -66,6 +66,7 @@ fn words(view: &View, record: &Record, look: Look) -> Option<(String, String)> {
             let verb = if undoes.is_some() { warn("undo ") } else { String::new() };
             of(&call.step, format!("{verb}{} started{}", op, tail(&brief::args(args))))
         }
+        Fact::PlanApproved { approval } => run(format!("the plan was approved by {}", approval.by.name)),
         Fact::PlanBound { plan, by } => {
             run(format!("bound to the plan {} by {}", plan.digest.get(..12).unwrap_or_default(), by.name))
         }
@@ -211,7 +212,6 @@ pub fn order(order: &Order) -> String {
         Order::Kill => "kill".to_owned(),
         Order::Note { .. } => "note".to_owned(),
         Order::Resume => "resume".to_owned(),
-        Order::Rebind { plan } => format!("resume under the plan {}", plan.digest.get(..12).unwrap_or_default()),
     }
 }
 

@@ -220,6 +220,7 @@ impl View {
                     forked_from: forked_from.clone(),
                 });
             }
+            Fact::PlanApproved { .. } => {}
             Fact::PlanBound { plan, .. } => self.plan = Some(plan.clone()),
             Fact::Held { holder } => {
                 self.holder = Some(holder.clone());
