@@ -36,8 +36,6 @@ pub const RESTORE: Scenario = Scenario {
 };
 pub const ROLLBACK: Scenario = Scenario { name: "rollback", rollback: true, ..RESTORE };
 
-pub const SCENARIOS: [Scenario; 4] = [BACKUP, VERIFY, RESTORE, ROLLBACK];
-
 /// More lives than any case needs.
 const LIVES: usize = 120;
 /// How long one life may take: a program that hangs is a failure.
