@@ -27,6 +27,7 @@ pub mod plan;
 pub mod playbook;
 pub mod sandbox;
 pub mod script;
+pub mod trial;
 
 #[global_allocator]
 static ALLOCATOR: script::memory::Counting = script::memory::Counting;

@@ -11,15 +11,13 @@ use parking_lot::Mutex;
 use super::start::Begin;
 use super::{App, AppError, Identity, Session, Start};
 use crate::clock::{Clock, SimClock};
-use crate::engine::state::StepStatus;
-use crate::engine::{Engine, Host, Observer, RunState};
+use crate::engine::{Engine, Host, Observer};
 use crate::journal::memory::MemoryStore;
 use crate::journal::run_journal::RunJournal;
 use crate::journal::{Record, Store};
-use crate::model::command::{Actor, Command, Order};
+use crate::model::RunId;
 use crate::model::span::{Span, Spanned};
 use crate::model::status::Mode;
-use crate::model::{RunId, Value};
 use crate::plan::file::{Base, PlanFile};
 use crate::playbook::bundle::{self, Bundle};
 use crate::playbook::params::Given;
@@ -159,11 +157,11 @@ impl App {
     pub fn say_yes(&self, session: Session) -> Session {
         let (store, run) = (self.store(), session.run().clone());
         session.say_yes(Box::new(move |state| {
-            let orders = answers(state);
-            for (by, what) in &orders {
-                store.post(&run, &Command { by: Actor { name: by.clone() }, what: what.clone() })?;
+            let said = crate::trial::yes(state);
+            for command in &said {
+                store.post(&run, command)?;
             }
-            Ok(!orders.is_empty())
+            Ok(!said.is_empty())
         }))
     }
 }
@@ -189,40 +187,4 @@ fn compile(bundle: &Bundle) -> Result<Arc<Program>, AppError> {
 /// Neighbouring seeds as ids that look nothing like each other.
 fn spread(seed: u64) -> u64 {
     seed.wrapping_mul(0x9e37_79b9_7f4a_7c15)
-}
-
-/// What people would say: approvals, evidence of what is done by hand, yes to questions, the first of several options.
-/// A question for a text has no answer that could be made up.
-fn answers(state: &RunState) -> Vec<(String, Order)> {
-    let mut orders = Vec::new();
-    for (path, step) in &state.steps {
-        match &step.status {
-            StepStatus::AwaitingApproval { by, given, .. } => {
-                let order = Order::Approve {
-                    step: path.clone(),
-                    role: by.first().cloned(),
-                    reason: Some("in the sandbox".to_owned()),
-                    break_glass: false,
-                };
-                orders.push((format!("sandbox-{}", given.len() + 1), order));
-            }
-            StepStatus::AwaitingManual { .. } => {
-                let evidence = "in the sandbox: nothing was done".to_owned();
-                orders.push(("sandbox-1".to_owned(), Order::Done { step: path.clone(), evidence, result: None }));
-            }
-            StepStatus::Running => {
-                let asked = step.body.last().map(|index| &state.calls[*index]).filter(|call| call.outcome.is_none());
-                let value = asked.and_then(|call| match call.op.as_str() {
-                    "ask.confirm" => Some(Value::Bool(true)),
-                    "ask.choice" => call.args.get("options").and_then(|options| options.get(0)).cloned(),
-                    _ => None,
-                });
-                if let Some(value) = value {
-                    orders.push(("sandbox-1".to_owned(), Order::Answer { step: path.clone(), value }));
-                }
-            }
-            _ => {}
-        }
-    }
-    orders
 }

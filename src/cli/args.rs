@@ -6,7 +6,7 @@ use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
 use super::commands::{
     accept, answer, approve, cancel, completions, doctor, done, exit_codes, fork, kill, lint, logs, new, note, ops,
-    plan, playbook, ps, reject, resume, retry, rollback, run, schema, settle, show, skip, skip_undo, world,
+    plan, playbook, ps, reject, resume, retry, rollback, run, schema, settle, show, skip, skip_undo, test, world,
 };
 use super::context::Context;
 use super::exit::Code;
@@ -32,6 +32,7 @@ pub enum Command {
     New(new::Args),
     Lint(lint::Args),
     Schema(schema::Args),
+    Test(test::Args),
     Playbook(playbook::Args),
     Plan(plan::Args),
     Run(run::Args),
@@ -62,7 +63,7 @@ pub enum Command {
 
 /// The commands as they are grouped in `muster --help`.
 pub const GROUPS: [(&str, &[&str]); 6] = [
-    ("Write a playbook", &["new", "lint", "schema", "playbook"]),
+    ("Write a playbook", &["new", "lint", "test", "schema", "playbook"]),
     ("Run a playbook", &["plan", "run", "resume", "fork"]),
     (
         "Decide for a run that waits",
@@ -83,6 +84,7 @@ impl Command {
             Self::New(args) => new::run(&args, context),
             Self::Lint(args) => lint::run(&args, context),
             Self::Schema(args) => schema::run(&args, context),
+            Self::Test(args) => test::run(&args, context),
             Self::Playbook(args) => playbook::run(&args, context),
             Self::Plan(args) => plan::run(&args, context),
             Self::Run(args) => run::run(&args, context),

@@ -321,6 +321,48 @@ pub fn world(name: &str) -> Result<Option<(String, String)>, BundleError> {
     Ok(Some((origin.shown(WORLD), String::from_utf8_lossy(&bytes).into_owned())))
 }
 
+/// The folder with a playbook's own tests. They do not decide what it does: they are in no bundle.
+pub const TESTS: &str = "tests";
+
+/// A file beside a playbook, such as a world that a test names: how it is called for people, and its text. `None` when there is none.
+///
+/// # Errors
+/// When there is no such playbook, or the file cannot be read.
+pub fn file_beside(playbook: &str, file: &str) -> Result<Option<(String, String)>, BundleError> {
+    let origin = find(playbook)?;
+    let plain = file.split('/').all(|part| !matches!(part, "" | "." | "..")) && origin.holds(file);
+    let Some(bytes) = (if plain { origin.read(file)? } else { None }) else { return Ok(None) };
+    Ok(Some((origin.shown(file), String::from_utf8_lossy(&bytes).into_owned())))
+}
+
+/// The files of a playbook's tests, by name: how each is called for people, and its bytes.
+///
+/// # Errors
+/// When there is no such playbook, or a file cannot be read.
+pub fn tests(playbook: &str) -> Result<Vec<(String, Vec<u8>)>, BundleError> {
+    let origin = find(playbook)?;
+    let mut names: Vec<String> = match &origin {
+        Origin::Folder(folder) => std::fs::read_dir(folder.join(TESTS))
+            .into_iter()
+            .flatten()
+            .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+            .filter(|name| name.ends_with(".yaml"))
+            .map(|name| format!("{TESTS}/{name}"))
+            .collect(),
+        Origin::Shipped(playbook) => shipped::files(playbook)
+            .filter(|name| name.starts_with("tests/") && name.ends_with(".yaml"))
+            .map(str::to_owned)
+            .collect(),
+        Origin::Stored(_) => Vec::new(),
+    };
+    names.sort();
+    let mut files = Vec::new();
+    for name in names {
+        files.extend(origin.read(&name)?.map(|bytes| (origin.shown(&name), bytes)));
+    }
+    Ok(files)
+}
+
 fn find(name: &str) -> Result<Origin, BundleError> {
     let given = Path::new(name);
     let folder = if given.file_name().is_some_and(|file| file == MAIN) {

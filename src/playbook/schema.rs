@@ -220,11 +220,11 @@ fn attempts() -> Value {
     json!({ "type": "integer", "minimum": 1, "maximum": MAX_ATTEMPTS, "description": "Attempts in all" })
 }
 
-fn reference(name: &str, description: &str) -> Value {
+pub(super) fn reference(name: &str, description: &str) -> Value {
     json!({ "$ref": format!("#/$defs/{name}"), "description": description })
 }
 
-fn object(keys: &[&str], required: &[&str], of: impl Fn(&str) -> Value) -> Value {
+pub(super) fn object(keys: &[&str], required: &[&str], of: impl Fn(&str) -> Value) -> Value {
     json!({
         "type": "object",
         "additionalProperties": false,
@@ -234,6 +234,6 @@ fn object(keys: &[&str], required: &[&str], of: impl Fn(&str) -> Value) -> Value
 }
 
 /// The loader's own list of keys, so that none is known to one of both only.
-fn described(keys: &[&str], of: impl Fn(&str) -> Value) -> Value {
+pub(super) fn described(keys: &[&str], of: impl Fn(&str) -> Value) -> Value {
     Value::Object(keys.iter().map(|key| ((*key).to_owned(), of(key))).collect::<Map<_, _>>())
 }

@@ -4,15 +4,19 @@
 const FILES: &[(&str, &str, &str)] = &[
     ("hello-recovery", "README.md", include_str!("../../playbooks/hello-recovery/README.md")),
     ("hello-recovery", "playbook.yaml", include_str!("../../playbooks/hello-recovery/playbook.yaml")),
+    ("hello-recovery", "tests/recovery.yaml", include_str!("../../playbooks/hello-recovery/tests/recovery.yaml")),
     ("hello-recovery", "world.yaml", include_str!("../../playbooks/hello-recovery/world.yaml")),
     ("omnichat-backup", "README.md", include_str!("../../playbooks/omnichat-backup/README.md")),
     ("omnichat-backup", "playbook.yaml", include_str!("../../playbooks/omnichat-backup/playbook.yaml")),
+    ("omnichat-backup", "tests/backup.yaml", include_str!("../../playbooks/omnichat-backup/tests/backup.yaml")),
     ("omnichat-backup", "world.yaml", include_str!("../../playbooks/omnichat-backup/world.yaml")),
     ("omnichat-restore", "README.md", include_str!("../../playbooks/omnichat-restore/README.md")),
     ("omnichat-restore", "playbook.yaml", include_str!("../../playbooks/omnichat-restore/playbook.yaml")),
+    ("omnichat-restore", "tests/restore.yaml", include_str!("../../playbooks/omnichat-restore/tests/restore.yaml")),
     ("omnichat-restore", "world.yaml", include_str!("../../playbooks/omnichat-restore/world.yaml")),
     ("omnichat-verify", "README.md", include_str!("../../playbooks/omnichat-verify/README.md")),
     ("omnichat-verify", "playbook.yaml", include_str!("../../playbooks/omnichat-verify/playbook.yaml")),
+    ("omnichat-verify", "tests/verify.yaml", include_str!("../../playbooks/omnichat-verify/tests/verify.yaml")),
     ("omnichat-verify", "world.yaml", include_str!("../../playbooks/omnichat-verify/world.yaml")),
 ];
 
@@ -20,6 +24,11 @@ const FILES: &[(&str, &str, &str)] = &[
 #[must_use]
 pub fn file(playbook: &str, name: &str) -> Option<&'static str> {
     FILES.iter().find(|(of, file, _)| *of == playbook && *file == name).map(|(_, _, text)| *text)
+}
+
+/// The names of all files of a shipped playbook.
+pub fn files(playbook: &str) -> impl Iterator<Item = &'static str> {
+    FILES.iter().filter(move |(of, ..)| *of == playbook).map(|(_, file, _)| *file)
 }
 
 /// The name as it stands in the binary, if there is such a playbook.

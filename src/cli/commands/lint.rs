@@ -84,7 +84,7 @@ pub fn run(args: &Args, context: &Context) -> Result<Code, Failure> {
 }
 
 /// The playbook in this folder, or all in ./playbooks.
-fn here() -> Result<Vec<String>, Failure> {
+pub(super) fn here() -> Result<Vec<String>, Failure> {
     if Path::new(MAIN).is_file() {
         return Ok(vec![".".to_owned()]);
     }

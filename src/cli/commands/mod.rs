@@ -28,4 +28,5 @@ pub mod settle;
 pub mod show;
 pub mod skip;
 pub mod skip_undo;
+pub mod test;
 pub mod world;

@@ -6,7 +6,8 @@ use crate::cli::context::Context;
 use crate::cli::exit::Code;
 use crate::cli::failure::Failure;
 use crate::cli::render::brief::shell_word;
-use crate::playbook::schema;
+use crate::playbook::bundle::TESTS;
+use crate::playbook::{schema, schema_trial};
 
 /// Make a new playbook: a folder with one that is valid and runs.
 ///
@@ -43,7 +44,13 @@ pub fn run(args: &Args, context: &Context) -> Result<Code, Failure> {
     })?;
     let schema = serde_json::to_string_pretty(&schema::schema(crate::ops::table().keys().copied()))
         .map_err(|error| Failure::user(format!("cannot write the schema: {error}")))?;
+    let tests_schema = serde_json::to_string_pretty(&schema_trial::schema(crate::ops::table().keys().copied()))
+        .map_err(|error| Failure::user(format!("cannot write the schema: {error}")))?;
+    std::fs::create_dir(folder.join(TESTS)).map_err(|error| fail("make a folder in", &error))?;
     let files = [
+        ("world.yaml", WORLD.replace("NAME", name)),
+        ("tests/recovery.yaml", TEST.replace("NAME", name)),
+        ("tests/tests.schema.json", tests_schema + "\n"),
         ("playbook.yaml", PLAYBOOK.replace("NAME", name)),
         ("README.md", README.replace("NAME", name)),
         ("playbook.schema.json", schema + "\n"),
@@ -53,7 +60,7 @@ pub fn run(args: &Args, context: &Context) -> Result<Code, Failure> {
     }
     let word = shell_word(&format!("./{place}"));
     context.printer.result(&format!(
-        "{place}/playbook.yaml\n\n  muster lint {word}\n  muster plan {word}\n  muster run {word}\n"
+        "{place}/playbook.yaml\n\n  muster lint {word}\n  muster test {word}\n  muster plan {word}\n  muster run {word}\n"
     ))?;
     Ok(Code::Done)
 }
@@ -108,15 +115,42 @@ steps:
       #{ bytes: note.bytes }
 "#;
 
+const WORLD: &str = r#"# The world in which NAME is rehearsed: `muster run NAME --sandbox`, `muster world show --playbook NAME`.
+# Everything a playbook can meet can stand here: files, containers, volumes, databases, endpoints.
+params:
+  folder: /srv/recovered
+files:
+  /srv/recovered:
+"#;
+
+const TEST: &str = r#"# yaml-language-server: $schema=./tests.schema.json
+# `muster test` runs these.
+muster_tests: 1
+tests:
+  - name: leaves a note of the recovery
+    expect:
+      exit: 0
+      effects: [fs.write_text: { path: /srv/recovered/NAME-*.txt }]
+      world: { files: { /srv/recovered/NAME-*.txt: { contains: recovered by } } }
+
+  - name: a note that cannot be written pauses the run, and leaves nothing behind
+    fail: { op: fs.write_text, message: "disk is full" }
+    expect:
+      exit: 7
+      pauses: { step_failed: recover }
+      world: { unchanged: true }
+"#;
+
 const README: &str = "# NAME
 
 What it recovers, from what, how long that may take, and whom to call.
 
 ```sh
+muster test NAME      # tests/*.yaml, in the sandbox of world.yaml
 muster plan NAME      # what it would do
 muster run NAME       # do it
 ```
 
-`muster lint` checks it; `muster ops` lists what it can use. Its editor support comes from `playbook.schema.json`,
-which `muster schema` prints anew after an upgrade.
+`muster lint` checks it; `muster ops` lists what it can use. Its editor support comes from `playbook.schema.json` and
+`tests/tests.schema.json`, which `muster schema` and `muster schema --tests` print anew after an upgrade.
 ";
