@@ -14,6 +14,9 @@ use crate::plan::{Plan, PlannedCall, PlannedUndo, StepOutcome};
 /// How long the value of an argument may get.
 const VALUE: usize = 72;
 
+/// How many things that come or go with one call are named.
+const NAMED: usize = 5;
+
 /// How many lines of a change are shown.
 const CHANGE: usize = 24;
 
@@ -218,7 +221,19 @@ impl Sheet {
     }
 
     fn changes(&mut self, call: &PlannedCall, indent: usize) {
-        for of in &call.changes {
+        let (whole, parts): (Vec<_>, Vec<_>) =
+            call.changes.iter().partition(|of| !self.reads && of.before.is_null() != of.after.is_null());
+        // What comes or goes as a whole is named; what stays and differs is compared.
+        for of in whole.iter().take(NAMED) {
+            let (mark, tone) = if of.before.is_null() { ("+ ", Tone::Good) } else { ("- ", Tone::Bad) };
+            let lead = self.look.paint(tone, mark);
+            self.say(indent, &lead, Some(tone), &of.resource);
+        }
+        if whole.len() > NAMED {
+            let more = format!("and {} more, which -v shows with what is in them", whole.len() - NAMED);
+            self.say(indent, "", Some(Tone::Faint), &more);
+        }
+        for of in parts {
             self.say(indent, "", None, &format!("{} {}", of.resource, change::kind(of)));
             for line in change::lines(of, CHANGE) {
                 let tone = match line.sign {
