@@ -248,3 +248,45 @@ fn completions_know_every_command() {
         assert!(script.stdout.contains("skip-undo"), "{shell}");
     }
 }
+
+#[test]
+fn a_code_is_explained_with_examples_and_a_wrong_one_with_the_likely() {
+    let desk = Desk::new();
+    let one = desk.muster(&["lint", "--explain", "unknown-key"]);
+    assert_eq!((one.code, one.stderr.as_str()), (0, ""));
+    assert_eq!(
+        one.stdout,
+        "unknown-key\nA key that means nothing here, mostly a slip of the finger.\n\nwrong\n    steps:\n      \
+         - { id: only, script: \"1\", tiemout: 5m }\n\nright\n    steps:\n      - { id: only, script: \"1\", timeout: 5m }\n"
+    );
+    let all = desk.muster(&["lint", "--explain"]);
+    assert!(all.code == 0 && all.stdout.lines().count() > 70, "{}", all.stdout);
+    assert!(all.stdout.lines().all(|line| line.chars().count() <= 160), "{}", all.stdout);
+    let json: Value =
+        serde_json::from_str(&desk.muster(&["lint", "--explain", "cycle", "-o", "json"]).stdout).expect("json");
+    assert!(json[0]["wrong"].as_str().is_some_and(|text| text.contains("needs: [b]")), "{json}");
+    let wrong = desk.muster(&["lint", "--explain", "unknow-key"]);
+    assert!(wrong.code == 1 && wrong.stderr.contains("did you mean `unknown-key`?"), "{wrong:?}");
+}
+
+#[test]
+fn findings_for_editors_are_flat_and_have_a_place_from_one() {
+    let desk = Desk::new();
+    desk.file(
+        "book/playbook.yaml",
+        "muster: 1\nname: book\nversion: 1.0.0\ntitle: Book\nsteps:\n  - { id: ä, tiemout: 5m, script: \"1\" }\n  - { id: b, needs: [c], script: \"1\" }\n",
+    );
+    let lint = desk.muster(&["lint", "book", "-o", "json"]);
+    assert_eq!(lint.code, 3);
+    let found: Vec<Value> = serde_json::from_str(&lint.stdout).expect("a list");
+    let key = found.iter().find(|one| one["code"] == "unknown-key").expect("it is found");
+    let wanted = json!({
+        "playbook": "book", "file": "book/playbook.yaml", "line": 6, "column": 14, "end_line": 6, "end_column": 21,
+        "severity": "error", "code": "unknown-key", "message": "unknown key `tiemout` in the step", "label": "unknown",
+        "hint": "did you mean `timeout`?", "related": [],
+    });
+    assert_eq!(*key, wanted);
+    assert!(!lint.stderr.contains("--explain"), "that is for people: {}", lint.stderr);
+    let table = desk.muster(&["lint", "book"]);
+    assert_eq!(table.stderr.matches("muster lint --explain ").count(), 1, "{}", table.stderr);
+}

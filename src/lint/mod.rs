@@ -20,6 +20,7 @@ pub mod arguments;
 pub mod calls;
 pub mod capabilities;
 pub mod clock;
+pub mod codes;
 pub mod compile;
 pub mod facts;
 pub mod functions;

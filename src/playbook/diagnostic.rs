@@ -173,7 +173,8 @@ pub fn render(diagnostics: &[Diagnostic], sources: &[Source], style: Style) -> S
     text
 }
 
-/// All of them as a JSON list, with files, lines and columns (from 1, in characters).
+/// All of them as a JSON list for editors: each flat, with its `file`, `line`, `column`, `end_line`, `end_column` (from 1, in
+/// characters; the end is the first character after it), `severity`, `code`, `message`, `label`, `hint`, and `related` places.
 #[must_use]
 pub fn to_json(diagnostics: &[Diagnostic], sources: &[Source]) -> Value {
     let place = |span: Span| {
@@ -181,10 +182,12 @@ pub fn to_json(diagnostics: &[Diagnostic], sources: &[Source]) -> Value {
         let text = source.map_or("", |source| &source.text);
         let (line, column) = line_column(text, span.start as usize);
         let (end_line, end_column) = line_column(text, span.end as usize);
-        serde_json::json!({
-            "file": source.map_or("", |source| source.name.as_str()),
-            "line": line, "column": column, "end_line": end_line, "end_column": end_column,
-        })
+        let mut place = serde_json::Map::new();
+        place.insert("file".to_owned(), source.map_or("", |source| source.name.as_str()).into());
+        for (name, number) in [("line", line), ("column", column), ("end_line", end_line), ("end_column", end_column)] {
+            place.insert(name.to_owned(), number.into());
+        }
+        place
     };
     Value::Array(
         diagnostics
@@ -193,17 +196,28 @@ pub fn to_json(diagnostics: &[Diagnostic], sources: &[Source]) -> Value {
                 let related: Vec<Value> = diagnostic
                     .related
                     .iter()
-                    .map(|related| serde_json::json!({ "at": place(related.span), "label": related.label }))
+                    .map(|related| {
+                        let mut there = place(related.span);
+                        there.insert("label".to_owned(), related.label.as_str().into());
+                        Value::Object(there)
+                    })
                     .collect();
-                serde_json::json!({
-                    "severity": diagnostic.severity,
-                    "code": diagnostic.code,
-                    "message": diagnostic.message,
-                    "at": place(diagnostic.span),
-                    "label": diagnostic.label,
-                    "hint": diagnostic.hint,
-                    "related": related,
-                })
+                let severity = match diagnostic.severity {
+                    Severity::Error => "error",
+                    Severity::Warning => "warning",
+                };
+                let mut finding = place(diagnostic.span);
+                for (name, value) in [
+                    ("severity", Value::from(severity)),
+                    ("code", diagnostic.code.into()),
+                    ("message", diagnostic.message.as_str().into()),
+                    ("label", diagnostic.label.as_str().into()),
+                    ("hint", diagnostic.hint.as_deref().into()),
+                    ("related", related.into()),
+                ] {
+                    finding.insert(name.to_owned(), value);
+                }
+                Value::Object(finding)
             })
             .collect(),
     )

@@ -2,13 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
-use serde_json::json;
-
 use crate::cli::context::Context;
 use crate::cli::exit::Code;
 use crate::cli::failure::{Failure, Kind};
 use crate::cli::printer::Format;
-use crate::lint;
+use crate::cli::render::brief;
+use crate::cli::render::look::Tone;
+use crate::cli::render::table::Table;
+use crate::lint::{self, codes};
 use crate::model::Value;
 use crate::model::span::Source;
 use crate::playbook::bundle::{Bundle, MAIN};
@@ -23,7 +24,13 @@ const LOCK: &str = "playbooks.lock";
 /// Form, types, references, capabilities, scripts: each fault with file, line, and the likely spelling. Without a name, the
 /// playbook in this folder, or else all in ./playbooks.
 ///
+/// With -o json, for editors: a list of findings, each with playbook, file, line, column, end_line, end_column (from 1, in
+/// characters, the end exclusive), severity (error or warning), code, message, label, hint (or null) and related (places with
+/// a label).
+///
 /// Example: muster lint --locked
+///
+/// Example: muster lint --explain unknown-key
 #[derive(clap::Args)]
 pub struct Args {
     /// Playbooks: folders or names.
@@ -38,6 +45,9 @@ pub struct Args {
     /// Also fail on warnings.
     #[arg(long)]
     strict: bool,
+    /// Explain a code with a wrong and a right example instead; without one, list all codes.
+    #[arg(long, value_name = "CODE", conflicts_with_all = ["playbooks", "locked", "lock", "strict"])]
+    explain: Option<Option<String>>,
     /// Form of the findings.
     #[arg(short, long, value_enum, default_value_t, value_name = "FORMAT")]
     output: Format,
@@ -48,18 +58,28 @@ pub struct Args {
 /// # Errors
 /// When a playbook or lock file cannot be read.
 pub fn run(args: &Args, context: &Context) -> Result<Code, Failure> {
+    if let Some(code) = &args.explain {
+        return explain(code.as_deref(), args.output, context);
+    }
     let names = if args.playbooks.is_empty() { here()? } else { args.playbooks.clone() };
     let mut all = Vec::new();
     let (mut errors, mut warnings) = (0, 0);
+    let mut first = None;
     for name in &names {
         let (bundle, found, sources) = check(name)?;
         errors += found.iter().filter(|one| one.severity == Severity::Error).count();
         warnings += found.iter().filter(|one| one.severity == Severity::Warning).count();
+        first = first.or(found.first().map(|one| one.code));
         match args.output {
             Format::Json => {
-                if let Value::Array(items) = diagnostic::to_json(&found, &sources) {
-                    all.extend(items.into_iter().map(|item| json!({ "playbook": name, "finding": item })));
-                }
+                let items = match diagnostic::to_json(&found, &sources) {
+                    Value::Array(items) => items,
+                    _ => Vec::new(),
+                };
+                all.extend(items.into_iter().map(|mut item| {
+                    item["playbook"] = name.as_str().into();
+                    item
+                }));
             }
             Format::Table => {
                 let look = context.printer.out;
@@ -80,7 +100,50 @@ pub fn run(args: &Args, context: &Context) -> Result<Code, Failure> {
     let playbooks = if names.len() == 1 { "1 playbook".to_owned() } else { format!("{} playbooks", names.len()) };
     let many = |n: usize, word: &str| if n == 1 { format!("1 {word}") } else { format!("{n} {word}s") };
     context.printer.note(&format!("{playbooks} checked: {}, {}", many(errors, "error"), many(warnings, "warning")));
+    if let (Some(code), Format::Table) = (first, args.output) {
+        context.printer.note(&format!("`muster lint --explain {code}` explains a code, with an example"));
+    }
     Ok(if errors > 0 || (args.strict && warnings > 0) { Code::Invalid } else { Code::Done })
+}
+
+/// Says what a code means, or lists all.
+fn explain(code: Option<&str>, output: Format, context: &Context) -> Result<Code, Failure> {
+    let mut known = codes::all();
+    if let Some(code) = code {
+        let names: Vec<&str> = known.iter().map(|one| one.code).collect();
+        if !names.contains(&code) {
+            let failure = Failure::user(format!("no finding has the code `{}`", brief::cut(code, 80)));
+            return Err(match diagnostic::likely(code, names) {
+                Some(likely) => failure.hint(format!("did you mean `{likely}`?")),
+                None => failure.hint("`muster lint --explain` lists all codes"),
+            });
+        }
+        known.retain(|one| one.code == code);
+    }
+    let look = context.printer.out;
+    match (output, code) {
+        (Format::Json, _) => context.printer.json(&known)?,
+        (Format::Table, None) => {
+            let mut table = Table::new(&["CODE", "MEANING"]);
+            for one in known {
+                table.row([one.code.to_owned(), one.meaning.replace('\n', " ")]);
+            }
+            context.printer.result(&table.print(0, |heading| context.printer.heading(heading)))?;
+        }
+        (Format::Table, Some(_)) => {
+            for one in known {
+                let mut text = format!("{}\n{}\n", look.paint(Tone::Strong, one.code), one.meaning);
+                for (title, tone, example) in [("wrong", Tone::Bad, one.wrong), ("right", Tone::Good, one.right)] {
+                    if !example.is_empty() {
+                        text.push_str(&format!("\n{}\n", look.paint(tone, title)));
+                        example.lines().for_each(|line| text.push_str(&format!("    {line}\n")));
+                    }
+                }
+                context.printer.result(&text)?;
+            }
+        }
+    }
+    Ok(Code::Done)
 }
 
 /// The playbook in this folder, or all in ./playbooks.
