@@ -502,7 +502,11 @@ impl Write for Delete {
             (true, false) => std::fs::remove_dir(&doomed),
             (true, true) => std::fs::remove_dir_all(&doomed),
         };
-        result.and_then(|()| sync_folder_of(path)).map_err(|e| cannot("delete", &doomed, &e))?;
+        result.and_then(|()| sync_folder_of(path)).map_err(|e| {
+            // What is still there is not to be hidden from whoever looks for it, tries again, or undoes how it came to be there.
+            let _ = rename_new(&doomed, path).and_then(|()| sync_folder_of(path));
+            cannot("delete", path, &e)
+        })?;
         Ok(Send::Done(Deleted { removed }))
     }
 

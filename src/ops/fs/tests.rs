@@ -316,6 +316,22 @@ fn a_killed_undo_is_taken_up_again() {
 }
 
 #[test]
+fn what_cannot_be_deleted_stays_under_its_own_name_and_can_be_deleted_later() {
+    let world = World::new();
+    std::fs::create_dir(world.path("folder")).unwrap();
+    let request = world.ready("fs.delete", json!({ "path": world.path("folder") }), KEY);
+    std::fs::write(world.path("folder/late"), "came after it was looked at").unwrap();
+    let before = world.tree();
+    let error = world.host.send(&request).unwrap_err().to_string();
+    assert!(error.contains(&format!("cannot delete {}: ", world.path("folder"))), "{error}");
+    world.host.release(&request);
+    assert_eq!(world.tree(), before);
+    let again = json!({ "path": world.path("folder"), "recursive": true });
+    world.finish(&world.ready("fs.delete", again, "m-00000000000f-write-2-0"));
+    assert!(world.tree().is_empty());
+}
+
+#[test]
 fn a_before_image_goes_when_the_run_has_ended() {
     let case = cases().remove(1);
     let (world, request, _) = case.begin();
