@@ -63,7 +63,6 @@ impl Inner {
         ))
     }
 
-    #[expect(clippy::too_many_arguments, reason = "the parts of one decision, each used once")]
     fn entering(
         &self,
         cell: &RunCell,

@@ -290,7 +290,7 @@ impl Calls for Way {
 
     fn enter_loop(&self, each: &str) {
         let mut state = self.state.borrow_mut();
-        let answered = state.answers.len();
+        let answered = state.answers.count();
         state.loops.push((each.to_owned(), answered));
     }
 

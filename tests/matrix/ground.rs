@@ -247,15 +247,13 @@ impl Ground {
         }
         if !run.is_empty() {
             picture.insert("left over".to_owned(), self.deployment.leftovers(run).join(" "));
-            for folder in ["children"] {
-                let path = PathBuf::from(format!("{}.d", self.store().display())).join(folder);
-                let names: Vec<String> = std::fs::read_dir(path)
-                    .into_iter()
-                    .flatten()
-                    .map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned())
-                    .collect();
-                picture.insert(format!("{folder} of the store"), names.join(" "));
-            }
+            let path = PathBuf::from(format!("{}.d", self.store().display())).join("children");
+            let names: Vec<String> = std::fs::read_dir(path)
+                .into_iter()
+                .flatten()
+                .map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned())
+                .collect();
+            picture.insert("children of the store".to_owned(), names.join(" "));
         }
         picture
     }

@@ -107,6 +107,7 @@ pub fn follow(command: &mut Command, watch: &mut dyn Watch) -> Option<i32> {
             _ => Ok(()),
         });
     }
+    #[expect(clippy::zombie_processes, reason = "it is waited for below, with all its threads")]
     let child = command.spawn().expect("the program starts");
     let pid = i32::try_from(child.id()).expect("a process id");
     let (first, _) = wait(pid).expect("the program was started");
