@@ -184,8 +184,8 @@ fn a_backup_for_a_recipient_holds_nothing_in_plain_and_restores() {
     let has_gpg = make_gpg_key(&keyring);
     let recipient = make_age_key(&identity);
     let (keyring, identity) = (keyring.display().to_string(), identity.display().to_string());
-    type Given = (&'static str, &'static str);
-    let mut ways: Vec<(&str, Vec<Given>, Given)> = Vec::new();
+    type Given<'a> = (&'a str, &'a str);
+    let mut ways: Vec<(&str, Vec<Given<'_>>, Given<'_>)> = Vec::new();
     if has_gpg {
         let sealed = vec![("recipient", "backup@example.org"), ("encryption", "gpg"), ("gpg_home", keyring.as_str())];
         ways.push(("gpg", sealed, ("gpg_home", keyring.as_str())));
