@@ -8,7 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use crate::model::forecast::Decision;
-use crate::model::{StepPath, Value, unknown};
+use crate::model::unknown::{self, Unknown};
+use crate::model::{StepPath, Value};
 use crate::ops::spec::UNKNOWN_KEY;
 
 /// How often a loop over something unknown may go round. Whoever needs more has to plan again when it is known.
@@ -48,22 +49,34 @@ impl Bound {
     /// Whether a step's effects, in their order, are the beginning of what the plan says it may do.
     #[must_use]
     pub fn admits(&self, step: &StepPath, made: &[(&str, &Value)]) -> bool {
-        let Some(effects) = self.of(step) else { return made.is_empty() };
-        let mut matching = Matching { made, reached_the_end: made.is_empty() };
-        matching.run(effects, BTreeSet::from([(0, BTreeMap::new())]), true);
-        matching.reached_the_end
-    }
-
-    /// The effects of a step. An instance whose key the plan could not know is any instance of its step.
-    fn of(&self, step: &StepPath) -> Option<&[BoundEffect]> {
-        let exact = self.steps.get(step);
-        let any = || self.steps.iter().find(|(path, _)| path.step() == step.step() && path.key() == Some(ANY_KEY));
-        exact.or_else(|| any().map(|(_, effects)| effects)).map(Vec::as_slice)
+        let among = |effects: &[BoundEffect], depth: usize| {
+            let mut matching = Matching { made, reached_the_end: made.is_empty() };
+            matching.run(effects, BTreeSet::from([(0, BTreeMap::new())]), depth);
+            matching.reached_the_end
+        };
+        if let Some(effects) = self.steps.get(step) {
+            return among(effects, 0);
+        }
+        // An instance whose key the plan could not know is any instance of its step.
+        let of_step = self.steps.iter().filter(|(path, _)| path.step() == step.step());
+        let mut any = of_step.filter(|(path, _)| path.key().is_some_and(|key| key.starts_with(ANY_KEY)));
+        // The loop that makes one instance of many is not one that an instance goes round.
+        made.is_empty() || any.any(|(path, effects)| among(effects, usize::from(path.key() == Some(ANY_KEY))))
     }
 }
 
-/// The key of an instance of a `foreach` over a list that only the run will know.
+/// The key of the one instance that stands for all of a `foreach` over a list that only the run will know. The key of an instance of
+/// a known list begins with it if only the run will know the rest.
 pub const ANY_KEY: &str = "*";
+/// Stands between the names of loops, the outer one first.
+pub const WITHIN: &str = ", in it ";
+
+impl BoundEffect {
+    /// The loop it stands in, within so many others.
+    fn loop_at(&self, depth: usize) -> Option<&str> {
+        self.repeated.as_deref()?.split(WITHIN).nth(depth)
+    }
+}
 
 struct Matching<'m> {
     made: &'m [(&'m str, &'m Value)],
@@ -71,19 +84,19 @@ struct Matching<'m> {
 }
 
 impl<'m> Matching<'m> {
-    /// All places that can be reached from `from` by going through these effects.
-    fn run<'p>(&mut self, effects: &'p [BoundEffect], from: BTreeSet<Place<'p>>, unroll: bool) -> BTreeSet<Place<'p>> {
+    /// All places that can be reached, within so many loops, from `from` by going through these effects.
+    fn run<'p>(&mut self, effects: &'p [BoundEffect], from: BTreeSet<Place<'p>>, depth: usize) -> BTreeSet<Place<'p>> {
         let mut places = from;
         let mut at = 0;
         while at < effects.len() && !places.is_empty() && !self.reached_the_end {
             let effect = &effects[at];
-            match &effect.repeated {
-                Some(of) if unroll => {
-                    let end = at + effects[at..].iter().take_while(|one| one.repeated.as_ref() == Some(of)).count();
-                    places = self.rounds(&effects[at..end], places);
+            match effect.loop_at(depth) {
+                Some(of) => {
+                    let end = at + effects[at..].iter().take_while(|one| one.loop_at(depth) == Some(of)).count();
+                    places = self.rounds(&effects[at..end], places, depth);
                     at = end;
                 }
-                _ => {
+                None => {
                     places = places.into_iter().flat_map(|place| self.step(effect, place)).collect();
                     at += 1;
                 }
@@ -93,14 +106,14 @@ impl<'m> Matching<'m> {
     }
 
     /// Any number of rounds of a loop, none included. Answers given within a round hold for that round.
-    fn rounds<'p>(&mut self, body: &'p [BoundEffect], from: BTreeSet<Place<'p>>) -> BTreeSet<Place<'p>> {
+    fn rounds<'p>(&mut self, body: &'p [BoundEffect], from: BTreeSet<Place<'p>>, depth: usize) -> BTreeSet<Place<'p>> {
         let mut all = from.clone();
         let mut fresh = from;
         let limit = body.first().and_then(|effect| effect.at_most).and_then(|limit| usize::try_from(limit).ok());
         for _ in 0..limit.unwrap_or(MAX_ROUNDS) {
             let mut next = BTreeSet::new();
             for (matched, answers) in fresh {
-                for (matched, _) in self.run(body, BTreeSet::from([(matched, answers.clone())]), false) {
+                for (matched, _) in self.run(body, BTreeSet::from([(matched, answers.clone())]), depth + 1) {
                     next.insert((matched, answers.clone()));
                 }
             }
@@ -145,7 +158,9 @@ impl<'m> Matching<'m> {
 #[must_use]
 pub fn fits(planned: &Value, made: &Value) -> bool {
     match (planned, made) {
-        (Value::Object(fields), _) if fields.contains_key(UNKNOWN_KEY) => true,
+        (Value::Object(fields), _) if fields.contains_key(UNKNOWN_KEY) => {
+            Unknown::of(planned).is_none_or(|unknown| unknown.may_be(made))
+        }
         (Value::Object(planned), Value::Object(made)) => {
             planned.len() == made.len()
                 && planned.iter().all(|(name, value)| made.get(name).is_some_and(|other| fits(value, other)))

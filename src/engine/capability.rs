@@ -36,6 +36,20 @@ pub fn names(granted: &[Granted], op: &str) -> bool {
     granted.iter().any(|grant| glob::matches(&grant.pattern, op))
 }
 
+/// The parts of the world that effects by these grants can touch, as [`crate::ops::foresight::PlanHost::spoil`] names them. Containers,
+/// programs and requests reach everywhere.
+pub fn within_reach(granted: &[Granted]) -> Vec<&'static str> {
+    let mut parts = std::collections::BTreeSet::new();
+    for op in crate::ops::table().values().filter(|op| op.effect.writes() && names(granted, op.name)) {
+        match op.name.split('.').next() {
+            Some("fs" | "secret") => drop(parts.insert("fs")),
+            Some("pg") => parts.extend(["fs", "pg"]),
+            _ => return vec![""],
+        }
+    }
+    parts.into_iter().collect()
+}
+
 /// Whether some grant covers the call.
 ///
 /// # Errors

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use super::bound::ANY_KEY;
 use super::cell::{Core, RunCell};
 use super::command::given_before;
 use super::decide::visible;
@@ -54,6 +55,11 @@ impl Inner {
 
     /// A key names its instance everywhere: in every record, in file names, in labels. None of these is redacted.
     pub(super) fn fit_for_a_key(&self, key: &str, path: &StepPath) -> Result<(), OpError> {
+        if key.starts_with(ANY_KEY) {
+            let what = "a key that begins with it stands for whatever key a run may find";
+            return Err(OpError::refused(format!("`{key}` cannot be the key of an instance of {path}: {what}"))
+                .with_hint("give `foreach` a `key` that begins with another character"));
+        }
         if matches!(self.redactor.scrub(key), Cow::Borrowed(_)) && !key.contains(REDACTED) {
             return Ok(());
         }

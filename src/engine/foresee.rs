@@ -57,6 +57,12 @@ impl Inner {
                 host.join(&marks);
             }
         }
+        let unfollowed = ways.left > 0 || ways.ends.iter().any(|(_, end, _)| matches!(end, End::Unfollowed(_)));
+        if unfollowed {
+            // What the step may touch on ways that are not shown is what its playbook may touch.
+            let parts = super::capability::within_reach(&cell.granted);
+            host.spoil(&parts, &format!("{path} may have changed it, which was not followed to its end"));
+        }
         let now = self.clock.now();
         let mut core = cell.core.lock();
         for (seq, (branch, call)) in ways.calls.iter().enumerate() {

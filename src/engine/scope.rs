@@ -1,5 +1,6 @@
 //! What a run's expressions and scripts see: parameters, outputs of steps, the run itself.
 
+use super::bound::ANY_KEY;
 use super::cell::RunCell;
 use super::decide::visible;
 use super::driver::Inner;
@@ -29,7 +30,7 @@ pub fn run_scope(state: &RunState) -> Scope {
 
 /// In a plan: whether a `foreach` instance stands for one whose key only the run will know.
 pub(super) fn unknown_key(state: &RunState, step: &str, key: &str, item: &Value) -> bool {
-    state.expanded_over.contains_key(step) || (key.contains('(') && unknown::is_in(item))
+    state.expanded_over.contains_key(step) || (key.starts_with(ANY_KEY) && unknown::is_in(item))
 }
 
 /// The item and the key of an instance of a `foreach` step; null for any other.

@@ -3,6 +3,7 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
+use super::bound::ANY_KEY;
 use super::cell::RunCell;
 use super::driver::Inner;
 use super::error::EngineError;
@@ -109,7 +110,7 @@ impl Inner {
             };
             let item = unknown.derived(&format!("{}[]", unknown.source), shape).to_value();
             let over = unknown.source.to_string();
-            let items = vec![(format!("each of {over}"), item)];
+            let items = vec![(ANY_KEY.to_owned(), item)];
             return Ok(Ok((Fact::Expanded { step: path.clone(), items, over: Some(over) }, ways)));
         }
         let Value::Array(items) = items else {
@@ -128,11 +129,12 @@ impl Inner {
                 }
                 None => item.clone(),
             };
-            let key = match with_stand_ins(&key) {
-                _ if Unknown::of(&key).is_some() => Unknown::of(&key).map(|key| key.shown()).unwrap_or_default(),
-                Value::String(text) => text,
-                Value::Number(number) => number.to_string(),
-                other => {
+            let unknown = Unknown::of(&key);
+            let key = match (&unknown, with_stand_ins(&key)) {
+                (Some(unknown), _) => unknown.shown(),
+                (None, Value::String(text)) => text,
+                (None, Value::Number(number)) => number.to_string(),
+                (None, other) => {
                     let what = format!("{other} cannot be the key of an instance of {path}: it is no text");
                     return Ok(Err(OpError::refused(what)));
                 }
@@ -140,6 +142,7 @@ impl Inner {
             if let Err(error) = self.fit_for_a_key(&key, path) {
                 return Ok(Err(error));
             }
+            let key = if unknown.is_some() { format!("{ANY_KEY}{key}") } else { key };
             if keyed.iter().any(|(other, _)| *other == key) {
                 return Ok(Err(OpError::refused(format!("two instances of {path} have the key `{key}`"))));
             }

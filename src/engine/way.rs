@@ -1,9 +1,11 @@
 //! One way through a step of a plan: the answers assumed to questions that only the run can answer, and the calls made under them.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::rc::Rc;
 use std::sync::Arc;
 
+use super::bound;
 use super::cell::RunCell;
 use super::driver::{Host, Inner};
 use super::error::EngineError;
@@ -22,8 +24,6 @@ use crate::script::{Calls, Stop};
 pub const MAX_QUESTIONS: usize = 64;
 /// Questions that one way may ask, all told.
 const MAX_ASKED: usize = 100_000;
-/// Rounds of a loop over what only the run will know that a plan covers.
-pub const MAX_ROUNDS: u64 = 1_000;
 
 /// A call as it is foreseen.
 #[derive(Clone, Debug, PartialEq)]
@@ -49,8 +49,11 @@ impl PartialEq for OpEntry {
     }
 }
 
+/// A loop by the answers that lead to it and by what it is called: no two of one way are called the same.
+pub(super) type LoopId = (Vec<bool>, String);
+
 /// Another answer that was left for later.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Fork {
     /// The answers that lead there.
     pub answers: Vec<bool>,
@@ -79,6 +82,8 @@ pub(super) struct Way {
     attempt: u32,
     /// No calls are made here: `when`, `with`, `foreach`.
     pure: bool,
+    /// Loops of which has to be asked whether they go round at all.
+    doubted: Rc<BTreeSet<LoopId>>,
     pub state: RefCell<Progress>,
 }
 
@@ -93,12 +98,22 @@ pub(super) struct Progress {
     asked: usize,
     pub calls: Vec<WayCall>,
     pub forks: Vec<Fork>,
-    loops: Vec<(String, usize)>,
+    /// Loops it is in: what they are called, the answers when they were entered, and how many of these were remembered.
+    loops: Vec<(LoopId, usize)>,
+    /// How often a loop of one name has been met.
+    met: HashMap<String, u32>,
+    /// Loops met, with the way to each.
+    pub entries: BTreeMap<LoopId, Fork>,
+    /// Loops whose end has been come to.
+    pub passed: BTreeSet<LoopId>,
+    /// The last loop of each name.
+    last: HashMap<String, LoopId>,
     counts: HashMap<&'static str, u32>,
     pub over: Option<Over>,
 }
 
 impl Way {
+    #[expect(clippy::too_many_arguments, reason = "the parts of one way, each used once")]
     pub fn new(
         inner: &Arc<Inner>,
         cell: &Arc<RunCell>,
@@ -107,11 +122,20 @@ impl Way {
         pure: bool,
         from: Fork,
         each: Option<&str>,
+        doubted: &Rc<BTreeSet<LoopId>>,
     ) -> Self {
-        let loops = each.map(|each| (format!("each of {each}"), 0)).into_iter().collect();
+        let loops = each.map(|each| ((Vec::new(), format!("each of {each}")), 0)).into_iter().collect();
         let state = Progress { given: from.answers, known: from.calls, loops, ..Progress::default() };
         let (inner, cell, step) = (Arc::clone(inner), Arc::clone(cell), step.clone());
-        Self { inner, cell, step, attempt, pure, state: RefCell::new(state) }
+        Self { inner, cell, step, attempt, pure, doubted: Rc::clone(doubted), state: RefCell::new(state) }
+    }
+
+    fn here(&self, state: &Progress) -> (Vec<bool>, Option<Mark>) {
+        let mark = match (&self.inner.host, self.pure) {
+            (Host::Planning(host), false) => Some(host.mark()),
+            _ => None,
+        };
+        (state.taken.iter().map(|(_, answer)| *answer).collect(), mark)
     }
 
     fn end(&self, over: Over) -> Stop {
@@ -175,6 +199,17 @@ fn shape_of(op: &OpEntry) -> Shape {
     shapes.entry(op.name).or_insert_with(|| Shape::of_schema(&(op.output_schema)())).clone()
 }
 
+impl Progress {
+    /// What a loop is called that would be entered now.
+    fn loop_id(&self, each: &str) -> LoopId {
+        let name = match self.met.get(each) {
+            None => each.to_owned(),
+            Some(times) => format!("{each} ({})", times + 1),
+        };
+        (self.taken.iter().map(|(_, answer)| *answer).collect(), name)
+    }
+}
+
 impl Calls for Way {
     fn call(&self, op: &'static OpEntry, args: Value) -> Result<Value, Stop> {
         if self.is_over() {
@@ -216,7 +251,7 @@ impl Calls for Way {
                 };
                 let seq = u32::try_from(number).unwrap_or(u32::MAX);
                 let id = CallId { step: self.step.clone(), phase: Phase::Body, attempt: self.attempt, seq };
-                let labels: Vec<&str> = state.loops.iter().map(|(label, _)| label.as_str()).collect();
+                let labels: Vec<&str> = state.loops.iter().map(|((_, label), _)| label.as_str()).collect();
                 let depth = u32::try_from(labels.len()).unwrap_or(u32::MAX);
                 WayCall {
                     op,
@@ -228,8 +263,8 @@ impl Calls for Way {
                     before: foreseen.before,
                     takes_ms: u64::try_from(foreseen.takes.as_millis()).unwrap_or(u64::MAX),
                     changes: foreseen.changes,
-                    repeated: (depth > 0).then(|| labels.join(", ")),
-                    at_most: (depth > 0).then(|| MAX_ROUNDS.saturating_pow(depth)),
+                    repeated: (depth > 0).then(|| labels.join(bound::WITHIN)),
+                    at_most: (depth > 0).then(|| (bound::MAX_ROUNDS as u64).saturating_pow(depth)),
                     depth: state.taken.len(),
                 }
             }
@@ -269,12 +304,8 @@ impl Calls for Way {
             return None;
         }
         let answer = state.given.get(state.taken.len()).copied().unwrap_or_else(|| {
-            let mut answers: Vec<bool> = state.taken.iter().map(|(_, answer)| *answer).collect();
+            let (mut answers, mark) = self.here(&state);
             answers.push(true);
-            let mark = match (&self.inner.host, self.pure) {
-                (Host::Planning(host), false) => Some(host.mark()),
-                _ => None,
-            };
             let calls = state.calls.clone();
             state.forks.push(Fork { answers, calls, mark });
             false
@@ -288,17 +319,43 @@ impl Calls for Way {
         self.state.borrow().taken.len()
     }
 
-    fn enter_loop(&self, each: &str) {
-        let mut state = self.state.borrow_mut();
-        let answered = state.answers.count();
-        state.loops.push((each.to_owned(), answered));
+    fn is_left_out(&self, each: &str, source: &str) -> bool {
+        let id = self.state.borrow().loop_id(each);
+        let doubted = self.doubted.contains(&id);
+        if !doubted {
+            let mut state = self.state.borrow_mut();
+            let (answers, mark) = self.here(&state);
+            let fork = Fork { answers, calls: state.calls.clone(), mark };
+            state.entries.insert(id, fork);
+        }
+        doubted && self.decide(Question::other(format!("{source}.is_empty()"))) == Some(true)
     }
 
-    fn leave_loop(&self) {
+    fn enter_loop(&self, each: &str) {
+        let mut state = self.state.borrow_mut();
+        let id = state.loop_id(each);
+        let answered = state.answers.count();
+        *state.met.entry(each.to_owned()).or_default() += 1;
+        state.last.insert(each.to_owned(), id.clone());
+        state.loops.push((id, answered));
+    }
+
+    fn leave_loop(&self, each: &str, passed: bool) {
         let mut state = self.state.borrow_mut();
         // What was answered of one item says nothing of the next.
-        if let Some((_, answered)) = state.loops.pop() {
+        let place = state.last.get(each).and_then(|id| state.loops.iter().rposition(|(other, _)| other == id));
+        if let Some((id, answered)) = place.map(|place| state.loops.remove(place)) {
             state.answers.truncate(answered);
+            if passed {
+                state.passed.insert(id);
+            }
+        }
+    }
+
+    fn passed_loop(&self, each: &str) {
+        let mut state = self.state.borrow_mut();
+        if let Some(id) = state.last.get(each).cloned() {
+            state.passed.insert(id);
         }
     }
 

@@ -1,13 +1,14 @@
 //! All ways through a step of a plan: followed one after the other, then put together again, so that a call that is made whatever the
 //! answers are stands there once.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::sync::Arc;
 
 use super::cell::RunCell;
 use super::driver::{Host, Inner};
 use super::error::EngineError;
-use super::way::{Fork, Over, Way, WayCall};
+use super::way::{Fork, LoopId, Over, Way, WayCall};
 use crate::model::fault::OpError;
 use crate::model::forecast::{Decision, WayEnd};
 use crate::model::{StepPath, Value};
@@ -79,19 +80,29 @@ impl Inner {
         };
         // Ways that differ from the first in fewer answers come first: so every question is seen answered both ways before
         // combinations are.
-        let mut open = std::collections::BTreeMap::from([(
-            (0usize, 0usize),
-            Fork { answers: Vec::new(), calls: Vec::new(), mark: None },
-        )]);
+        let mut open = BTreeMap::from([((0usize, 0usize), Fork::default())]);
+        let mut doubted: Rc<BTreeSet<LoopId>> = Rc::default();
+        let mut entries: BTreeMap<LoopId, Fork> = BTreeMap::new();
+        let mut passed = BTreeSet::new();
         let mut followed: Vec<Followed> = Vec::new();
         let mut number = 1;
-        while followed.len() < MAX_WAYS
-            && let Some(((deviations, _), fork)) = open.pop_first()
-        {
+        while followed.len() < MAX_WAYS {
+            let Some(((deviations, _), fork)) = open.pop_first() else {
+                // A loop behind which no way has come may go round not even once: then what follows it is come to.
+                let Some((id, fork)) = entries.pop_first() else { break };
+                if !passed.contains(&id) {
+                    followed.retain(|way: &Followed| !begins_with(way, &fork.answers));
+                    entries.retain(|(answers, _), _| !answers.starts_with(&fork.answers));
+                    Rc::make_mut(&mut doubted).insert(id);
+                    open.insert((fork.answers.iter().filter(|answer| **answer).count(), number), fork);
+                    number += 1;
+                }
+                continue;
+            };
             if let (Some(host), Some(mark)) = (host, fork.mark) {
                 host.rewind(mark);
             }
-            let way = Rc::new(Way::new(self, cell, step, attempt.unwrap_or(1), pure, fork, each));
+            let way = Rc::new(Way::new(self, cell, step, attempt.unwrap_or(1), pure, fork, each, &doubted));
             let outcome = evaluate(Rc::clone(&way) as Rc<dyn Calls>);
             let mut state = way.state.borrow_mut();
             let end = match (state.over.take(), outcome) {
@@ -106,7 +117,9 @@ impl Inner {
                 open.insert((deviations + 1, number), fork);
                 number += 1;
             }
-            let several = !open.is_empty() || !followed.is_empty();
+            entries.append(&mut state.entries);
+            passed.append(&mut state.passed);
+            let several = !open.is_empty() || !entries.is_empty() || !followed.is_empty();
             let mark = host.filter(|_| several).map(|host| host.mark());
             let (taken, calls) = (std::mem::take(&mut state.taken), std::mem::take(&mut state.calls));
             followed.push(Followed { taken, calls, end, mark });
@@ -117,6 +130,10 @@ impl Inner {
     }
 }
 
+fn begins_with(way: &Followed, answers: &[bool]) -> bool {
+    way.taken.len() >= answers.len() && way.taken.iter().zip(answers).all(|((_, given), answer)| given == answer)
+}
+
 #[derive(Default)]
 struct Merged {
     calls: Vec<(Vec<Decision>, WayCall)>,
@@ -124,8 +141,9 @@ struct Merged {
 }
 
 impl Merged {
+    /// Whether nothing follows that is shown here: the step stops, or what it does next has been shown as a round of a loop.
     fn stops(&self) -> bool {
-        self.ends.iter().all(|(_, end, _)| matches!(end, End::Throws(_)))
+        self.ends.iter().all(|(_, end, _)| matches!(end, End::Throws(_) | End::GoesOn))
     }
 
     fn under(mut self, decision: &Decision) -> Self {
@@ -166,17 +184,23 @@ fn merge(ways: &[&Followed], depth: usize) -> Merged {
         (branch, call)
     };
     for (yes_to, no_to) in common.into_iter().chain([(usize::MAX, usize::MAX)]) {
-        while yes_at < yes_to
-            && let Some(call) = y.next()
-        {
-            calls.push(under(call, true, no_stops, yes_stops));
-            yes_at += 1;
-        }
-        while no_at < no_to
-            && let Some(call) = n.next()
-        {
-            calls.push(under(call, false, yes_stops, no_stops));
-            no_at += 1;
+        // What is done before stopping comes first: what the step does otherwise stands there as if it were sure.
+        for answer in [!no_stops || yes_stops, no_stops && !yes_stops] {
+            if answer {
+                while yes_at < yes_to
+                    && let Some(call) = y.next()
+                {
+                    calls.push(under(call, true, no_stops, yes_stops));
+                    yes_at += 1;
+                }
+            } else {
+                while no_at < no_to
+                    && let Some(call) = n.next()
+                {
+                    calls.push(under(call, false, yes_stops, no_stops));
+                    no_at += 1;
+                }
+            }
         }
         if let (Some(call), Some(_)) = (y.next(), n.next()) {
             calls.push(call);

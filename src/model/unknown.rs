@@ -136,6 +136,26 @@ impl Shape {
         }
     }
 
+    /// Whether a value may have it.
+    #[must_use]
+    pub fn may_be(&self, value: &Value) -> bool {
+        match self {
+            Self::Any => true,
+            Self::Bool => value.is_boolean(),
+            Self::Int => value.is_i64() || value.is_u64(),
+            Self::Number => value.is_number(),
+            Self::Text => value.is_string(),
+            Self::List(item) => value.as_array().is_some_and(|items| items.iter().all(|value| item.may_be(value))),
+            // A field that may be missing is in no schema as such.
+            Self::Fields(fields) => value.as_object().is_some_and(|value| {
+                value
+                    .iter()
+                    .all(|(name, value)| fields.get(name).is_some_and(|field| value.is_null() || field.may_be(value)))
+            }),
+            Self::Maybe(inner) => value.is_null() || inner.may_be(value),
+        }
+    }
+
     fn to_value(&self) -> Value {
         match self {
             Self::Any => Value::Null,
@@ -277,6 +297,48 @@ impl Unknown {
     #[must_use]
     pub fn field(&self, name: &str) -> Option<Self> {
         self.shape.field(name).map(|shape| self.derived(&field_path(&self.source, name), shape))
+    }
+
+    /// Whether it may turn out to be this: of its shape, and, where a text is put together, with the pieces that are known.
+    #[must_use]
+    pub fn may_be(&self, value: &Value) -> bool {
+        if !self.shape.may_be(value) {
+            return false;
+        }
+        let (Some(pieces), Some(text)) = (self.pieces(), value.as_str()) else { return true };
+        let Some((first, rest)) = pieces.split_first() else { return true };
+        let Some(mut left) = text.strip_prefix(first.as_str()) else { return false };
+        let Some((last, between)) = rest.split_last() else { return left.is_empty() };
+        for piece in between {
+            let Some(at) = left.find(piece.as_str()) else { return false };
+            left = &left[at + piece.len()..];
+        }
+        left.ends_with(last.as_str())
+    }
+
+    /// The known pieces of a text that is put together; between them stands what is not known. `None` for any other value.
+    fn pieces(&self) -> Option<Vec<String>> {
+        let inner = self.source.strip_prefix('`').and_then(|rest| rest.strip_suffix('`'))?;
+        let mut pieces = vec![String::new()];
+        let mut chars = inner.chars();
+        while let Some(c) = chars.next() {
+            match c {
+                '\\' => pieces.last_mut()?.extend(chars.next()),
+                '$' => {
+                    // What is not known has its own signs escaped: the first bare bracket ends it.
+                    while let Some(c) = chars.next().filter(|c| *c != '}') {
+                        if c == '\\' {
+                            chars.next();
+                        }
+                    }
+                    pieces.push(String::new());
+                }
+                // No text that is put together, but something made of several.
+                '`' => return None,
+                c => pieces.last_mut()?.push(c),
+            }
+        }
+        Some(pieces)
     }
 
     /// As a person reads it: `(steps.create.id)`, or `restored-(steps.create.id)` for a text that is put together.
@@ -453,5 +515,28 @@ mod tests {
     fn a_text_that_is_put_together_is_shown_by_its_shape() {
         let text = Unknown::new("", "`restored-${steps.create.id}\\`x`", Shape::Text);
         assert_eq!(text.shown(), "restored-(steps.create.id)`x");
+    }
+
+    #[test]
+    fn a_text_that_is_put_together_has_the_pieces_that_are_known() {
+        let text = Unknown::new("", "`restored-${steps[\"a\\}\"].id}-of-${b}.db`", Shape::Text);
+        for fitting in ["restored-x-of-y.db", "restored--of-.db", "restored-a-of-b-of-c.db"] {
+            assert!(text.may_be(&json!(fitting)), "{fitting}");
+        }
+        for other in
+            [json!("restored-x.db"), json!("x-of-y.db"), json!("restored-x-of-y"), json!("restored-of-.db"), json!(1)]
+        {
+            assert!(!text.may_be(&other), "{other}");
+        }
+        let whole = Unknown::new("", "`${a}`", Shape::Text);
+        assert!(whole.may_be(&json!("")) && whole.may_be(&json!("anything")));
+    }
+
+    #[test]
+    fn a_value_has_to_be_of_the_shape_that_was_foreseen() {
+        let list = Unknown::new("", "x", Shape::List(Arc::new(Shape::Int.maybe())));
+        assert!(list.may_be(&json!([1, null])) && list.may_be(&json!([])));
+        assert!(!list.may_be(&json!(["1"])) && !list.may_be(&json!({})));
+        assert!(Unknown::new("", "x", Shape::Any).may_be(&json!({"a": 1})));
     }
 }

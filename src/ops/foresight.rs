@@ -40,6 +40,10 @@ pub trait PlanHost: ReadHost {
     /// Makes the overlay what it was.
     fn rewind(&self, to: Mark);
 
+    /// From here on nobody knows what is in these parts of the world (`fs`, `pg`; the empty text is all of it), for this reason:
+    /// effects that could not be followed may have changed it.
+    fn spoil(&self, parts: &[&str], why: &str);
+
     /// Makes the overlay what is common to several ends of one step; whatever differs is unknown from here on.
     fn join(&self, ends: &[Mark]);
 }

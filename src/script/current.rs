@@ -53,11 +53,19 @@ pub trait Calls {
         0
     }
 
+    /// Whether a loop over what only the run will know goes round not even once. Asked before it is entered.
+    fn is_left_out(&self, _each: &str, _source: &str) -> bool {
+        false
+    }
+
     /// What follows happens once for each of something, until [`Calls::leave_loop`].
     fn enter_loop(&self, _each: &str) {}
 
-    /// The end of what [`Calls::enter_loop`] began.
-    fn leave_loop(&self) {}
+    /// The end of what [`Calls::enter_loop`] began: what follows it is come to (`true`), or not, as far as can be told (`false`).
+    fn leave_loop(&self, _each: &str, _passed: bool) {}
+
+    /// What follows a loop that was left early is come to all the same: it was left by `break`.
+    fn passed_loop(&self, _each: &str) {}
 
     /// Whether the evaluation is over: nothing may be caught any more.
     fn is_over(&self) -> bool {

@@ -26,11 +26,11 @@ struct Way {
 }
 
 impl Way {
-    fn leave(&mut self) {
+    fn leave(&mut self, passed: bool) {
         if std::mem::take(&mut self.entered)
             && let Some(calls) = current::calls()
         {
-            calls.leave_loop();
+            calls.leave_loop(&self.items.label, passed);
         }
     }
 }
@@ -40,7 +40,7 @@ impl Iterator for Way {
 
     fn next(&mut self) -> Option<Dynamic> {
         if std::mem::replace(&mut self.begun, true) {
-            self.leave();
+            self.leave(true);
             return None;
         }
         if let Some(calls) = current::calls() {
@@ -53,7 +53,7 @@ impl Iterator for Way {
 
 impl Drop for Way {
     fn drop(&mut self) {
-        self.leave();
+        self.leave(false);
     }
 }
 
@@ -68,12 +68,24 @@ impl IntoIterator for Items {
 
 /// Forgets a loop, and any that stands inside of it and was left by `break`, `return` or an error.
 fn forget(id: i64) {
-    let left = current::rounds(|rounds| match rounds.iter().rposition(|loops| loops.id == id) {
-        Some(place) => rounds.drain(place..).filter(|loops| loops.entered).count(),
-        None => 0,
+    let left: Option<Vec<Rounds>> = current::rounds(|rounds| match rounds.iter().rposition(|loops| loops.id == id) {
+        Some(place) => rounds.drain(place..).filter(|loops| loops.entered).collect(),
+        None => Vec::new(),
     });
     if let (Some(left), Some(calls)) = (left, current::calls()) {
-        (0..left).for_each(|_| calls.leave_loop());
+        left.iter().rev().for_each(|loops| calls.leave_loop(&loops.label, true));
+    }
+}
+
+/// Behind a loop.
+fn done(id: i64) {
+    let label = current::rounds(|rounds| {
+        let over = rounds.iter().rfind(|loops| loops.id == id && loops.stands_for_all && !loops.entered);
+        over.map(|over| over.label.clone())
+    });
+    forget(id);
+    if let (Some(Some(label)), Some(calls)) = (label, current::calls()) {
+        calls.passed_loop(&label);
     }
 }
 
@@ -87,11 +99,14 @@ fn each(id: i64, list: Dynamic) -> Fallible<Dynamic> {
     forget(id);
     let Some(unknown) = unknown_of(&list) else { return Ok(list) };
     let Some(shape) = unknown.shape.item() else { return stop(&unknown, "a loop goes over") };
-    if current::calls().is_none() {
-        return stop(&unknown, "a loop goes over");
-    }
+    let Some(calls) = current::calls() else { return stop(&unknown, "a loop goes over") };
     let label = format!("each of {}", unknown.source);
+    let left_out = calls.is_left_out(&label, &unknown.source);
     begin(id, label.clone(), true);
+    if left_out {
+        // What it changes is as unknown behind it as it is after any number of rounds.
+        return Ok(Dynamic::from_array(rhai::Array::new()));
+    }
     let item = unknown.derived(&current::fresh(&format!("{}[]", unknown.source)), shape);
     Ok(Dynamic::from(Items { item, label }))
 }
@@ -111,7 +126,7 @@ fn round(context: &NativeCallContext, id: i64, condition: Dynamic) -> Fallible<D
     enum Then {
         Nothing,
         Enter(String),
-        Leave,
+        Leave(String),
         Covered,
     }
     let then = current::rounds(|rounds| {
@@ -120,7 +135,7 @@ fn round(context: &NativeCallContext, id: i64, condition: Dynamic) -> Fallible<D
             (true, true) => Then::Covered,
             (true, false) if this.entered => {
                 this.entered = false;
-                Then::Leave
+                Then::Leave(this.label.clone())
             }
             (false, true) if decisions > this.decisions => {
                 this.stands_for_all = true;
@@ -133,7 +148,7 @@ fn round(context: &NativeCallContext, id: i64, condition: Dynamic) -> Fallible<D
     });
     match then {
         Some(Then::Enter(label)) => calls.enter_loop(&label),
-        Some(Then::Leave) => calls.leave_loop(),
+        Some(Then::Leave(label)) => calls.leave_loop(&label, true),
         Some(Then::Covered) => {
             calls.covered();
             return Err(Box::new(EvalAltResult::ErrorTerminated(Dynamic::UNIT, Position::NONE)));
@@ -155,21 +170,13 @@ fn blur(id: i64, name: &str, value: &Dynamic) -> Fallible<Dynamic> {
         rounds.iter().rfind(|loops| loops.id == id).map(|loops| loops.label.clone()).unwrap_or_default()
     });
     let label = label.unwrap_or_default();
-    let shape = match unknown_of(value) {
-        Some(unknown) => unknown.shape,
-        // Other rounds may make anything of an object, and put anything into a list.
-        None if value.is_map() || value.is_unit() => Shape::Any,
-        None if value.is_array() => Shape::List(std::sync::Arc::new(Shape::Any)),
-        None => match convert::to_value(value) {
-            Ok(value) => Shape::of_value(&value),
-            Err(_) => {
-                let unknown = Unknown::new("it changes from round to round", name, Shape::Any);
-                return stop(&unknown, "a closure is kept from round to round in");
-            }
-        },
-    };
+    // Nor is its type known: this round may have made a text of what was nothing, and no round may have come to that.
+    if unknown_of(value).is_none() && convert::to_value(value).is_err() {
+        let unknown = Unknown::new("it changes from round to round", name, Shape::Any);
+        return stop(&unknown, "a closure is kept from round to round in");
+    }
     let source = current::fresh(&format!("{name} as it changes with {label}"));
-    Ok(Dynamic::from(Unknown::new("it changes from round to round", &source, shape)))
+    Ok(Dynamic::from(Unknown::new("it changes from round to round", &source, Shape::Any)))
 }
 
 /// `catch`: what comes from an unknown is not to be caught.
@@ -236,6 +243,6 @@ pub fn register(engine: &mut Engine) {
     engine.register_fn("__blurs", blurs);
     engine.register_fn("__ended", blurs);
     engine.register_fn("__blur", |id: i64, name: &str, value: Dynamic| blur(id, name, &value));
-    engine.register_fn("__done", forget);
+    engine.register_fn("__done", done);
     engine.register_fn("__caught", |error: Dynamic| caught(&error));
 }

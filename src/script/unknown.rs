@@ -150,7 +150,7 @@ impl TextParts {
             self.known.push_str(text);
         }
         for c in text.chars() {
-            if matches!(c, '`' | '\\' | '}') {
+            if matches!(c, '`' | '\\' | '}' | '$') {
                 self.pattern.push('\\');
             }
             self.pattern.push(c);
@@ -164,7 +164,16 @@ impl TextParts {
                 self.why.get_or_insert_with(|| unknown.why.clone());
                 match unknown.source.strip_prefix('`').and_then(|rest| rest.strip_suffix('`')) {
                     Some(pattern) => self.pattern.push_str(pattern),
-                    None => self.pattern.push_str(&format!("${{{}}}", unknown.source)),
+                    None => {
+                        self.pattern.push_str("${");
+                        for c in unknown.source.chars() {
+                            if matches!(c, '`' | '\\' | '{' | '}') {
+                                self.pattern.push('\\');
+                            }
+                            self.pattern.push(c);
+                        }
+                        self.pattern.push('}');
+                    }
                 }
             }
             None => match value.read_lock::<ImmutableString>() {
@@ -191,6 +200,7 @@ fn reckoned(op: &str, a: &Dynamic, b: &Dynamic) -> Fallible<Dynamic> {
     let shape = match (shape_of(a).there(), shape_of(b).there()) {
         (Shape::Text, _) | (_, Shape::Text) if op == "+" => return Ok(joined_text(a, b)),
         (Shape::List(a), Shape::List(b)) if op == "+" => Shape::List(Arc::new(a.as_ref().clone().or(b))),
+        (Shape::Any, _) | (_, Shape::Any) => Shape::Any,
         (Shape::Fields(_) | Shape::List(_) | Shape::Bool, _) | (_, Shape::Fields(_) | Shape::List(_) | Shape::Bool)
             if !matches!(op, "&" | "|" | "^") =>
         {
@@ -376,9 +386,13 @@ fn each(context: &NativeCallContext, name: &str, unknown: &Unknown, closure: &Fn
     let index =
         Dynamic::from(unknown.derived(&current::fresh(&format!("the place in {}", unknown.source)), Shape::Int));
     let Some(calls) = current::calls() else { return stop(unknown, "items are wanted of") };
-    calls.enter_loop(&format!("each of {}", unknown.source));
+    let label = format!("each of {}", unknown.source);
+    if calls.is_left_out(&label, &unknown.source) {
+        return Ok(Dynamic::UNIT);
+    }
+    calls.enter_loop(&label);
     let result = closure.call_raw_with_extra_args(name, context, Some(&mut item), [], [index], Some(0));
-    calls.leave_loop();
+    calls.leave_loop(&label, result.is_ok());
     result
 }
 

@@ -67,7 +67,14 @@ pub fn weave(text: &str) -> Woven {
     if let Some(tokens) = tokens(text)
         && let Some(partner) = partners(&tokens)
     {
-        let mut weaver = Weaver { tokens, partner, edits: Vec::new(), scopes: vec![Scope::default()] };
+        let mut weaver = Weaver {
+            tokens,
+            partner,
+            edits: Vec::new(),
+            scopes: vec![Scope::default()],
+            whiles: Vec::new(),
+            closures: Vec::new(),
+        };
         weaver.weave();
         edits = weaver.edits;
     }
@@ -104,6 +111,10 @@ struct Weaver<'a> {
     partner: Vec<usize>,
     edits: Vec<Edit>,
     scopes: Vec<Scope>,
+    /// The bodies of loops whose rounds are counted: their brackets and ids.
+    whiles: Vec<(usize, usize, usize)>,
+    /// The bodies of closures: a `return` in one ends nothing outside.
+    closures: Vec<(usize, usize)>,
 }
 
 const ASSIGNS: [&str; 12] = ["=", "+=", "-=", "*=", "/=", "%=", "**=", "&=", "|=", "^=", "<<=", ">>="];
@@ -162,6 +173,7 @@ impl<'a> Weaver<'a> {
                 (Kind::Sign, "|") if self.begins_expression(at) => {
                     let end = (at + 1..self.tokens.len()).find(|other| self.is(*other, "|"));
                     if let Some(end) = end.filter(|end| self.is(end + 1, "{")) {
+                        self.closures.push((end + 1, self.partner[end + 1]));
                         pending.push((end + 1, Scope { names: self.names(at + 1, end), closed: false }));
                     }
                 }
@@ -169,6 +181,7 @@ impl<'a> Weaver<'a> {
                 (Kind::Name, "until") => self.condition_to_end(at),
                 (Kind::Name, "while") if self.ends_do(at) => self.condition_to_end(at),
                 (Kind::Name, "while" | "loop") => self.while_loop(at),
+                (Kind::Name, "return") => self.leaving(at),
                 (Kind::Name, "for") => {
                     if let Some((open, names)) = self.for_loop(at) {
                         pending.push((open, Scope { names, closed: false }));
@@ -479,6 +492,7 @@ impl<'a> Weaver<'a> {
             }
             return;
         }
+        self.whiles.push((open, close, id));
         let names = self.changed(open, close);
         let begin = format!("__loop({id}); ");
         self.edits.push(Edit { at: id, order: begins(usize::MAX), taken: 0, put: begin });
@@ -490,6 +504,18 @@ impl<'a> Weaver<'a> {
             self.put(self.tokens[open].end(), blurs);
         }
         self.put(self.tokens[close].end(), format!(" __done({id});"));
+    }
+
+    /// A `return` ends all loops around it.
+    fn leaving(&mut self, word: usize) {
+        let within = |(open, close): (usize, usize)| open < word && word < close;
+        let closure = self.closures.iter().copied().filter(|body| within(*body)).map(|(open, _)| open).max();
+        let loops = self.whiles.iter().filter(|(open, close, _)| within((*open, *close)));
+        let outermost = loops.filter(|(open, _, _)| closure.is_none_or(|closure| *open > closure)).min();
+        if let (Some((_, _, id)), true) = (outermost, self.begins_statement(word)) {
+            let put = format!("__done({id}); ");
+            self.edits.push(Edit { at: self.tokens[word].at, order: begins(usize::MAX), taken: 0, put });
+        }
     }
 
     fn for_loop(&mut self, word: usize) -> Option<(usize, BTreeSet<String>)> {

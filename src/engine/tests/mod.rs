@@ -6,6 +6,8 @@ mod flow;
 mod people;
 mod secrets;
 mod undo;
+mod unknowns;
+mod ways;
 mod world;
 
 use std::sync::Arc;

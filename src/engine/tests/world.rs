@@ -1,7 +1,7 @@
 //! A world that is a map from paths to texts: `fs.write_text` sets, `fs.restore_before` puts back, `fs.read_text` reads. Each
 //! effect leaves its key beside what it set, as a real one leaves a label; a journal of sends tells what happened twice.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -40,6 +40,9 @@ pub enum Deed {
     Released(String),
 }
 
+/// What is drawn when nothing is left to be drawn.
+const DRAWN: &str = r#"{"n":0,"ok":false,"l":[],"s":""}"#;
+
 #[derive(Default)]
 pub struct Things {
     /// Path → text, key of the effect that set it.
@@ -62,6 +65,8 @@ pub struct Things {
     pub ready_after: u32,
     pub cannot_tell: bool,
     pub target: String,
+    /// What `rand.hex` draws, in this order; an object without anything in it when there are no more.
+    pub draws: VecDeque<String>,
 }
 
 #[derive(Default)]
@@ -167,6 +172,7 @@ impl ReadHost for World {
                 Some((text, _)) => Ok(json!({ "text": text })),
                 None => Err(OpError::failed("there is no such file")),
             },
+            "rand.hex" => Ok(json!(things.draws.pop_front().unwrap_or_else(|| DRAWN.to_owned()))),
             "rand.id" => Ok(json!(format!("id{}", things.reads))),
             other => Err(OpError::refused(format!("the toy world has no {other}"))),
         }

@@ -176,6 +176,13 @@ impl PlanHost for Overlay {
         }
     }
 
+    fn spoil(&self, parts: &[&str], why: &str) {
+        let mut state = self.state.lock();
+        for part in parts {
+            state.spoil(part, why);
+        }
+    }
+
     fn join(&self, ends: &[Mark]) {
         let marks = self.marks.lock();
         if let Some(state) = State::join(ends.iter().filter_map(|mark| marks.get(mark.0).cloned()).collect()) {

@@ -1,0 +1,216 @@
+//! Whatever a run finds, what it does was in its plan: scripts grown at random from a small grammar, planned once and run on many worlds.
+
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+
+use super::Rig;
+use super::books::{book, step};
+use crate::engine::bound::{Bound, BoundEffect};
+use crate::engine::state::CallKind;
+use crate::journal::Fact;
+use crate::journal::record::Outcome;
+use crate::model::forecast::WayEnd;
+use crate::model::status::Mode;
+use crate::model::{StepPath, Value};
+use crate::playbook::types::{Playbook, Step};
+
+/// Grows a script; every choice is the next byte.
+struct Grower<'b> {
+    bytes: std::slice::Iter<'b, u8>,
+    effects: usize,
+    loops: usize,
+}
+
+impl Grower<'_> {
+    fn pick(&mut self, of: u8) -> u8 {
+        self.bytes.next().map_or(0, |byte| byte % of)
+    }
+
+    fn number(&mut self) -> String {
+        match self.pick(6) {
+            0 => self.pick(3).to_string(),
+            1 => "d.n".to_owned(),
+            2 => "a".to_owned(),
+            3 => "b".to_owned(),
+            4 => "(d.n + 1)".to_owned(),
+            _ => "d.l.len()".to_owned(),
+        }
+    }
+
+    fn condition(&mut self, depth: u8) -> String {
+        match self.pick(if depth == 0 { 7 } else { 10 }) {
+            0 => "d.ok".to_owned(),
+            1 => format!("{} == {}", self.number(), self.pick(3)),
+            2 => format!("{} > {}", self.number(), self.pick(3)),
+            3 => "d.l.is_empty()".to_owned(),
+            4 => "b == ()".to_owned(),
+            5 => "d.l.some(|y| y > 1)".to_owned(),
+            6 => "d.s == \"x\"".to_owned(),
+            7 => format!("!({})", self.condition(depth - 1)),
+            8 => format!("({} && {})", self.condition(depth - 1), self.condition(depth - 1)),
+            _ => format!("({} || {})", self.condition(depth - 1), self.condition(depth - 1)),
+        }
+    }
+
+    fn list(&mut self) -> &'static str {
+        ["d.l", "[1, 2]", "0..d.n", "d.l.map(|y| y + 1)", "d.l.filter(|y| y > 1)"][usize::from(self.pick(5))]
+    }
+
+    fn effect(&mut self) -> String {
+        self.effects += 1;
+        let text = match self.pick(4) {
+            0 => "\"k\"".to_owned(),
+            1 => "`n-${d.n}-of-${a}`".to_owned(),
+            2 => "d.s".to_owned(),
+            _ => format!("`${{{}}}`", self.number()),
+        };
+        format!("host::fs::write_text(#{{ path: \"/e{}\", text: {text}, replace: true }}); ", self.effects)
+    }
+
+    fn block(&mut self, depth: u8, within: bool) -> String {
+        (0..=self.pick(3)).map(|_| self.statement(depth, within)).collect()
+    }
+
+    fn statement(&mut self, depth: u8, within: bool) -> String {
+        match self.pick(if depth == 0 { 6 } else { 15 }) {
+            0 | 1 => self.effect(),
+            2 => "d = draw(); ".to_owned(),
+            3 => format!("{} = {}; ", ["a", "b"][usize::from(self.pick(2))], self.number()),
+            4 if within => format!("if {} {{ break; }} ", self.condition(0)),
+            5 if within => ["break; ", "return 7; ", "b = x; ", "a = 1; "][usize::from(self.pick(4))].to_owned(),
+            4 | 5 => format!("a = find(d.l, {}); ", self.pick(3)),
+            6 => format!("if {} {{ {}}} ", self.condition(1), self.block(depth - 1, within)),
+            7 => {
+                let condition = self.condition(2);
+                format!(
+                    "if {condition} {{ {}}} else {{ {}}} ",
+                    self.block(depth - 1, within),
+                    self.block(depth - 1, within)
+                )
+            }
+            8 | 9 => format!("for x in {} {{ {}}} ", self.list(), self.block(depth - 1, true)),
+            10 => {
+                self.loops += 1;
+                let guard = format!("g{}", self.loops);
+                let (condition, body) = (self.condition(1), self.block(0, false));
+                format!("let {guard} = 0; while {condition} && {guard} < 3 {{ {guard} += 1; {body}}} ")
+            }
+            11 => {
+                self.loops += 1;
+                let guard = format!("g{}", self.loops);
+                let (condition, body) = (self.condition(1), self.block(0, false));
+                format!("let {guard} = 0; loop {{ {guard} += 1; {body}if {condition} || {guard} > 2 {{ break; }} }} ")
+            }
+            12 => {
+                format!("if {} {{ {} }} ", self.condition(1), ["return 5;", "throw \"no\";"][usize::from(self.pick(2))])
+            }
+            // An error over a value of which the plan knows no type is none that it can foresee: these can have no other.
+            13 => {
+                let fact = ["d.ok", "d.n > 1", "d.s == \"x\""][usize::from(self.pick(3))];
+                let (before, after) = (self.effect(), self.effect());
+                format!("try {{ {before}if {fact} {{ throw \"t\"; }} {after}}} catch {{ {}}} ", self.effect())
+            }
+            _ => format!("d.l.for_each(|x| {{ {}}}); ", self.effect()),
+        }
+    }
+}
+
+const HEAD: &str = "fn draw() { parse_json(host::rand::hex(#{ bytes: 4 })) }
+fn find(l, k) { for x in l { if x == k { return x; } } () }
+let d = draw(); let a = 0; let b = (); ";
+
+fn grown(bytes: &[u8]) -> String {
+    let mut grower = Grower { bytes: bytes.iter(), effects: 0, loops: 0 };
+    let body: String = (0..4).map(|_| grower.statement(3, false)).collect();
+    format!("{HEAD}{body} #{{ a: a, l: d.l }}")
+}
+
+fn steps(script: &str) -> Vec<Step> {
+    let write = |what: &str| format!("host::fs::write_text(#{{ path: \"/z\", text: `{what}`, replace: true }});");
+    vec![
+        step("work", &[], script),
+        step("maybe", &["work"], &write("m-${steps.work.a}")).when("steps.work.a == 1"),
+        step("each", &["work"], &write("i-${item}-${key}")).foreach("steps.work.l", None),
+    ]
+}
+
+/// What the plan allows, and the steps that it says it did not follow to their end.
+fn bound(playbook: Playbook) -> (Bound, Vec<String>) {
+    let mut rig = Rig::new(playbook);
+    rig.mode = Mode::Plan;
+    rig.drive();
+    let mut steps: BTreeMap<StepPath, Vec<BoundEffect>> = BTreeMap::new();
+    let mut open = Vec::new();
+    for record in rig.records() {
+        match record.fact {
+            Fact::Foreseen { call, op, args, outcome: Outcome::Done { .. }, branch, repeated, at_most, .. }
+                if crate::ops::find(&op).is_some_and(|op| op.effect.writes()) =>
+            {
+                steps.entry(call.step).or_default().push(BoundEffect { op, args, branch, repeated, at_most });
+            }
+            Fact::Foretold { step, end: WayEnd::Unfollowed { .. }, .. } => open.push(step.step().to_owned()),
+            Fact::StepSucceeded { step, output }
+                if output["$unknown"].as_str().is_some_and(|why| why.starts_with("the result of step")) =>
+            {
+                open.push(step.step().to_owned());
+            }
+            _ => {}
+        }
+    }
+    (Bound { digest: String::new(), steps }, open)
+}
+
+/// What a run does on a world that draws these, step by step.
+fn made(playbook: Playbook, draws: &[String]) -> Vec<(StepPath, Vec<(String, Value)>)> {
+    let rig = Rig::new(playbook);
+    rig.world.things.lock().draws = draws.iter().cloned().collect();
+    rig.drive();
+    let state = rig.state();
+    let effects = |body: &[usize]| {
+        let calls = body.iter().map(|index| &state.calls[*index]);
+        let calls = calls.filter(|call| matches!(call.kind, CallKind::Effect { .. }));
+        calls.map(|call| (call.op.clone(), call.args.clone())).collect()
+    };
+    state.steps.iter().map(|(path, step)| (path.clone(), effects(&step.body))).collect()
+}
+
+fn drawn() -> impl Strategy<Value = String> {
+    (0..4_u8, any::<bool>(), prop::collection::vec(0..4_u8, 0..4), 0..3_u8).prop_map(|(n, ok, mut l, s)| {
+        l.sort_unstable();
+        l.dedup();
+        let s = ["x", "y", "n-1-of-0"][usize::from(s)];
+        serde_json::json!({ "n": n, "ok": ok, "l": l, "s": s }).to_string()
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
+    #[test]
+    fn every_run_stays_within_its_plan(
+        bytes in prop::collection::vec(any::<u8>(), 0..60),
+        worlds in prop::collection::vec(prop::collection::vec(drawn(), 0..6), 4),
+    ) {
+        let script = grown(&bytes);
+        let (bound, open) = bound(book(steps(&script)));
+        for world in worlds {
+            for (path, effects) in made(book(steps(&script)), &world) {
+                let effects: Vec<(&str, &Value)> = effects.iter().map(|(op, args)| (op.as_str(), args)).collect();
+                // What hangs on a step that was not followed is told to be open with it.
+                prop_assert!(
+                    open.iter().any(|open| *open == "work" || *open == path.step()) || bound.admits(&path, &effects),
+                    "{path} of\n{script}\nmakes {effects:?}\nwhere the plan has\n{}", shown(&bound)
+                );
+            }
+        }
+    }
+}
+
+fn shown(bound: &Bound) -> String {
+    let effects = bound.steps.iter().flat_map(|(path, effects)| effects.iter().map(move |effect| (path, effect)));
+    let line = |(path, effect): (&StepPath, &BoundEffect)| {
+        let branch: Vec<String> = effect.branch.iter().map(|d| format!("{}={}", d.question, d.answer)).collect();
+        format!("{path}: {} if {branch:?} for {:?}\n", effect.args, effect.repeated)
+    };
+    effects.map(line).collect()
+}
