@@ -16,6 +16,8 @@ pub mod unknown;
 #[cfg(test)]
 mod unknown_tests;
 mod weave;
+#[cfg(test)]
+mod weave_tests;
 
 pub use current::{Calls, Stop};
 pub use error::ScriptError;
