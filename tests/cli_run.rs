@@ -401,7 +401,7 @@ fn a_plan_touches_nothing_and_says_what_it_could_not_see() {
     desk.file("proof", "");
     let plan = desk.muster(&["plan", "recover"]);
     assert_eq!(plan.code, 0, "{plan:?}");
-    assert!(plan.stdout.contains("path=DESK/restored.txt text=restored"), "{}", plan.stdout);
+    assert!(plan.stdout.contains("path=DESK/restored.txt  text=restored"), "{}", plan.stdout);
     assert!(!restored(&desk));
     assert_eq!(desk.muster(&["plan", "recover", "--detailed-exitcode"]).code, 2, "{plan:?}");
     assert_eq!(desk.muster(&["ps", "--all"]).stdout, "", "a plan is no run");

@@ -43,7 +43,7 @@ mod tests {
             all.iter().map(|one| one.code).collect::<Vec<_>>()
         );
         for one in all {
-            assert!(one.meaning.ends_with('.') && !one.meaning.contains("```"), "{one:?}");
+            assert!(one.meaning.ends_with(['.', '?']) && !one.meaning.contains("```"), "{one:?}");
             assert_eq!(one.wrong.is_empty(), one.right.is_empty(), "{one:?}");
         }
     }

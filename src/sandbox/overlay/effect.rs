@@ -181,7 +181,9 @@ impl Overlay {
                 node.modified = Some(now);
             }
         }
-        if request.op.family() == "docker" {
+        // What neither starts nor stops a container nor reaches into one leaves everybody connected.
+        const APART: [&str; 4] = ["docker.create_volume", "docker.remove_volume", "docker.copy_out", "docker.run"];
+        if request.op.family() == "docker" && !APART.contains(&request.op.name) {
             // Whose sessions a live server has is not known: those that stop are taken to be gone.
             for name in state.world.postgres.keys().cloned().collect::<Vec<_>>() {
                 let Some(server) = state.world_mut().postgres.get_mut(&name) else { continue };
