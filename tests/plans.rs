@@ -22,9 +22,13 @@ fn app(home: &Path) -> App {
 
 /// The plan of a shipped playbook in its own world, with the world's parameters.
 fn plan(name: &str) -> Plan {
+    plan_of(&Path::new(env!("CARGO_MANIFEST_DIR")).join("playbooks").join(name))
+}
+
+fn plan_of(folder: &Path) -> Plan {
     let home = tempfile::tempdir().expect("a folder");
     let app = app(home.path());
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("playbooks").join(name).display().to_string();
+    let folder = folder.display().to_string();
     let world = app.world_of(&folder, None).expect("a world");
     let start = app.prepare_in(&folder, Given::default(), &world).expect("it can be started");
     let (records, program) = app.plan_in(&start, world, None).expect("it is planned");
@@ -52,4 +56,16 @@ fn every_shipped_playbook_plans_through_in_its_world() {
         assert_eq!(open, Vec::<String>::new(), "{name} asks what it need not ask");
         assert_eq!(failing, Vec::<String>::new(), "{name}:\n{}", table::text(&plan, Look::PLAIN, true));
     }
+}
+
+#[test]
+fn a_loop_a_branch_and_a_name_that_hang_on_unknowns_are_planned_truthfully() {
+    let plan = plan_of(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/playbooks/unknowns"));
+    let mut settings = insta::Settings::clone_current();
+    settings.set_snapshot_path("../snapshots");
+    settings.set_prepend_module_to_snapshot(false);
+    settings.bind(|| {
+        insta::assert_snapshot!("plan_unknowns", table::text(&plan, Look::PLAIN, true));
+        insta::assert_json_snapshot!("plan_unknowns_steps", plan.steps);
+    });
 }
