@@ -39,4 +39,6 @@ bench:
 	$(CARGO) build --release --quiet
 	$(CARGO) bench --quiet --bench journal
 	$(CARGO) bench --quiet --bench engine
+	$(CARGO) bench --quiet --bench plan
+	$(CARGO) bench --quiet --bench fidelity
 	$(CARGO) bench --quiet --bench recovery

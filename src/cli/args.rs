@@ -6,7 +6,8 @@ use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
 use super::commands::{
     accept, answer, approve, cancel, completions, doctor, done, exit_codes, fork, kill, lint, logs, new, note, ops,
-    plan, playbook, ps, reject, resume, retry, rollback, run, schema, settle, show, skip, skip_undo, test, world,
+    plan, playbook, ps, reject, report, resume, retry, rollback, run, schema, settle, show, skip, skip_undo, test,
+    world,
 };
 use super::context::Context;
 use super::exit::Code;
@@ -53,6 +54,7 @@ pub enum Command {
     Kill(kill::Args),
     Ps(ps::Args),
     Show(show::Args),
+    Report(report::Args),
     Logs(logs::Args),
     World(world::Args),
     Ops(ops::Args),
@@ -70,7 +72,7 @@ pub const GROUPS: [(&str, &[&str]); 6] = [
         &["retry", "skip", "done", "answer", "approve", "reject", "settle", "accept", "skip-undo"],
     ),
     ("End or undo a run", &["rollback", "cancel", "kill"]),
-    ("Look", &["ps", "show", "logs", "world", "note"]),
+    ("Look", &["ps", "show", "report", "logs", "world", "note"]),
     ("About Muster", &["ops", "doctor", "completions", "exit-codes", "help"]),
 ];
 
@@ -105,6 +107,7 @@ impl Command {
             Self::Kill(args) => kill::run(args, context),
             Self::Ps(args) => ps::run(&args, context),
             Self::Show(args) => show::run(&args, context),
+            Self::Report(args) => report::run(&args, context),
             Self::Logs(args) => logs::run(&args, context),
             Self::World(args) => world::run(&args, context),
             Self::Ops(args) => ops::run(&args, context),

@@ -165,9 +165,8 @@ impl Way {
         if op.effect == Effect::Ask {
             return told(Ok(crate::ops::spec::unknown("the operator's answer")), Basis::Unknown, "a person answers");
         }
-        if matches!(op.backend, Backend::Engine) {
-            let basis = if open { Basis::Unknown } else { Basis::Exact };
-            return told(Ok(Value::Null), basis, if open { OPEN } else { "" });
+        if open && matches!(op.backend, Backend::Engine) {
+            return told(Ok(Value::Null), Basis::Unknown, OPEN);
         }
         if !open {
             return host.foresee(&request);

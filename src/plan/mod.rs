@@ -5,6 +5,7 @@ pub mod file;
 mod fold;
 mod given;
 mod order;
+pub mod report;
 mod rollback;
 #[cfg(test)]
 mod tests;

@@ -62,7 +62,8 @@ impl Estate {
         names
     }
 
-    fn app(&self) -> App {
+    /// Muster, with the store of this estate.
+    pub fn app(&self) -> App {
         let settings = Settings {
             store: self.home("muster.db"),
             supervisor: PathBuf::from(env!("CARGO_BIN_EXE_muster")),
@@ -73,7 +74,8 @@ impl Estate {
         App::open(settings).expect("the store opens")
     }
 
-    fn given(&self, playbook: &str, extra: &[(&str, &str)]) -> Given {
+    /// The parameters of a playbook for this deployment, as they stand on a command line: `name=value`.
+    pub fn pairs(&self, playbook: &str, extra: &[(&str, &str)]) -> Vec<String> {
         let name = |plain: &str| self.deployment.name(plain);
         let mut pairs = BTreeMap::from([
             ("mode", self.deployment.mode().to_owned()),
@@ -99,9 +101,14 @@ impl Estate {
             pairs.insert("health_url", String::new());
         }
         pairs.extend(extra.iter().map(|(name, value)| (*name, (*value).to_owned())));
+        pairs.into_iter().map(|(name, value)| format!("{name}={value}")).collect()
+    }
+
+    /// The same, for [`App::prepare`].
+    pub fn given(&self, playbook: &str, extra: &[(&str, &str)]) -> Given {
         let mut given = Given::default();
-        for (name, value) in pairs {
-            given.add_text(&format!("{name}={value}")).expect("a parameter");
+        for pair in self.pairs(playbook, extra) {
+            given.add_text(&pair).expect("a parameter");
         }
         given
     }

@@ -19,6 +19,7 @@ pub mod plan;
 pub mod playbook;
 pub mod ps;
 pub mod reject;
+pub mod report;
 pub mod resume;
 pub mod retry;
 pub mod rollback;

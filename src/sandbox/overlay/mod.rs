@@ -131,6 +131,16 @@ fn has_unknown(value: &Value) -> bool {
     }
 }
 
+/// How long the engine itself waits in a call: a `time.sleep` for its time.
+fn lingers(request: &Request) -> Duration {
+    let asked = request.args.get("duration").filter(|_| request.op.name == "time.sleep");
+    match asked {
+        Some(Value::String(text)) => crate::model::amount::parse_duration(text).unwrap_or_default(),
+        Some(number) => number.as_u64().map_or(Duration::ZERO, Duration::from_millis),
+        None => Duration::ZERO,
+    }
+}
+
 fn answer(outcome: Result<Value, OpError>, basis: Basis, why: impl Into<String>) -> Foreseen {
     let (before, takes, changes) = (Value::Null, Duration::ZERO, Vec::new());
     Foreseen { outcome, basis, why: why.into(), before, takes, changes }
@@ -160,7 +170,11 @@ impl PlanHost for Overlay {
             }
             Backend::Read(_) => self.look(&mut state, request),
             Backend::Wait(_) => self.wait(&mut state, request),
-            Backend::Engine => answer(Ok(Value::Null), Basis::Exact, ""),
+            Backend::Engine => {
+                let takes = lingers(request);
+                state.now = later(state.now, takes);
+                Foreseen { takes, ..answer(Ok(Value::Null), Basis::Exact, "") }
+            }
         }
     }
 

@@ -1,0 +1,26 @@
+//! A run does what its plan said: every call, in order, with these arguments, outside of what the plan itself calls unknown.
+
+#[path = "support/fidelity.rs"]
+mod fidelity;
+#[path = "support/variants.rs"]
+mod variants;
+
+use muster::model::status::RunStatus;
+
+#[test]
+fn every_shipped_playbook_does_in_the_sandbox_what_its_plan_says() {
+    let own = ["hello-recovery", "omnichat-backup", "omnichat-restore", "omnichat-verify"];
+    let all = own.into_iter().map(|name| (name.to_owned(), variants::own(name)));
+    let all = all.chain(variants::names().into_iter().map(|name| (name.clone(), variants::variant(&name))));
+    let mut faults = Vec::new();
+    let mut went = 0;
+    for (name, variant) in all {
+        let report = fidelity::in_sandbox(&variant.playbook, &variant.world);
+        for line in fidelity::differences(&report) {
+            faults.push(format!("{name} ({:?}): {line}", report.status));
+        }
+        went += usize::from(matches!(report.status, RunStatus::Succeeded | RunStatus::SucceededWithExceptions));
+    }
+    assert!(went >= 4, "{went} of them ran to their end");
+    assert!(faults.is_empty(), "{} differences:\n{}", faults.len(), faults.join("\n"));
+}

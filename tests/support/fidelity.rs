@@ -1,0 +1,72 @@
+//! A plan and the run of it, side by side: how far the run does what the plan said.
+
+#![allow(dead_code, reason = "each file uses what it needs")]
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::time::Duration;
+
+use muster::app::sandbox::InSandbox;
+use muster::app::{App, Settings};
+use muster::engine::NoObserver;
+use muster::model::command::Actor;
+use muster::plan::StepOutcome;
+use muster::plan::file::{Base, PlanFile};
+use muster::plan::report::{Fate, Report, ReportedStep};
+use muster::playbook::params::Given;
+use muster::sandbox::World;
+
+/// A shipped playbook's folder.
+pub fn folder(playbook: &str) -> String {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("playbooks").join(playbook).display().to_string()
+}
+
+/// Over a store of its own.
+pub fn app(home: &Path) -> App {
+    let settings = Settings {
+        store: home.join("muster.db"),
+        supervisor: PathBuf::from(env!("CARGO_BIN_EXE_muster")),
+        actor: Actor { name: "tester@here".to_owned() },
+        workers: 4,
+        script_time: None,
+    };
+    App::open(settings).expect("the store opens")
+}
+
+/// Plans a playbook in a world, runs this plan there, and compares the two.
+pub fn in_sandbox(playbook: &str, world: &World) -> Report {
+    let home = tempfile::tempdir().expect("a folder");
+    let app = app(home.path());
+    let start = app.prepare_in(&folder(playbook), Given::default(), world).expect("it can be started");
+    let (records, program) = app.plan_in(&start, world.clone(), None).expect("it is planned");
+    let base = Base::Sandbox { digest: String::new() };
+    let day = Duration::from_secs(86_400);
+    let file = app.plan_file((&records, &program), playbook, base, day).expect("a plan");
+    let manner = InSandbox { hook: None, yes: true, plan: Some(&file) };
+    let session = app.start_in(&start, world.clone(), manner, Arc::new(NoObserver)).expect("the run begins");
+    finish(&app, &file, session)
+}
+
+/// Drives a run to where it rests, and compares it with its plan.
+pub fn finish(app: &App, file: &PlanFile, session: muster::app::Session) -> Report {
+    let run = session.run().clone();
+    session.drive(4, false, &Arc::new(AtomicUsize::new(0))).expect("the engine goes on");
+    Report::of(file, &app.records(&run).expect("the journal loads")).expect("a report")
+}
+
+/// What differs, a line each: for whoever has to mend it. Not what the plan itself says it does not know: what a step still does
+/// from where the plan could not follow it, or beside one that fails already in the plan, which is never run.
+pub fn differences(report: &Report) -> Vec<String> {
+    let is_declared =
+        |step: &ReportedStep| matches!(step.planned, Some(StepOutcome::Unknown { .. } | StepOutcome::NotReached));
+    let mut found = Vec::new();
+    for step in &report.steps {
+        for call in &step.calls {
+            if call.fate == Fate::NotMade || (call.fate == Fate::NotPlanned && !is_declared(step)) {
+                found.push(format!("{}: {:?} {} {}", step.step, call.fate, call.op, call.args));
+            }
+        }
+    }
+    found
+}
