@@ -17,6 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use muster::engine::NoObserver;
+use muster::model::status::RunStatus;
 use muster::plan::file::Base;
 use muster::plan::report::Report;
 use omnichat::Estate;
@@ -29,7 +30,7 @@ fn main() {
     let own = own.into_iter().map(|name| (name.to_owned(), variants::own(name)));
     for (name, variant) in own.chain(variants::names().into_iter().map(|name| (name.clone(), variants::variant(&name))))
     {
-        figure(&format!("sandbox-{name}"), &fidelity::in_sandbox(&variant.playbook, &variant.world));
+        figure(&format!("sandbox-{name}"), &fidelity::in_sandbox(&variant.playbook, &variant.world), true);
     }
     let check = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/deployment/setup.sh");
     let ready = Command::new(check).arg("--check").stderr(Stdio::null()).status();
@@ -47,7 +48,9 @@ fn main() {
         ("omnichat-restore", "-config", &[("restore", "[config]"), ("safety_copy", "false")]),
     ];
     for (playbook, variant, extra) in variants {
-        figure(&format!("{playbook}{variant}"), &live(&estate, playbook, extra));
+        let report = live(&estate, playbook, extra);
+        // A run that does not come to its end has hardly anything to differ in.
+        figure(&format!("{playbook}{variant}"), &report, report.status == RunStatus::Succeeded);
     }
 }
 
@@ -62,11 +65,11 @@ fn live(estate: &Estate, playbook: &str, extra: &[(&str, &str)]) -> Report {
     fidelity::finish(&app, &file, session)
 }
 
-fn figure(name: &str, report: &Report) {
+fn figure(name: &str, report: &Report, counts: bool) {
     let differences = fidelity::differences(report);
     let counted = report.calls.as_planned + differences.len();
     let percent = (report.calls.as_planned * 100).checked_div(counted).unwrap_or(100);
-    let word = if percent == 100 { "ok" } else { "short" };
+    let word = if percent == 100 && counts { "ok" } else { "short" };
     println!("bench fidelity-{name} {percent} % goal >= 100 {word}");
     for line in differences {
         let line: String = line.chars().take(300).collect();
