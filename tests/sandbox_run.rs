@@ -32,6 +32,7 @@ fn a_failure_on_purpose_pauses_and_a_rollback_puts_the_world_back() {
     let run = desk.muster(&["run", "hello-recovery", "--sandbox", "--fail", "fs.rename:2"]);
     assert_eq!(run.code, 7, "{run:?}");
     assert!(run.stdout.contains("refused on purpose"), "{run:?}");
+    assert!(run.stdout.contains("paused after 2.0s"), "time stands still when nothing is done there: {run:?}");
     let back = desk.muster(&["rollback", "@latest"]);
     assert_eq!(back.code, 5, "{back:?}");
 }

@@ -25,6 +25,7 @@ pub struct Parts {
 /// The page. `held` is who holds the run, if anybody alive does.
 #[must_use]
 pub fn text(view: &View, held: Option<&str>, parts: Parts, now: Timestamp, look: Look) -> String {
+    let now = super::summary::time_of(view, now);
     let Some(header) = view.header() else { return "no record yet\n".to_owned() };
     let heading = |text: &str| look.paint(Tone::Strong, text);
     let mut text = String::new();

@@ -7,7 +7,7 @@ use super::view::{StepState, StepView, View};
 use super::{tree, when};
 use crate::journal::Pause;
 use crate::model::fault::OpError;
-use crate::model::status::RunStatus;
+use crate::model::status::{Mode, RunStatus};
 use crate::model::{StepPath, Timestamp};
 
 /// How many lines of a program's last words are shown.
@@ -16,6 +16,7 @@ const LAST_WORDS: usize = 12;
 /// The whole summary.
 #[must_use]
 pub fn text(view: &View, now: Timestamp, look: Look) -> String {
+    let now = time_of(view, now);
     let Some(header) = view.header() else { return String::new() };
     let status = view.status();
     let mut text = String::new();
@@ -189,4 +190,10 @@ pub fn commands(all: &[Choice], look: Look) -> String {
             )
         })
         .collect()
+}
+
+/// The time where the run is: in the sandbox it stands still when nothing is done.
+pub(super) fn time_of(view: &View, wall: Timestamp) -> Timestamp {
+    let in_sandbox = view.header.as_ref().is_some_and(|header| header.mode == Mode::Sandbox);
+    view.updated.filter(|_| in_sandbox).unwrap_or(wall)
 }
