@@ -228,19 +228,19 @@ fn a_disk_that_is_full_stops_a_run_before_its_next_effect_and_room_lets_it_go_on
     assert!(said.contains("free some room") && said.contains("muster resume"), "{said}");
     assert!(desk.path().join("a.txt").exists() && !desk.path().join("b.txt").exists());
 
-    // The engine has put its log away when it ended, and so made the little room that looking needs.
+    // The engine has put its log away when it ended, and so made a little room.
+    disk.fill();
     for args in [&["ps"][..], &["show", "@latest"], &["logs", "@latest"]] {
         let look = desk.muster(args);
         assert_eq!(look.code, 0, "looking still works: {look:?}");
     }
-    disk.fill();
     let early = desk.muster(&["resume", "@latest"]);
     assert_eq!(early.code, 1, "{early:?}");
     assert!(early.stderr.contains("no room left"), "{early:?}");
     let new = desk.muster(&["run", "recover"]);
     assert!(new.code == 1 && new.stderr.contains("no room left"), "{new:?}");
     let doctor = desk.muster(&["doctor"]);
-    assert!(doctor.code == 1 && ["full", "no room left"].iter().any(|word| doctor.stdout.contains(word)), "{doctor:?}");
+    assert!(doctor.code == 1 && doctor.stdout.contains("full"), "{doctor:?}");
 
     disk.make_room();
     let resume = desk.muster(&["resume", "@latest"]);

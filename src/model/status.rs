@@ -29,6 +29,20 @@ pub enum RunStatus {
 }
 
 impl RunStatus {
+    /// All of them.
+    pub const ALL: [Self; 10] = [
+        Self::Running,
+        Self::Waiting,
+        Self::Paused,
+        Self::RollingBack,
+        Self::Succeeded,
+        Self::SucceededWithExceptions,
+        Self::RolledBack,
+        Self::Failed,
+        Self::Cancelled,
+        Self::Killed,
+    ];
+
     /// Nothing more will happen.
     #[must_use]
     pub fn is_terminal(self) -> bool {

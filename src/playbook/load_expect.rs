@@ -39,20 +39,6 @@ pub const PAUSE_WORDS: [&str; 12] = [
 ];
 /// Where a container can stand.
 pub const CONTAINER_WORDS: [&str; 4] = ["running", "exited", "created", "absent"];
-/// Where a run can stand.
-pub const STATUSES: [RunStatus; 10] = [
-    RunStatus::Running,
-    RunStatus::Waiting,
-    RunStatus::Paused,
-    RunStatus::RollingBack,
-    RunStatus::Succeeded,
-    RunStatus::SucceededWithExceptions,
-    RunStatus::RolledBack,
-    RunStatus::Failed,
-    RunStatus::Cancelled,
-    RunStatus::Killed,
-];
-
 impl Reader<'_> {
     pub(super) fn expect(&mut self, node: &Node) -> Option<Expect> {
         let fields = self.fields(node, "expectation", &EXPECT_KEYS)?;
@@ -73,7 +59,7 @@ impl Reader<'_> {
         Some(Expect {
             exit: self.counted(&fields, "exit", 255),
             status: fields.get("status").and_then(|node| {
-                let words: Vec<&str> = STATUSES.iter().map(|status| status.as_str()).collect();
+                let words: Vec<&str> = RunStatus::ALL.iter().map(|status| status.as_str()).collect();
                 self.word(node, "status of a run", &words)
             }),
             steps,

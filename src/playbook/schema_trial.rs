@@ -3,12 +3,13 @@
 use serde_json::json;
 
 use super::load_expect::{
-    CALLS_KEYS, CONTAINER_WORDS, EXPECT_KEYS, FILE_FACTS, PAUSE_WORDS, PLAN_KEYS, STATUSES, STEP_WORDS, WORLD_KEYS,
+    CALLS_KEYS, CONTAINER_WORDS, EXPECT_KEYS, FILE_FACTS, PAUSE_WORDS, PLAN_KEYS, STEP_WORDS, WORLD_KEYS,
 };
 use super::load_trial::{CHANGE_KEYS, FAIL_KEYS, FILE_KEYS, KILL_KEYS, ORDER_KEYS, ORDERS, REMOVE_KEYS, TRIAL_KEYS};
 use super::schema::{object, reference};
 use super::trial::HOWS;
 use crate::model::Value;
+use crate::model::status::RunStatus;
 
 /// The schema. `operations` are the names that calls can have.
 pub fn schema<'o>(operations: impl IntoIterator<Item = &'o str>) -> Value {
@@ -145,7 +146,7 @@ fn calls() -> Value {
 }
 
 fn expect() -> Value {
-    let statuses: Vec<&str> = STATUSES.iter().map(|status| status.as_str()).collect();
+    let statuses: Vec<&str> = RunStatus::ALL.iter().map(|status| status.as_str()).collect();
     object(&EXPECT_KEYS, &[], |key| match key {
         "exit" => {
             json!({ "type": "integer", "minimum": 0, "maximum": 255, "description": "What `muster run` exits with" })

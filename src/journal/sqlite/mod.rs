@@ -68,8 +68,8 @@ pub struct SqliteStore {
     reserve: Reserve,
     /// Before the writer, so that they are closed first: who closes last puts the log away, and a reader cannot.
     readers: Mutex<Vec<Connection>>,
-    /// `None` on a read-only medium.
-    writer: Option<Mutex<Writer>>,
+    /// Absent where the store can only be looked at; then with why.
+    writer: Result<Mutex<Writer>, Fault>,
     appends: Group<Append, Result<(), StoreError>>,
     /// Our row's key and our heartbeat, from the first run on that this process takes.
     held: Mutex<Option<(i64, Beating)>>,
@@ -82,7 +82,7 @@ struct Writer {
 
 impl SqliteStore {
     /// Opens a store, and makes it if it is not there. On a read-only medium it can be read, and every write fails with
-    /// [`StoreError::ReadOnly`].
+    /// [`StoreError::ReadOnly`]; so it is on a disk without room for a single page, and with [`StoreError::Full`].
     ///
     /// # Errors
     /// When it cannot be opened, is damaged, is no store, or was written by a later version.
@@ -99,11 +99,15 @@ impl SqliteStore {
         let beside = PathBuf::from(beside);
         let holder = lease::this_process(options.who.clone()).map_err(|error| Fault::of_io("open", path, &error))?;
         let writer = match Self::open_to_write(path, &beside, options.busy) {
-            Ok(connection) => Some(Mutex::new(Writer { db: connection, places: Places::default() })),
-            Err(StoreError::ReadOnly { .. }) if std::fs::File::open(path).is_ok() => None,
+            Ok(connection) => Ok(Mutex::new(Writer { db: connection, places: Places::default() })),
+            Err(StoreError::ReadOnly { .. }) if std::fs::File::open(path).is_ok() => Err(Fault::read_only(path)),
+            // Not a byte may be left, and SQLite needs some to write: what is there can be looked at all the same.
+            Err(StoreError::Full { .. }) if std::fs::metadata(path).is_ok_and(|file| file.len() > 0) => {
+                Err(Fault::full(path))
+            }
             Err(error) => return Err(error),
         };
-        let bytes = if writer.is_some() { options.reserve } else { 0 };
+        let bytes = if writer.is_ok() { options.reserve } else { 0 };
         let store = Self {
             holders: Holders::new(beside.join("holders"), options.lease),
             reserve: Reserve::open(beside.join("reserve"), bytes),
@@ -116,7 +120,7 @@ impl SqliteStore {
             readers: Mutex::default(),
             held: Mutex::default(),
         };
-        if store.writer.is_none() {
+        if store.writer.is_err() {
             // Says at once what is wrong with it.
             store.reading(|_| Ok(()))?;
         }
@@ -164,10 +168,12 @@ impl SqliteStore {
                 "store {path} lies on {kind}, where file locks and shared memory cannot be trusted: move it to a local disk"
             ));
         }
-        if self.writer.is_none() {
-            warnings.push(format!("store {path} is read-only: runs can be looked at, not carried on"));
-        } else if !self.reserve.is_kept() {
-            warnings.push(format!("the disk of store {path} is full: nothing new will be begun before there is room"));
+        let full = || format!("the disk of store {path} is full: nothing new will be begun before there is room");
+        match &self.writer {
+            Err(why) if why.is_full() => warnings.push(full()),
+            Err(_) => warnings.push(format!("store {path} is read-only: runs can be looked at, not carried on")),
+            Ok(_) if !self.reserve.is_kept() => warnings.push(full()),
+            Ok(_) => {}
         }
         warnings
     }
@@ -211,7 +217,7 @@ impl SqliteStore {
     }
 
     fn writer(&self) -> Result<&Mutex<Writer>, StoreError> {
-        self.writer.as_ref().ok_or_else(|| Fault::read_only(&self.path).into())
+        self.writer.as_ref().map_err(|why| why.clone().into())
     }
 
     /// Does something in one transaction of the writing connection.

@@ -12,22 +12,9 @@ use crate::journal::store::{Head, Holder, Lines, StoreError};
 use crate::model::status::RunStatus;
 use crate::model::{RunId, Timestamp};
 
-const STATUSES: [RunStatus; 10] = [
-    RunStatus::Running,
-    RunStatus::Waiting,
-    RunStatus::Paused,
-    RunStatus::RollingBack,
-    RunStatus::Succeeded,
-    RunStatus::SucceededWithExceptions,
-    RunStatus::RolledBack,
-    RunStatus::Failed,
-    RunStatus::Cancelled,
-    RunStatus::Killed,
-];
-
 /// The status with this name.
 pub(super) fn status(text: &str) -> Option<RunStatus> {
-    STATUSES.into_iter().find(|status| status.as_str() == text)
+    RunStatus::ALL.into_iter().find(|status| status.as_str() == text)
 }
 
 const HEAD: &str = "SELECT run.id, playbook, version, bundle, status, detail, started, updated, records, epoch,
