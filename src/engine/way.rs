@@ -52,6 +52,16 @@ impl PartialEq for OpEntry {
 /// A loop by the answers that lead to it and by what it is called: no two of one way are called the same.
 pub(super) type LoopId = (Vec<bool>, String);
 
+/// A loop that a way is in.
+#[derive(Debug)]
+struct Entered {
+    id: LoopId,
+    /// What it goes over; other loops may go over the same.
+    each: String,
+    /// How many answers were remembered when it was entered.
+    answered: usize,
+}
+
 /// Another answer that was left for later.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Fork {
@@ -98,16 +108,16 @@ pub(super) struct Progress {
     asked: usize,
     pub calls: Vec<WayCall>,
     pub forks: Vec<Fork>,
-    /// Loops it is in: what they are called, the answers when they were entered, and how many of these were remembered.
-    loops: Vec<(LoopId, usize)>,
+    /// Loops it is in, the outer one first.
+    loops: Vec<Entered>,
     /// How often a loop of one name has been met.
     met: HashMap<String, u32>,
     /// Loops met, with the way to each.
     pub entries: BTreeMap<LoopId, Fork>,
     /// Loops whose end has been come to.
     pub passed: BTreeSet<LoopId>,
-    /// The last loop of each name.
-    last: HashMap<String, LoopId>,
+    /// The loop of each name that was left last: one of the same name may stand in it, and was left before.
+    left: HashMap<String, LoopId>,
     counts: HashMap<&'static str, u32>,
     pub over: Option<Over>,
 }
@@ -124,7 +134,9 @@ impl Way {
         each: Option<&str>,
         doubted: &Rc<BTreeSet<LoopId>>,
     ) -> Self {
-        let loops = each.map(|each| ((Vec::new(), format!("each of {each}")), 0)).into_iter().collect();
+        let named = each.map(|each| format!("each of {each}"));
+        let loops = named.map(|each| Entered { id: (Vec::new(), each.clone()), each, answered: 0 });
+        let loops = loops.into_iter().collect();
         let state = Progress { given: from.answers, known: from.calls, loops, ..Progress::default() };
         let (inner, cell, step) = (Arc::clone(inner), Arc::clone(cell), step.clone());
         Self { inner, cell, step, attempt, pure, doubted: Rc::clone(doubted), state: RefCell::new(state) }
@@ -250,7 +262,7 @@ impl Calls for Way {
                 };
                 let seq = u32::try_from(number).unwrap_or(u32::MAX);
                 let id = CallId { step: self.step.clone(), phase: Phase::Body, attempt: self.attempt, seq };
-                let labels: Vec<&str> = state.loops.iter().map(|((_, label), _)| label.as_str()).collect();
+                let labels: Vec<&str> = state.loops.iter().map(|entered| entered.id.1.as_str()).collect();
                 let depth = u32::try_from(labels.len()).unwrap_or(u32::MAX);
                 WayCall {
                     op,
@@ -335,25 +347,25 @@ impl Calls for Way {
         let id = state.loop_id(each);
         let answered = state.answers.count();
         *state.met.entry(each.to_owned()).or_default() += 1;
-        state.last.insert(each.to_owned(), id.clone());
-        state.loops.push((id, answered));
+        state.loops.push(Entered { id, each: each.to_owned(), answered });
     }
 
     fn leave_loop(&self, each: &str, passed: bool) {
         let mut state = self.state.borrow_mut();
         // What was answered of one item says nothing of the next.
-        let place = state.last.get(each).and_then(|id| state.loops.iter().rposition(|(other, _)| other == id));
-        if let Some((id, answered)) = place.map(|place| state.loops.remove(place)) {
+        let place = state.loops.iter().rposition(|entered| entered.each == each);
+        if let Some(Entered { id, each, answered }) = place.map(|place| state.loops.remove(place)) {
             state.answers.truncate(answered);
             if passed {
-                state.passed.insert(id);
+                state.passed.insert(id.clone());
             }
+            state.left.insert(each, id);
         }
     }
 
     fn passed_loop(&self, each: &str) {
         let mut state = self.state.borrow_mut();
-        if let Some(id) = state.last.get(each).cloned() {
+        if let Some(id) = state.left.get(each).cloned() {
             state.passed.insert(id);
         }
     }

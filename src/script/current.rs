@@ -97,6 +97,8 @@ pub struct Rounds {
     pub decisions: usize,
     /// The present round stands for all.
     pub stands_for_all: bool,
+    /// It is assumed to go round not even once.
+    pub left_out: bool,
     /// [`Calls::enter_loop`] has been said and not yet [`Calls::leave_loop`].
     pub entered: bool,
     /// What it is called.

@@ -80,7 +80,8 @@ fn forget(id: i64) {
 /// Behind a loop.
 fn done(id: i64) {
     let label = current::rounds(|rounds| {
-        let over = rounds.iter().rfind(|loops| loops.id == id && loops.stands_for_all && !loops.entered);
+        let passes = |loops: &&Rounds| loops.id == id && loops.stands_for_all && !loops.entered && !loops.left_out;
+        let over = rounds.iter().rfind(passes);
         over.map(|over| over.label.clone())
     });
     forget(id);
@@ -89,9 +90,9 @@ fn done(id: i64) {
     }
 }
 
-fn begin(id: i64, label: String, stands_for_all: bool) {
+fn begin(id: i64, label: String, stands_for_all: bool, left_out: bool) {
     let decisions = current::calls().map_or(0, |calls| calls.decisions());
-    current::rounds(|rounds| rounds.push(Rounds { id, decisions, stands_for_all, entered: false, label }));
+    current::rounds(|rounds| rounds.push(Rounds { id, decisions, stands_for_all, left_out, entered: false, label }));
 }
 
 /// `for x in __each(id, list)`.
@@ -102,7 +103,7 @@ fn each(id: i64, list: Dynamic) -> Fallible<Dynamic> {
     let Some(calls) = current::calls() else { return stop(&unknown, "a loop goes over") };
     let label = format!("each of {}", unknown.source);
     let left_out = calls.is_left_out(&label, &unknown.source);
-    begin(id, label.clone(), true);
+    begin(id, label.clone(), true, left_out);
     if left_out {
         // What it changes is as unknown behind it as it is after any number of rounds.
         return Ok(Dynamic::from_array(rhai::Array::new()));
@@ -235,7 +236,7 @@ pub fn register(engine: &mut Engine) {
     engine.register_fn("__each", each);
     engine.register_fn("__loop", |id: i64| {
         forget(id);
-        begin(id, String::new(), false);
+        begin(id, String::new(), false, false);
     });
     engine.register_fn("__round", |context: NativeCallContext, id: i64, condition: Dynamic| {
         round(&context, id, condition)

@@ -206,6 +206,47 @@ proptest! {
     }
 }
 
+/// Everything that a draw can be, but for the longest lists.
+fn all_draws() -> Vec<String> {
+    let lists = [&[][..], &[0], &[1], &[2], &[0, 2], &[1, 3]];
+    let draw = |n: u8, ok: bool, l: &[u8], s: &str| serde_json::json!({ "n": n, "ok": ok, "l": l, "s": s }).to_string();
+    let of = |l: &'static [u8]| (0..4).flat_map(move |n| [(n, true, l), (n, false, l)]);
+    lists.into_iter().flat_map(of).flat_map(|(n, ok, l)| ["x", "y"].map(|s| draw(n, ok, l, s))).collect()
+}
+
+/// A script is followed to its end, and no world has a run of it leave the plan.
+fn stays_within(body: &str) {
+    let script = format!("{HEAD}{body} #{{ a: a, l: d.l }}");
+    let (bound, open) = bound(book(steps(&script)));
+    assert_eq!(open, Vec::<String>::new(), "{body}");
+    for draw in all_draws() {
+        for (path, effects) in made(book(steps(&script)), &vec![draw.clone(); 8]) {
+            let effects: Vec<(&str, &Value)> = effects.iter().map(|(op, args)| (op.as_str(), args)).collect();
+            assert!(
+                bound.admits(&path, &effects),
+                "{path} of\n{body}\non {draw} makes {effects:?}\nwhere the plan has\n{}",
+                shown(&bound)
+            );
+        }
+    }
+}
+
+fn e(number: u8) -> String {
+    format!("host::fs::write_text(#{{ path: \"/e{number}\", text: \"k\", replace: true }}); ")
+}
+
+#[test]
+fn what_follows_a_loop_is_not_within_it_though_its_body_asks_about_the_same_list() {
+    stays_within(&format!("for x in d.l {{ if d.l.some(|y| y > 1) {{ {} }} {} }} {}", e(1), e(2), e(3)));
+    stays_within(&format!("for x in d.l {{ for y in d.l {{ {} }} {} }} {}", e(1), e(2), e(3)));
+    stays_within(&format!(
+        "for x in d.l {{ d.l.for_each(|y| {{ {} }}); if x > 1 {{ break; }} {} }} {}",
+        e(1),
+        e(2),
+        e(3)
+    ));
+}
+
 fn shown(bound: &Bound) -> String {
     let effects = bound.steps.iter().flat_map(|(path, effects)| effects.iter().map(move |effect| (path, effect)));
     let line = |(path, effect): (&StepPath, &BoundEffect)| {
