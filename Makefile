@@ -1,4 +1,4 @@
-# `make demo`: watch a recovery survive a kill. `make test`: everything CI runs. `make bench`: the figures.
+# `make demo`: watch a recovery be planned, rehearsed, killed and resumed. `make test`: everything CI runs. `make bench`: the figures.
 SHELL := /bin/bash
 CARGO ?= cargo
 export CARGO_TERM_COLOR ?= auto
@@ -9,9 +9,9 @@ help:
 	@sed -n 's/^# //p' Makefile | head -3
 	@echo 'targets: demo test test-full bench fmt clippy unit deployment'
 
-# A recovery on local files: killed in the middle, resumed, shown. No account, no server, no root.
+# A recovery on local files: planned, rehearsed in the sandbox, killed in the middle, resumed. No account, no server, no root.
+demo: export CARGO := $(CARGO)
 demo:
-	$(CARGO) build --quiet
 	./demo/run.sh
 
 fmt:

@@ -66,3 +66,39 @@ fn an_effect_that_is_none_is_refused() {
     assert_eq!(desk.muster(&["plan", "hello-recovery", "--world", "x.yaml"]).code, 1);
     assert_eq!(desk.muster(&["plan", "hello-recovery", "--sandbox", "--world", "none.yaml"]).code, 3);
 }
+
+/// The demonstration, as `make demo` runs it once Muster is built: what it prints.
+fn demonstration(desk: &Desk) -> String {
+    let temporary = desk.path().join("temporary");
+    std::fs::create_dir_all(&temporary).expect("a folder");
+    let output = std::process::Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/demo/run.sh"))
+        .env("MUSTER", env!("CARGO_BIN_EXE_muster"))
+        .env("MUSTER_DEMO_PAGES", desk.path().join("pages"))
+        .env("TMPDIR", &temporary)
+        .output()
+        .expect("it runs");
+    let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{said}");
+    assert_eq!(std::fs::read_dir(&temporary).expect("a folder").count(), 0, "what it worked on is removed");
+    said
+}
+
+#[test]
+fn the_demonstration_shows_what_it_says_also_a_second_time_and_leaves_only_its_pages() {
+    let desk = Desk::new();
+    for _ in 0..2 {
+        let said = demonstration(&desk);
+        for shown in ["Nothing was changed.", "muster retry ", "waiting, parked", "run succeeded", "run rolled back"] {
+            assert!(said.contains(shown), "{shown} is missing in {said}");
+        }
+        let mut pages: Vec<_> =
+            desk.path().join("pages").read_dir().expect("pages").map(|page| page.expect("a page").path()).collect();
+        pages.sort();
+        let names: Vec<_> = pages.iter().filter_map(|page| page.file_name()?.to_str()).collect();
+        assert_eq!(names, ["hello-recovery.html", "omnichat-restore.html"]);
+        for page in &pages {
+            let text = std::fs::read_to_string(page).expect("a page");
+            assert!(text.ends_with("</html>\n") && said.contains(&page.display().to_string()), "{}", page.display());
+        }
+    }
+}
