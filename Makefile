@@ -24,9 +24,10 @@ clippy:
 unit:
 	$(CARGO) test --lib --bins --quiet
 
-# Real PostgreSQL in real containers: installed and built once, cached outside the checkout.
+# Real PostgreSQL in real containers, and servers that stand for AWS: installed and built once, cached outside the checkout.
 deployment:
 	./tests/deployment/setup.sh
+	./tests/deployment/aws/setup.sh >/dev/null
 
 test: fmt clippy deployment
 	./tests/run.sh

@@ -2,6 +2,7 @@
 
 pub mod args;
 pub mod ask;
+pub mod aws;
 pub mod context;
 pub mod docker;
 pub mod dotenv;

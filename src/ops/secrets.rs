@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use sha2::Sha256;
 
+use super::aws::Aws;
 use super::dotenv;
 use crate::model::fault::{ErrorClass, OpError};
 use crate::model::secret::{HANDLE_KEY, Redactor, Sighting, is_handle};
@@ -49,6 +50,8 @@ pub struct Secrets {
     key: [u8; 32],
     /// The sources that playbooks declare.
     declared: Mutex<Vec<Declared>>,
+    /// Where secrets of AWS come from.
+    aws: Aws,
 }
 
 /// A source that a playbook declares, and how it was when its values were last learned.
@@ -100,13 +103,19 @@ impl Secrets {
     /// With this key and redactor.
     #[must_use]
     pub fn new(key: [u8; 32], redactor: Arc<Redactor>) -> Self {
-        Self { redactor, key, declared: Mutex::default() }
+        Self { redactor, key, declared: Mutex::default(), aws: Aws::default() }
     }
 
     /// The redactor that learns what is resolved.
     #[must_use]
     pub fn redactor(&self) -> &Arc<Redactor> {
         &self.redactor
+    }
+
+    /// The AWS accounts that this process can reach: secrets come from them too.
+    #[must_use]
+    pub fn aws(&self) -> &Aws {
+        &self.aws
     }
 
     /// The contents behind a handle.

@@ -12,6 +12,7 @@ pub fn table() -> &'static BTreeMap<&'static str, OpEntry> {
     TABLE.get_or_init(|| {
         let families = [
             super::ask::entries(),
+            super::aws::entries(),
             super::docker::entries(),
             super::exec::entries(),
             super::fs::entries(),

@@ -1,6 +1,7 @@
 //! The sandbox: an in-memory world on which rehearsals and tests run the same engine, with models of the operations,
 //! virtual time and faults.
 
+pub mod aws;
 pub mod content;
 pub mod fault;
 mod fill;

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
 
+use super::aws::Aws;
 use super::content::{Content, sha256_hex};
 use super::fill::{Fill, before, fill_text, fill_value};
 use super::postgres::{Answer, Contents, Database, DumpImage, Server, Table};
@@ -75,6 +76,9 @@ pub struct WorldSeed {
     /// What answers, by URL.
     #[serde(default)]
     pub http: BTreeMap<String, Endpoint>,
+    /// The AWS account.
+    #[serde(default)]
+    pub aws: Aws,
     /// Programs that the sandbox does not know by itself.
     #[serde(default)]
     pub commands: Vec<Command>,
@@ -224,6 +228,7 @@ fn build(seed: WorldSeed) -> Result<World, SeedError> {
     world.params = seed.params;
     world.seed = seed.seed;
     world.http = seed.http.into_iter().collect();
+    world.aws = seed.aws;
     world.commands = seed.commands.into();
     if let Some(free) = seed.free {
         world.free = free.0;

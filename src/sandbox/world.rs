@@ -6,6 +6,7 @@ use std::sync::Arc;
 use imbl::OrdMap;
 use serde::{Deserialize, Serialize};
 
+use super::aws::Aws;
 use super::postgres::Server;
 use super::resources::{Command, Container, Endpoint, Image, Volume};
 use super::tree::Tree;
@@ -42,6 +43,9 @@ pub struct World {
     pub postgres: Named<Server>,
     /// What answers, by URL.
     pub http: Named<Endpoint>,
+    /// The AWS account.
+    #[serde(default)]
+    pub aws: Aws,
     /// Programs that the sandbox does not know by itself.
     pub commands: Arc<Vec<Command>>,
     /// Paths of the before-images that each run keeps: what its end deletes.
@@ -99,7 +103,7 @@ pub enum ChildEnd {
 }
 
 /// The parts of a world that make up the deployment: not the clock, the supervisor's memory or the count of effects.
-const DEPLOYMENT: [&str; 5] = ["files", "containers", "volumes", "postgres", "http"];
+const DEPLOYMENT: [&str; 6] = ["files", "containers", "volumes", "postgres", "http", "aws"];
 
 /// Fields that differ between two deployments that are the same: when something was written or started, and which number is next.
 const INCIDENTAL: [&str; 7] = ["modified", "started_at", "next_oid", "ready_at", "id", "made_by", "sessions"];
@@ -172,6 +176,7 @@ impl World {
             volumes: Named::new(),
             postgres: Named::new(),
             http: Named::new(),
+            aws: Aws::default(),
             commands: Arc::default(),
             kept: BTreeMap::new(),
             children: BTreeMap::new(),

@@ -1,5 +1,6 @@
 //! What each operation reads and does in the world: the sandbox's side of the operation table.
 
+mod aws;
 pub mod docker;
 mod docker_made;
 pub mod exec;
@@ -198,10 +199,14 @@ pub fn models() -> &'static BTreeMap<&'static str, Model> {
             docker::models(),
             pg::models(),
             http::models(),
+            aws::models(),
         ];
         families.into_iter().flatten().collect()
     })
 }
+
+/// The families that work on AWS.
+pub const AWS: [&str; 1] = ["sts"];
 
 /// The identity of what a call works on.
 ///
@@ -213,6 +218,9 @@ pub fn target(world: &World, call: &Call<'_>) -> Result<Option<Target>, OpError>
     }
     if call.op.starts_with("pg.") {
         return pg::target(world, call).map(Some);
+    }
+    if AWS.contains(&call.op.split('.').next().unwrap_or_default()) {
+        return Ok(Some(aws::target(world)));
     }
     Ok(None)
 }

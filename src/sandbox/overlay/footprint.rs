@@ -174,6 +174,7 @@ pub(super) fn of(op: &str, args: &Value, world: &World) -> Vec<Reach> {
                 found.one(family.to_owned(), Below);
             }
         }
+        "sts.identity" => {}
         "exec.read" => {
             for key in program_reads(args) {
                 found.one(key, Below);

@@ -1,0 +1,21 @@
+//! What all operations on AWS share: which account they work in, how it is reached, and what its complaints mean.
+
+mod access;
+mod client;
+mod fault;
+mod hand;
+mod identity;
+
+pub use access::Access;
+pub use client::{Aws, Line, Service};
+pub use fault::{Complaint, Fault, found};
+pub use hand::Hand;
+pub use identity::{Identity, target};
+
+use super::spec::OpEntry;
+
+/// The entries of the families.
+#[must_use]
+pub fn entries() -> Vec<OpEntry> {
+    identity::entries()
+}

@@ -1,0 +1,11 @@
+//! What operations on AWS do to a server that answers as AWS does, through a proxy that spoils exchanges.
+
+#[path = "../support/aws.rs"]
+mod aws;
+#[path = "../support/faulty.rs"]
+mod faulty;
+mod ground;
+#[path = "../live_world/mod.rs"]
+mod live_world;
+
+mod reach;

@@ -1,0 +1,73 @@
+//! A server that stands for AWS: moto, from PyPI, on loopback. One a test binary, gone with it.
+
+#![allow(dead_code, reason = "each test file uses what it needs")]
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::Path;
+use std::process::{ChildStdin, Command, Stdio};
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+/// The server.
+pub struct Server {
+    pub address: SocketAddr,
+    /// Open as long as this process lives: the server ends when it is closed.
+    _alive: ChildStdin,
+}
+
+/// Runs a program until its standard input is closed, so that it never outlives the test binary, however that ends.
+const LEASHED: &str = r#""$@" </dev/null & child=$!; cat >/dev/null; kill "$child""#;
+
+/// The server of this test binary, started at its first use.
+pub fn server() -> &'static Server {
+    static SERVER: OnceLock<Server> = OnceLock::new();
+    SERVER.get_or_init(|| {
+        credentials();
+        let setup = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/deployment/aws/setup.sh");
+        let setup = Command::new(setup).output().expect("bash is there");
+        let said = String::from_utf8_lossy(&setup.stderr);
+        assert!(setup.status.success(), "the servers that stand for AWS cannot be installed:\n{said}");
+        let folder = String::from_utf8(setup.stdout).expect("a path");
+        let moto = Path::new(folder.trim()).join("bin/moto_server");
+        let address = TcpListener::bind("127.0.0.1:0").expect("a free port").local_addr().expect("an address");
+        let mut child = Command::new("sh")
+            .args(["-c", LEASHED, "sh"])
+            .arg(moto)
+            .args(["-H", "127.0.0.1", "-p", &address.port().to_string()])
+            .env("MOTO_S3_DEFAULT_KEY_BUFFER_SIZE", "1048576")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("sh is there");
+        let begun = Instant::now();
+        while !answers(address) {
+            assert!(begun.elapsed() < Duration::from_secs(60), "the server that stands for AWS does not start");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Server { address, _alive: child.stdin.take().expect("it was piped") }
+    })
+}
+
+/// Credentials that a server without a lock takes, and no way to any others.
+fn credentials() {
+    let settings = [
+        ("AWS_ACCESS_KEY_ID", "test"),
+        ("AWS_SECRET_ACCESS_KEY", "test-only"),
+        ("AWS_EC2_METADATA_DISABLED", "true"),
+        ("AWS_CONFIG_FILE", "/dev/null"),
+        ("AWS_SHARED_CREDENTIALS_FILE", "/dev/null"),
+    ];
+    for (name, value) in settings {
+        // SAFETY: all that reads the environment in this process does so through the standard library's lock.
+        unsafe { std::env::set_var(name, value) };
+    }
+}
+
+fn answers(address: SocketAddr) -> bool {
+    let Ok(mut stream) = TcpStream::connect(address) else { return false };
+    let asked = stream.write_all(b"GET /moto-api/data.json HTTP/1.1\r\nHost: moto\r\nConnection: close\r\n\r\n");
+    let mut text = String::new();
+    asked.is_ok() && stream.read_to_string(&mut text).is_ok() && text.starts_with("HTTP/1.1 200")
+}

@@ -1,0 +1,214 @@
+//! A proxy between the program under test and an HTTP server, which spoils chosen exchanges: late, reset before or after the
+//! request arrived, answered by an error or cut short. What it was asked is kept, so that a test can count.
+
+#![allow(dead_code, reason = "each test file uses what it needs")]
+
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+/// What happens to an exchange.
+#[derive(Clone, Debug)]
+pub enum Spoil {
+    /// It takes this much longer.
+    Late(Duration),
+    /// The connection is reset, and the server never hears of it.
+    Unsent,
+    /// The server does what it is asked, and the connection is reset instead of an answer.
+    Unanswered,
+    /// An error of this status and code, and the server never hears of it.
+    Instead(u16, &'static str),
+    /// The server does what it is asked, and the answer is an error of this status and code.
+    Afterwards(u16, &'static str),
+    /// The server's answer, of which only so many bytes of the body come.
+    Cut(usize),
+}
+
+struct Rule {
+    needle: String,
+    left: usize,
+    spoil: Spoil,
+}
+
+#[derive(Default)]
+struct Shared {
+    rules: Vec<Rule>,
+    seen: Vec<String>,
+}
+
+/// The proxy. It ends with the process.
+pub struct Faulty {
+    address: SocketAddr,
+    shared: Arc<Mutex<Shared>>,
+}
+
+impl Faulty {
+    /// In front of this server.
+    pub fn before(server: SocketAddr) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let address = listener.local_addr().expect("an address");
+        let shared = Arc::<Mutex<Shared>>::default();
+        let into = Arc::clone(&shared);
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let shared = Arc::clone(&into);
+                std::thread::spawn(move || drop(exchange(&stream, server, &shared)));
+            }
+        });
+        Self { address, shared }
+    }
+
+    /// Where it listens.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Spoils the next exchange whose request holds this text: `PUT /bucket/key`, `Action=CreateDBInstance`,
+    /// `secretsmanager.PutSecretValue`.
+    pub fn spoil(&self, needle: &str, spoil: Spoil) {
+        self.spoil_many(needle, 1, spoil);
+    }
+
+    /// Spoils the next so many.
+    pub fn spoil_many(&self, needle: &str, left: usize, spoil: Spoil) {
+        self.shared.lock().expect("no test panics here").rules.push(Rule { needle: needle.to_owned(), left, spoil });
+    }
+
+    /// How many requests held this text.
+    pub fn count(&self, needle: &str) -> usize {
+        let shared = self.shared.lock().expect("no test panics here");
+        shared.seen.iter().filter(|request| request.contains(needle)).count()
+    }
+
+    /// Whether everything that was to be spoiled has been.
+    pub fn is_done(&self) -> bool {
+        self.shared.lock().expect("no test panics here").rules.is_empty()
+    }
+}
+
+fn exchange(client: &TcpStream, server: SocketAddr, shared: &Mutex<Shared>) -> io::Result<()> {
+    let (head, body) = message(client, client)?;
+    let text = format!("{head}{}", String::from_utf8_lossy(&body[..body.len().min(64 << 10)]));
+    let spoil = {
+        let mut shared = shared.lock().expect("no test panics here");
+        let at = shared.rules.iter().position(|rule| text.contains(&rule.needle));
+        shared.seen.push(text);
+        at.map(|at| {
+            shared.rules[at].left -= 1;
+            if shared.rules[at].left == 0 { shared.rules.remove(at).spoil } else { shared.rules[at].spoil.clone() }
+        })
+    };
+    let head_only = head.starts_with("HEAD ");
+    match spoil {
+        Some(Spoil::Unsent) => return reset(client),
+        Some(Spoil::Instead(status, code)) => return refuse(client, &head, status, code),
+        Some(Spoil::Late(by)) => std::thread::sleep(by),
+        _ => {}
+    }
+    let answer = forward(server, &head, &body)?;
+    match spoil {
+        Some(Spoil::Unanswered) => reset(client),
+        Some(Spoil::Afterwards(status, code)) => refuse(client, &head, status, code),
+        Some(Spoil::Cut(bytes)) => {
+            let end = answer.windows(4).position(|four| four == b"\r\n\r\n").map_or(answer.len(), |at| at + 4);
+            (&*client).write_all(&answer[..answer.len().min(end + if head_only { 0 } else { bytes })])
+        }
+        _ => (&*client).write_all(&answer),
+    }
+}
+
+/// Sends a message to the server on a connection of its own, and takes all that comes back.
+fn forward(server: SocketAddr, head: &str, body: &[u8]) -> io::Result<Vec<u8>> {
+    let mut stream = TcpStream::connect(server)?;
+    let mut lines = head.trim_end().lines();
+    let mut text = format!("{}\r\n", lines.next().unwrap_or_default());
+    for line in lines {
+        let name = line.split(':').next().unwrap_or_default().to_ascii_lowercase();
+        if !["connection", "content-length", "transfer-encoding", "expect"].contains(&name.as_str()) {
+            text.push_str(&format!("{line}\r\n"));
+        }
+    }
+    text.push_str(&format!("connection: close\r\ncontent-length: {}\r\n\r\n", body.len()));
+    stream.write_all(text.as_bytes())?;
+    stream.write_all(body)?;
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer)?;
+    Ok(answer)
+}
+
+/// Reads a request: its head, and its body without the framing of a chunked one.
+fn message(from: &TcpStream, back: &TcpStream) -> io::Result<(String, Vec<u8>)> {
+    let mut reader = BufReader::new(from);
+    let (mut head, mut length, mut chunked) = (String::new(), 0, false);
+    loop {
+        let mut line = String::new();
+        if reader.read_line(&mut line)? == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        let lower = line.to_ascii_lowercase();
+        if let Some(value) = lower.strip_prefix("content-length:") {
+            length = value.trim().parse().unwrap_or(0);
+        }
+        chunked |= lower.starts_with("transfer-encoding:") && lower.contains("chunked");
+        if lower.starts_with("expect:") {
+            (&*back).write_all(b"HTTP/1.1 100 Continue\r\n\r\n")?;
+        }
+        head.push_str(&line);
+        if line == "\r\n" {
+            break;
+        }
+    }
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body)?;
+    while chunked {
+        let mut line = String::new();
+        reader.read_line(&mut line)?;
+        let size = usize::from_str_radix(line.trim().split(';').next().unwrap_or_default(), 16).unwrap_or(0);
+        let mut chunk = vec![0; size + 2];
+        reader.read_exact(&mut chunk)?;
+        body.extend_from_slice(&chunk[..size]);
+        chunked = size > 0;
+    }
+    Ok((head, body))
+}
+
+/// Ends a connection as a crash would, not as a farewell.
+fn reset(stream: &TcpStream) -> io::Result<()> {
+    use std::os::fd::AsRawFd;
+    let linger = libc::linger { l_onoff: 1, l_linger: 0 };
+    let size = u32::try_from(size_of::<libc::linger>()).expect("it is small");
+    // SAFETY: the descriptor is open as long as the stream is borrowed, and the option is of the size that is said.
+    unsafe {
+        libc::setsockopt(
+            stream.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_LINGER,
+            std::ptr::from_ref(&linger).cast(),
+            size,
+        );
+    }
+    Ok(())
+}
+
+/// An error as the service that was asked would put it: which one, the signature of the request tells.
+fn refuse(stream: &TcpStream, head: &str, status: u16, code: &str) -> io::Result<()> {
+    let why = "as the test wants it";
+    let service = head.split("Credential=").nth(1).and_then(|scope| scope.split('/').nth(3)).unwrap_or_default();
+    let (kind, body) = match service {
+        _ if head.starts_with("HEAD ") => ("application/xml", String::new()),
+        "s3" => ("application/xml", format!("<Error><Code>{code}</Code><Message>{why}</Message></Error>")),
+        "sts" | "rds" | "iam" => (
+            "text/xml",
+            format!("<ErrorResponse><Error><Code>{code}</Code><Message>{why}</Message></Error></ErrorResponse>"),
+        ),
+        _ => ("application/x-amz-json-1.1", format!(r#"{{"__type":"{code}","message":"{why}","Message":"{why}"}}"#)),
+    };
+    let text = format!(
+        "HTTP/1.1 {status} Spoiled\r\nx-amzn-errortype: {code}\r\nx-amzn-requestid: r-1\r\ncontent-type: {kind}\r\n\
+         connection: close\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    (&*stream).write_all(text.as_bytes())?;
+    stream.shutdown(Shutdown::Write)
+}
