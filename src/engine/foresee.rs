@@ -85,6 +85,9 @@ impl Inner {
             };
             core.record(cell, fact, now)?;
         }
+        if let Some(paths) = ways.paths.clone() {
+            core.record(cell, Fact::PathsForeseen { step: path.clone(), paths }, now)?;
+        }
         for fact in foretold(&ways, path, &base) {
             core.record(cell, fact, now)?;
         }

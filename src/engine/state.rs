@@ -375,7 +375,7 @@ impl RunState {
             Fact::RunsIf { step, decision } => {
                 self.steps.entry(step.clone()).or_default().runs_if.push(decision.clone());
             }
-            Fact::Foretold { .. } => {}
+            Fact::Foretold { .. } | Fact::PathsForeseen { .. } => {}
             Fact::NoReturn { step } => self.steps.entry(step.clone()).or_default().no_return = true,
             Fact::Verifying { step, output, until } => {
                 self.steps.entry(step.clone()).or_default().status =

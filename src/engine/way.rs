@@ -18,6 +18,7 @@ use crate::ops::foresight::{Foreseen, Mark};
 use crate::ops::spec::Backend;
 use crate::ops::{Effect, OpEntry, Request};
 use crate::script::question::{Answers, Question};
+use crate::script::current::LoopKind;
 use crate::script::{Calls, Stop};
 
 /// Questions that one way may have with more than one answer.
@@ -52,10 +53,26 @@ impl PartialEq for OpEntry {
 /// A loop by the answers that lead to it and by what it is called: no two of one way are called the same.
 pub(super) type LoopId = (Vec<bool>, String);
 
+/// What happened on a way, as far as it decides which effects may follow which.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Event {
+    /// A question was answered.
+    Asked,
+    /// The effect of this number among the calls.
+    Effect(usize),
+    /// A loop was begun.
+    Entered(LoopId, LoopKind),
+    /// A loop was left; `true` where it may as well have gone round again.
+    Left(LoopId, bool),
+    /// The way is over, with another round of this loop.
+    Again(LoopId),
+}
+
 /// A loop that a way is in.
 #[derive(Debug)]
 struct Entered {
     id: LoopId,
+    kind: LoopKind,
     /// What it goes over; other loops may go over the same.
     each: String,
     /// How many answers were remembered when it was entered.
@@ -104,6 +121,7 @@ pub(super) struct Progress {
     /// Calls that have been answered on another way.
     known: Vec<WayCall>,
     pub taken: Vec<(String, bool)>,
+    pub events: Vec<Event>,
     answers: Answers,
     asked: usize,
     pub calls: Vec<WayCall>,
@@ -135,7 +153,8 @@ impl Way {
         doubted: &Rc<BTreeSet<LoopId>>,
     ) -> Self {
         let named = each.map(|each| format!("each of {each}"));
-        let loops = named.map(|each| Entered { id: (Vec::new(), each.clone()), each, answered: 0 });
+        let entered = |each: String| Entered { id: (Vec::new(), each.clone()), kind: LoopKind::Items, each, answered: 0 };
+        let loops = named.map(entered);
         let loops = loops.into_iter().collect();
         let state = Progress { given: from.answers, known: from.calls, loops, ..Progress::default() };
         let (inner, cell, step) = (Arc::clone(inner), Arc::clone(cell), step.clone());
@@ -285,6 +304,9 @@ impl Calls for Way {
         if number < state.known.len() {
             *state.counts.entry(op.name).or_default() += 1;
         }
+        if op.effect.writes() && matches!(outcome, Outcome::Done { .. }) {
+            state.events.push(Event::Effect(number));
+        }
         state.calls.push(call);
         match outcome {
             Outcome::Done { result, .. } => Ok(result),
@@ -322,6 +344,7 @@ impl Calls for Way {
             false
         });
         state.taken.push((question.to_string(), answer));
+        state.events.push(Event::Asked);
         state.answers.remember(question, answer);
         Some(answer)
     }
@@ -342,20 +365,22 @@ impl Calls for Way {
         doubted && self.decide(Question::other(format!("{source}.is_empty()"))) == Some(true)
     }
 
-    fn enter_loop(&self, each: &str) {
+    fn enter_loop(&self, each: &str, kind: LoopKind) {
         let mut state = self.state.borrow_mut();
         let id = state.loop_id(each);
         let answered = state.answers.count();
         *state.met.entry(each.to_owned()).or_default() += 1;
-        state.loops.push(Entered { id, each: each.to_owned(), answered });
+        state.events.push(Event::Entered(id.clone(), kind));
+        state.loops.push(Entered { id, kind, each: each.to_owned(), answered });
     }
 
     fn leave_loop(&self, each: &str, passed: bool) {
         let mut state = self.state.borrow_mut();
         // What was answered of one item says nothing of the next.
         let place = state.loops.iter().rposition(|entered| entered.each == each);
-        if let Some(Entered { id, each, answered }) = place.map(|place| state.loops.remove(place)) {
+        if let Some(Entered { id, kind, each, answered }) = place.map(|place| state.loops.remove(place)) {
             state.answers.truncate(answered);
+            state.events.push(Event::Left(id.clone(), passed && kind == LoopKind::Items));
             if passed {
                 state.passed.insert(id.clone());
             }
@@ -370,7 +395,12 @@ impl Calls for Way {
         }
     }
 
-    fn covered(&self) {
+    fn covered(&self, each: &str) {
+        let mut state = self.state.borrow_mut();
+        if let Some(id) = state.loops.iter().rfind(|entered| entered.each == each).map(|entered| entered.id.clone()) {
+            state.events.push(Event::Again(id));
+        }
+        drop(state);
         self.end(Over::Covered);
     }
 

@@ -8,9 +8,11 @@ use std::sync::Arc;
 use super::cell::RunCell;
 use super::driver::{Host, Inner};
 use super::error::EngineError;
-use super::way::{Fork, LoopId, Over, Way, WayCall};
+use super::paths;
+use super::way::{Event, Fork, LoopId, Over, Way, WayCall};
 use crate::model::fault::OpError;
 use crate::model::forecast::{Decision, WayEnd};
+use crate::model::paths::Paths;
 use crate::model::{StepPath, Value};
 use crate::ops::foresight::Mark;
 use crate::script::{Calls, ScriptError};
@@ -40,9 +42,10 @@ impl End {
 }
 
 /// A way that was followed to its end.
-struct Followed {
-    taken: Vec<(String, bool)>,
-    calls: Vec<WayCall>,
+pub(super) struct Followed {
+    pub taken: Vec<(String, bool)>,
+    pub calls: Vec<WayCall>,
+    pub events: Vec<Event>,
     end: End,
     mark: Option<Mark>,
 }
@@ -52,6 +55,8 @@ struct Followed {
 pub(super) struct Ways {
     pub calls: Vec<(Vec<Decision>, WayCall)>,
     pub ends: Vec<(Vec<Decision>, End, Option<Mark>)>,
+    /// Which effects may follow which; `None` where they simply follow each other.
+    pub paths: Option<Paths>,
     /// Ways that were not followed.
     pub left: usize,
 }
@@ -122,11 +127,12 @@ impl Inner {
             let several = !open.is_empty() || !entries.is_empty() || !followed.is_empty();
             let mark = host.filter(|_| several).map(|host| host.mark());
             let (taken, calls) = (std::mem::take(&mut state.taken), std::mem::take(&mut state.calls));
-            followed.push(Followed { taken, calls, end, mark });
+            let events = std::mem::take(&mut state.events);
+            followed.push(Followed { taken, calls, events, end, mark });
         }
         let all: Vec<&Followed> = followed.iter().collect();
         let merged = merge(&all, 0);
-        Ok(Ways { calls: merged.calls, ends: merged.ends, left: open.len() })
+        Ok(Ways { calls: merged.calls, ends: merged.ends, paths: paths::of(&all), left: open.len() })
     }
 }
 

@@ -8,6 +8,7 @@ use crate::model::command::{Actor, Command};
 use crate::model::fault::{OpError, Target};
 use crate::model::forecast::{Basis, Change, Decision, PlanApproval, PlanPin, WayEnd};
 use crate::model::secret::Sighting;
+use crate::model::paths::Paths;
 use crate::model::status::{Mode, RunStatus};
 use crate::model::{CallId, RunId, StepPath, Timestamp, Value};
 
@@ -206,6 +207,8 @@ pub enum Fact {
     },
     /// In a plan only: whether the step runs depends on this, which only the run will know.
     RunsIf { step: StepPath, decision: Decision },
+    /// In a plan only: which effects of a step may follow which, where they do not simply follow each other.
+    PathsForeseen { step: StepPath, paths: Paths },
     /// In a plan only: how one of several ways through a step ends.
     Foretold {
         step: StepPath,

@@ -185,6 +185,9 @@ impl Cleaner<'_> {
                     WayEnd::Returns | WayEnd::GoesOn => {}
                 }
             }
+            Fact::PathsForeseen { paths, .. } => {
+                paths.effects.iter_mut().for_each(|effect| self.value(&mut effect.args));
+            }
             Fact::Ended { outcome, .. } => self.outcome(outcome),
             Fact::Probed { found, .. } => self.text(found),
             Fact::Verifying { output, .. } | Fact::StepSucceeded { output, .. } => self.value(output),

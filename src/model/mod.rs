@@ -4,6 +4,7 @@ pub mod amount;
 pub mod command;
 pub mod fault;
 pub mod forecast;
+pub mod paths;
 pub mod glob;
 pub mod ids;
 pub mod secret;

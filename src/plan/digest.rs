@@ -38,7 +38,7 @@ fn effects(plan: &Plan) -> Vec<Value> {
                 })
                 .collect();
             let followed = !matches!(step.outcome, StepOutcome::Unknown { .. }) && step.not_followed.is_empty();
-            json!({ "step": step.step, "followed": followed, "runs_if": step.runs_if, "effects": effects })
+            json!({ "step": step.step, "followed": followed, "runs_if": step.runs_if, "effects": effects, "paths": step.paths })
         })
         .collect()
 }

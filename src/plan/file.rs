@@ -9,9 +9,10 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use super::{Plan, digest};
-use crate::engine::bound::{Bound, BoundEffect};
+use crate::engine::bound::Bound;
 use crate::model::command::Actor;
 use crate::model::forecast::PlanApproval;
+use crate::model::paths::{PathEffect, Paths};
 use crate::model::{RunId, Timestamp, Value};
 
 /// The version of the file's form.
@@ -201,18 +202,17 @@ impl Plan {
     /// What a run under this plan may do.
     #[must_use]
     pub fn bound(&self) -> Bound {
-        let mut steps: BTreeMap<_, Vec<BoundEffect>> = BTreeMap::new();
-        for step in &self.steps {
+        let steps = self.steps.iter().map(|step| {
             let effects = step.calls.iter().filter(|call| call.writes && call.refused.is_none());
-            let effects = effects.map(|call| BoundEffect {
+            let effects = effects.map(|call| PathEffect {
                 op: call.op.clone(),
                 args: call.args.clone(),
-                branch: call.branch.clone(),
-                repeated: call.repeated.clone(),
                 at_most: call.at_most,
             });
-            steps.insert(step.step.clone(), effects.collect());
-        }
+            let paths = step.paths.clone().unwrap_or_else(|| Paths::sequence(effects));
+            (step.step.clone(), paths)
+        });
+        let steps = steps.collect();
         Bound { digest: self.digest.clone(), steps }
     }
 

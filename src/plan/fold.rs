@@ -23,9 +23,12 @@ impl Plan {
         let state = RunState::fold(records).ok()?;
         let header = state.header.as_ref()?;
         let mut calls: BTreeMap<StepPath, Vec<PlannedCall>> = BTreeMap::new();
+        let mut ways = BTreeMap::new();
         for record in records {
             if let Some((path, call)) = planned(&record.fact, program) {
                 calls.entry(path).or_default().push(call);
+            } else if let Fact::PathsForeseen { step, paths } = &record.fact {
+                ways.insert(step.clone(), paths.clone());
             }
         }
         let mut steps = Vec::new();
@@ -38,6 +41,7 @@ impl Plan {
                 let outcome = outcome(state.step(&path).map(|of| &of.status));
                 let whole = state.step(&StepPath::of(&step.id.value));
                 let mut planned = planned_step(step, outcome, calls.remove(&path).unwrap_or_default(), path);
+                planned.paths = ways.remove(&planned.step);
                 planned.runs_if = whole.map(|whole| whole.runs_if.clone()).unwrap_or_default();
                 steps.push(planned);
             }
@@ -98,6 +102,7 @@ fn planned_step(step: &Step, outcome: StepOutcome, calls: Vec<PlannedCall>, path
         stops_if: Vec::new(),
         not_followed: Vec::new(),
         calls,
+        paths: None,
         starts_ms: 0,
         ends_ms: 0,
         critical: false,

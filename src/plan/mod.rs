@@ -20,6 +20,7 @@ pub use timeline::Timeline;
 pub use warnings::Warning;
 
 use crate::model::forecast::{Basis, Change, Decision};
+use crate::model::paths::Paths;
 use crate::model::{StepPath, Value};
 
 /// The version of the plan's written form.
@@ -122,6 +123,9 @@ pub struct PlannedStep {
     pub not_followed: Vec<PlannedEnd>,
     /// Its calls, in order.
     pub calls: Vec<PlannedCall>,
+    /// Which of its effects may follow which, where they do not simply follow each other: what a run under the plan is held to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub paths: Option<Paths>,
     /// When it would begin, in milliseconds from the run's start, without the time that people take.
     pub starts_ms: u64,
     /// When it would end.

@@ -60,6 +60,7 @@ fn step(id: &str, needs: &[&str], calls: Vec<PlannedCall>) -> PlannedStep {
         stops_if: Vec::new(),
         not_followed: Vec::new(),
         calls,
+        paths: None,
         starts_ms: 0,
         ends_ms: 0,
         critical: false,

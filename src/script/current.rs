@@ -31,6 +31,15 @@ pub enum Stop {
     Sealed,
 }
 
+/// How a loop whose rounds only the run will know goes round.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LoopKind {
+    /// Once for each item, also of none; after a round comes the next, or the end.
+    Items,
+    /// The round that was begun, and after it such as [`Calls::covered`] tells of.
+    Rounds,
+}
+
 /// What answers a script's operations.
 pub trait Calls {
     /// Performs, or replays, a call.
@@ -59,7 +68,7 @@ pub trait Calls {
     }
 
     /// What follows happens once for each of something, until [`Calls::leave_loop`].
-    fn enter_loop(&self, _each: &str) {}
+    fn enter_loop(&self, _each: &str, _kind: LoopKind) {}
 
     /// The end of what [`Calls::enter_loop`] began: what follows it is come to (`true`), or not, as far as can be told (`false`).
     fn leave_loop(&self, _each: &str, _passed: bool) {}
@@ -73,7 +82,7 @@ pub trait Calls {
     }
 
     /// What would follow is another round of a loop that has been shown: the evaluation is over.
-    fn covered(&self) {}
+    fn covered(&self, _each: &str) {}
 }
 
 struct Current {

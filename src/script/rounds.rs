@@ -4,7 +4,7 @@
 use rhai::{Dynamic, Engine, EvalAltResult, NativeCallContext, Position};
 
 use super::convert;
-use super::current::{self, Rounds};
+use super::current::{self, LoopKind, Rounds};
 use super::question::{Question, Test};
 use super::unknown::{TextParts, Unknown, in_words, spoken_of, stop, truth, unknown_of};
 use crate::model::unknown::Shape;
@@ -44,7 +44,7 @@ impl Iterator for Way {
             return None;
         }
         if let Some(calls) = current::calls() {
-            calls.enter_loop(&self.items.label);
+            calls.enter_loop(&self.items.label, LoopKind::Items);
             self.entered = true;
         }
         Some(Dynamic::from(self.items.item.clone()))
@@ -128,12 +128,12 @@ fn round(context: &NativeCallContext, id: i64, condition: Dynamic) -> Fallible<D
         Nothing,
         Enter(String),
         Leave(String),
-        Covered,
+        Covered(String),
     }
     let then = current::rounds(|rounds| {
         let Some(this) = rounds.iter_mut().rfind(|loops| loops.id == id) else { return Then::Nothing };
         match (this.stands_for_all, goes_on) {
-            (true, true) => Then::Covered,
+            (true, true) => Then::Covered(this.label.clone()),
             (true, false) if this.entered => {
                 this.entered = false;
                 Then::Leave(this.label.clone())
@@ -148,10 +148,10 @@ fn round(context: &NativeCallContext, id: i64, condition: Dynamic) -> Fallible<D
         }
     });
     match then {
-        Some(Then::Enter(label)) => calls.enter_loop(&label),
+        Some(Then::Enter(label)) => calls.enter_loop(&label, LoopKind::Rounds),
         Some(Then::Leave(label)) => calls.leave_loop(&label, true),
-        Some(Then::Covered) => {
-            calls.covered();
+        Some(Then::Covered(label)) => {
+            calls.covered(&label);
             return Err(Box::new(EvalAltResult::ErrorTerminated(Dynamic::UNIT, Position::NONE)));
         }
         Some(Then::Nothing) | None => {}

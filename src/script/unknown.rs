@@ -390,7 +390,7 @@ fn each(context: &NativeCallContext, name: &str, unknown: &Unknown, closure: &Fn
     if calls.is_left_out(&label, &unknown.source) {
         return Ok(Dynamic::UNIT);
     }
-    calls.enter_loop(&label);
+    calls.enter_loop(&label, current::LoopKind::Items);
     let result = closure.call_raw_with_extra_args(name, context, Some(&mut item), [], [index], Some(0));
     calls.leave_loop(&label, result.is_ok());
     result

@@ -272,6 +272,7 @@ impl View {
             | Fact::SecretAccepted { .. }
             | Fact::RunsIf { .. }
             | Fact::Foretold { .. }
+            | Fact::PathsForeseen { .. }
             | Fact::Resumed { .. }
             | Fact::RollbackFailed { .. }
             | Fact::StepRolledBack { .. } => {}

@@ -6,11 +6,12 @@ use proptest::prelude::*;
 
 use super::Rig;
 use super::books::{book, step};
-use crate::engine::bound::{Bound, BoundEffect};
+use crate::engine::bound::Bound;
 use crate::engine::state::CallKind;
 use crate::journal::Fact;
 use crate::journal::record::Outcome;
 use crate::model::forecast::WayEnd;
+use crate::model::paths::{PathEffect, Paths};
 use crate::model::status::Mode;
 use crate::model::{StepPath, Value};
 use crate::playbook::types::{Playbook, Step};
@@ -140,14 +141,18 @@ fn bound(playbook: Playbook) -> (Bound, Vec<String>) {
     let mut rig = Rig::new(playbook);
     rig.mode = Mode::Plan;
     rig.drive();
-    let mut steps: BTreeMap<StepPath, Vec<BoundEffect>> = BTreeMap::new();
+    let mut effects: BTreeMap<StepPath, Vec<PathEffect>> = BTreeMap::new();
+    let mut steps = BTreeMap::new();
     let mut open = Vec::new();
     for record in rig.records() {
         match record.fact {
-            Fact::Foreseen { call, op, args, outcome: Outcome::Done { .. }, branch, repeated, at_most, .. }
+            Fact::Foreseen { call, op, args, outcome: Outcome::Done { .. }, at_most, .. }
                 if crate::ops::find(&op).is_some_and(|op| op.effect.writes()) =>
             {
-                steps.entry(call.step).or_default().push(BoundEffect { op, args, branch, repeated, at_most });
+                effects.entry(call.step).or_default().push(PathEffect { op, args, at_most });
+            }
+            Fact::PathsForeseen { step, paths } => {
+                steps.insert(step, paths);
             }
             Fact::Foretold { step, end: WayEnd::Unfollowed { .. }, .. } => open.push(step.step().to_owned()),
             Fact::StepSucceeded { step, output }
@@ -157,6 +162,9 @@ fn bound(playbook: Playbook) -> (Bound, Vec<String>) {
             }
             _ => {}
         }
+    }
+    for (step, effects) in effects {
+        steps.entry(step).or_insert_with(|| Paths::sequence(effects.into_iter()));
     }
     (Bound { digest: String::new(), steps }, open)
 }
@@ -248,10 +256,5 @@ fn what_follows_a_loop_is_not_within_it_though_its_body_asks_about_the_same_list
 }
 
 fn shown(bound: &Bound) -> String {
-    let effects = bound.steps.iter().flat_map(|(path, effects)| effects.iter().map(move |effect| (path, effect)));
-    let line = |(path, effect): (&StepPath, &BoundEffect)| {
-        let branch: Vec<String> = effect.branch.iter().map(|d| format!("{}={}", d.question, d.answer)).collect();
-        format!("{path}: {} if {branch:?} for {:?}\n", effect.args, effect.repeated)
-    };
-    effects.map(line).collect()
+    bound.steps.iter().map(|(path, paths)| format!("{path}: {}\n", serde_json::json!(paths))).collect()
 }

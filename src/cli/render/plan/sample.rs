@@ -50,6 +50,7 @@ pub fn step(id: &str, title: &str, needs: &[&str], calls: Vec<PlannedCall>) -> P
         stops_if: Vec::new(),
         not_followed: Vec::new(),
         calls,
+        paths: None,
         starts_ms: 0,
         ends_ms: 0,
         critical: false,
