@@ -28,9 +28,8 @@ impl Bound {
     /// Whether a step's effects, in their order, are the beginning of what the plan says it may do.
     #[must_use]
     pub fn admits(&self, step: &StepPath, made: &[(&str, &Value)]) -> bool {
-        let within = |paths: &Paths| {
-            paths.admit(made, |effect, (op, args)| effect.op == *op && fits(&effect.args, args))
-        };
+        let within =
+            |paths: &Paths| paths.admit(made, |effect, (op, args)| effect.op == *op && fits(&effect.args, args));
         if let Some(paths) = self.steps.get(step) {
             return within(paths);
         }

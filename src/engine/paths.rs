@@ -47,7 +47,11 @@ fn together<'w>(b: &mut Builder, ways: &[&'w Followed], from: usize, asked: usiz
                 if let Some(call) = first.calls.get(*number) {
                     let depth = u32::try_from(loops.len()).unwrap_or(u32::MAX);
                     let at_most = (depth > 0).then(|| (MAX_ROUNDS as u64).saturating_pow(depth));
-                    parts.push(Part::Effect(PathEffect { op: call.op.name.to_owned(), args: call.args.clone(), at_most }));
+                    parts.push(Part::Effect(PathEffect {
+                        op: call.op.name.to_owned(),
+                        args: call.args.clone(),
+                        at_most,
+                    }));
                 }
             }
             Event::Entered(id, kind) => {

@@ -17,8 +17,8 @@ use crate::model::{CallId, Phase, StepPath, Value};
 use crate::ops::foresight::{Foreseen, Mark};
 use crate::ops::spec::Backend;
 use crate::ops::{Effect, OpEntry, Request};
-use crate::script::question::{Answers, Question};
 use crate::script::current::LoopKind;
+use crate::script::question::{Answers, Question};
 use crate::script::{Calls, Stop};
 
 /// Questions that one way may have with more than one answer.
@@ -153,7 +153,8 @@ impl Way {
         doubted: &Rc<BTreeSet<LoopId>>,
     ) -> Self {
         let named = each.map(|each| format!("each of {each}"));
-        let entered = |each: String| Entered { id: (Vec::new(), each.clone()), kind: LoopKind::Items, each, answered: 0 };
+        let entered =
+            |each: String| Entered { id: (Vec::new(), each.clone()), kind: LoopKind::Items, each, answered: 0 };
         let loops = named.map(entered);
         let loops = loops.into_iter().collect();
         let state = Progress { given: from.answers, known: from.calls, loops, ..Progress::default() };

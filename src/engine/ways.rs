@@ -10,9 +10,11 @@ use super::driver::{Host, Inner};
 use super::error::EngineError;
 use super::paths;
 use super::way::{Event, Fork, LoopId, Over, Way, WayCall};
+use crate::journal::record::Outcome;
 use crate::model::fault::OpError;
-use crate::model::forecast::{Decision, WayEnd};
+use crate::model::forecast::{Basis, Decision, WayEnd};
 use crate::model::paths::Paths;
+use crate::model::unknown;
 use crate::model::{StepPath, Value};
 use crate::ops::foresight::Mark;
 use crate::script::{Calls, ScriptError};
@@ -130,9 +132,11 @@ impl Inner {
             let events = std::mem::take(&mut state.events);
             followed.push(Followed { taken, calls, events, end, mark });
         }
+        // A loop that was still to be doubted is a way that was not followed.
+        let doubts = entries.keys().filter(|id| !passed.contains(*id)).count();
         let all: Vec<&Followed> = followed.iter().collect();
         let merged = merge(&all, 0);
-        Ok(Ways { calls: merged.calls, ends: merged.ends, paths: paths::of(&all), left: open.len() })
+        Ok(Ways { calls: merged.calls, ends: merged.ends, paths: paths::of(&all), left: open.len() + doubts })
     }
 }
 
@@ -208,8 +212,8 @@ fn merge(ways: &[&Followed], depth: usize) -> Merged {
                 }
             }
         }
-        if let (Some(call), Some(_)) = (y.next(), n.next()) {
-            calls.push(call);
+        if let (Some((branch, yes)), Some((_, no))) = (y.next(), n.next()) {
+            calls.push((branch, either(yes, no, &question)));
             (yes_at, no_at) = (yes_at + 1, no_at + 1);
         }
     }
@@ -222,15 +226,34 @@ fn merge(ways: &[&Followed], depth: usize) -> Merged {
     Merged { calls, ends: all }
 }
 
+/// A call that is made whatever the answer is: of what it finds and does, what can be said in both cases.
+fn either(yes: WayCall, no: WayCall, question: &str) -> WayCall {
+    if yes.outcome == no.outcome && yes.basis == no.basis {
+        return yes;
+    }
+    let why = format!("it hangs on `{question}`");
+    let (mut weaker, other) = if no.basis > yes.basis { (no, yes) } else { (yes, no) };
+    if let (Outcome::Done { result, .. }, Outcome::Done { result: also, .. }) = (&mut weaker.outcome, &other.outcome)
+        && result != also
+    {
+        *result = unknown::joined(&[result.clone(), also.clone()], &why, weaker.op.name);
+        if weaker.basis < Basis::Unknown {
+            (weaker.basis, weaker.reason) = (Basis::Unknown, why);
+        }
+    }
+    weaker.takes_ms = weaker.takes_ms.max(other.takes_ms);
+    weaker
+}
+
 /// The places of calls that both have in the same order.
 fn common(a: &[(Vec<Decision>, WayCall)], b: &[(Vec<Decision>, WayCall)]) -> Vec<(usize, usize)> {
     let same = |x: &(Vec<Decision>, WayCall), y: &(Vec<Decision>, WayCall)| {
+        let both_done = matches!((&x.1.outcome, &y.1.outcome), (Outcome::Done { .. }, Outcome::Done { .. }));
         x.0 == y.0
             && x.1.op == y.1.op
             && x.1.args == y.1.args
             && x.1.repeated == y.1.repeated
-            && x.1.basis == y.1.basis
-            && x.1.outcome == y.1.outcome
+            && (both_done || x.1.outcome == y.1.outcome)
     };
     let head = a.iter().zip(b).take_while(|(x, y)| same(x, y)).count();
     let tail = a[head..].iter().rev().zip(b[head..].iter().rev()).take_while(|(x, y)| same(x, y)).count();

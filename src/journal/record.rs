@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use crate::model::command::{Actor, Command};
 use crate::model::fault::{OpError, Target};
 use crate::model::forecast::{Basis, Change, Decision, PlanApproval, PlanPin, WayEnd};
-use crate::model::secret::Sighting;
 use crate::model::paths::Paths;
+use crate::model::secret::Sighting;
 use crate::model::status::{Mode, RunStatus};
 use crate::model::{CallId, RunId, StepPath, Timestamp, Value};
 

@@ -204,11 +204,8 @@ impl Plan {
     pub fn bound(&self) -> Bound {
         let steps = self.steps.iter().map(|step| {
             let effects = step.calls.iter().filter(|call| call.writes && call.refused.is_none());
-            let effects = effects.map(|call| PathEffect {
-                op: call.op.clone(),
-                args: call.args.clone(),
-                at_most: call.at_most,
-            });
+            let effects =
+                effects.map(|call| PathEffect { op: call.op.clone(), args: call.args.clone(), at_most: call.at_most });
             let paths = step.paths.clone().unwrap_or_else(|| Paths::sequence(effects));
             (step.step.clone(), paths)
         });

@@ -255,6 +255,16 @@ fn what_follows_a_loop_is_not_within_it_though_its_body_asks_about_the_same_list
     ));
 }
 
+#[test]
+fn a_loop_that_could_not_be_doubted_any_more_leaves_its_step_open() {
+    let many = "let g1 = 0; loop { g1 += 1; a = find(d.l, 0); if a == 0 || g1 > 2 { break; } } if d.l.is_empty() { d = draw(); \
+         let g2 = 0; while (d.s == \"x\" && d.s == \"x\") && g2 < 3 { g2 += 1; } }";
+    let script = format!("{HEAD}{many} for x in 0..d.n {{ throw \"no\"; }} {} #{{ a: a, l: d.l }}", e(1));
+    let (bound, open) = bound(book(steps(&script)));
+    let work = &bound.steps[&StepPath::of("work")];
+    assert!(!work.effects.is_empty() || open.contains(&"work".to_owned()), "{open:?} {}", shown(&bound));
+}
+
 fn shown(bound: &Bound) -> String {
     bound.steps.iter().map(|(path, paths)| format!("{path}: {}\n", serde_json::json!(paths))).collect()
 }
