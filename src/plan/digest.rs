@@ -38,7 +38,12 @@ fn effects(plan: &Plan) -> Vec<Value> {
                 })
                 .collect();
             let followed = !matches!(step.outcome, StepOutcome::Unknown { .. }) && step.not_followed.is_empty();
-            json!({ "step": step.step, "followed": followed, "runs_if": step.runs_if, "effects": effects, "paths": step.paths })
+            let mut tree =
+                json!({ "step": step.step, "followed": followed, "runs_if": step.runs_if, "effects": effects });
+            if let (Some(tree), Some(paths)) = (tree.as_object_mut(), &step.paths) {
+                tree.insert("paths".to_owned(), json!(paths));
+            }
+            tree
         })
         .collect()
 }
