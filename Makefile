@@ -3,11 +3,11 @@ SHELL := /bin/bash
 CARGO ?= cargo
 export CARGO_TERM_COLOR ?= auto
 
-.PHONY: help demo test test-full bench fmt clippy unit deployment
+.PHONY: help demo test test-full hunt bench fmt clippy unit deployment
 
 help:
 	@sed -n 's/^# //p' Makefile | head -3
-	@echo 'targets: demo test test-full bench fmt clippy unit deployment'
+	@echo 'targets: demo test test-full hunt bench fmt clippy unit deployment'
 
 # A recovery on local files: planned, rehearsed in the sandbox, killed in the middle, resumed. No account, no server, no root.
 demo: export CARGO := $(CARGO)
@@ -35,6 +35,10 @@ test: fmt clippy deployment
 # The same, and the engine killed at every call instead of at one of each kind: takes the better part of an hour.
 test-full: export MUSTER_TEST_MATRIX = full
 test-full: test
+
+# Property tests with new seeds and many cases, for as long as there is patience: what they find is kept in proptest-regressions/.
+hunt:
+	PROPTEST_CASES=$${PROPTEST_CASES:-5000} $(CARGO) test --lib --test playbook --test stdlib --test schema --test params --test lint_fuzz
 
 bench:
 	$(CARGO) build --release --quiet

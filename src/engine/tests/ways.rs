@@ -193,7 +193,6 @@ fn drawn() -> impl Strategy<Value = String> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
     #[test]
     fn every_run_stays_within_its_plan(
         bytes in prop::collection::vec(any::<u8>(), 0..60),
