@@ -219,6 +219,7 @@ impl Write for Run {
             env: reveal_all(&args.env, context.read.secrets)?,
             cwd: args.cwd.map(PathBuf::from),
             stdin: args.stdin_file.map(PathBuf::from),
+            stdin_text: None,
             stdout: args.stdout_file.map(PathBuf::from),
             replace: args.replace,
             stdout_mode: None,

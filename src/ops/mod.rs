@@ -10,6 +10,7 @@ pub mod exec;
 pub mod files;
 pub mod foresight;
 pub mod fs;
+pub mod helm;
 pub mod host;
 pub mod http;
 mod images;

@@ -6,7 +6,7 @@
 //! does, so that a program which ran never shows as never started. It leaves the status before it gives up the lock.
 
 use std::fs::{DirBuilder, File, OpenOptions};
-use std::io::{BufRead, Read, Write};
+use std::io::{BufRead, Read, Seek as _, Write};
 use std::os::fd::{BorrowedFd, RawFd};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::os::unix::process::CommandExt;
@@ -222,9 +222,12 @@ impl Work {
     fn begin(launch: &Launch, paths: &Paths) -> Result<Self, OpError> {
         let command = &launch.command;
         check_program(&command.argv, command.cwd.as_deref(), &command.env)?;
-        let stdin = match &command.stdin {
-            None => super::files::nothing()?.into(),
-            Some(path) => File::open(path).map_err(|e| super::files::cannot("read", path, &e))?.into(),
+        let stdin = match (&command.stdin, &command.stdin_text) {
+            (Some(path), _) => File::open(path).map_err(|e| super::files::cannot("read", path, &e))?.into(),
+            (None, Some(text)) => in_memory(text)
+                .map_err(|e| OpError::transient(format!("cannot hand the program its input: {e}")))?
+                .into(),
+            (None, None) => super::files::nothing()?.into(),
         };
         let output = command.stdout.as_ref().map(|path| (part_of(path, &launch.key), path.clone()));
         let sink = match &output {
@@ -358,6 +361,14 @@ fn record_start(paths: &Paths, part: Option<PathBuf>) -> std::io::Result<()> {
     file.sync_all()?;
     std::fs::rename(&new, &paths.started)?;
     sync_folder(&paths.folder)
+}
+
+/// A file that only its descriptors hold, and no disk.
+fn in_memory(text: &str) -> std::io::Result<File> {
+    let mut file = File::from(rustix::fs::memfd_create("input", rustix::fs::MemfdFlags::CLOEXEC)?);
+    file.write_all(text.as_bytes())?;
+    file.seek(std::io::SeekFrom::Start(0))?;
+    Ok(file)
 }
 
 fn spawn(command: &WriteCommand, stdin: Stdio) -> Result<std::process::Child, OpError> {

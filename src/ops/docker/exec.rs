@@ -115,6 +115,7 @@ impl Write for Exec {
             env: command.env,
             cwd: None,
             stdin: args.stdin_file.map(PathBuf::from),
+            stdin_text: None,
             stdout: args.stdout_file.map(PathBuf::from),
             replace: args.replace,
             stdout_mode: None,

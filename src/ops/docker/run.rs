@@ -181,6 +181,7 @@ impl Write for Run {
             env: command.env,
             cwd: None,
             stdin: args.stdin_file.map(PathBuf::from),
+            stdin_text: None,
             stdout: args.stdout_file.map(PathBuf::from),
             replace: false,
             stdout_mode: None,

@@ -51,6 +51,9 @@ pub struct WriteCommand {
     pub cwd: Option<PathBuf>,
     /// A file it reads as standard input.
     pub stdin: Option<PathBuf>,
+    /// Or a text it reads instead, which may hold secrets: passed to the supervisor by pipe and on in memory, never written to disk.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stdin_text: Option<String>,
     /// A file its standard output goes to: written under `<path>.part-<key>`, synced and renamed on a good exit code,
     /// removed otherwise. Never over an existing file unless `replace`.
     pub stdout: Option<PathBuf>,
