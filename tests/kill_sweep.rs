@@ -164,7 +164,8 @@ impl Rig {
         for _ in 0..10 {
             let waiting = engine.state(&self.run).map(|state| state.waiting_for_people()).unwrap_or_default();
             let Some(muster::journal::Pause::Approval { step }) = waiting.into_iter().next() else { break };
-            let what = Order::Approve { step, role: None, reason: None, break_glass: false };
+            let what =
+                Order::Approve { step, role: None, reason: None, break_glass: false, valid_until: None, digest: None };
             let command = Command { by: Actor { name: "approver".to_owned() }, what };
             if store.post(&self.run, &command).is_err() || engine.collect_mail().is_err() {
                 break;

@@ -183,6 +183,129 @@ fn an_effect_that_is_not_in_the_plan_stops_the_run_before_it() {
     assert!(!bench.is_copied(1));
 }
 
+/// A run that was planned while there was no flag, asks, and finds one: it stands before a copy that is not in its plan.
+fn stands_outside(bench: &Bench, gated: bool) {
+    let gate = if gated { "    approval: { by: [dr-lead] }\n" } else { "" };
+    let slow = PLAYBOOK
+        .replace("fs.copy]", "fs.copy, ask.confirm]")
+        .replace("      if host::fs::stat", "      host::ask::confirm(\"go on?\");\n      if host::fs::stat")
+        .replace("  - id: copy\n", &format!("  - id: copy\n{gate}"));
+    let after = "  - id: after\n    needs: [copy]\n    script: |\n      host::fs::copy(#{ from: params.from, to: params.to + \".3\" });\n";
+    bench.desk.file("playbooks/copies/playbook.yaml", &(slow + after));
+    bench.plan(&[]);
+    if gated {
+        assert_eq!(as_(bench, "bob@here", &APPROVE).code, 0);
+    }
+    assert_eq!(bench.run().code, 7);
+    bench.desk.file("switch", "");
+    let stopped = bench.desk.muster(&["answer", "@latest", "copy", "yes"]);
+    assert_eq!(stopped.code, 7, "{stopped:?}");
+    assert!(stopped.stdout.contains("not in the plan"), "{stopped:?}");
+    assert!(stopped.stdout.contains("plan --run") && stopped.stdout.contains("--plan FILE"), "{stopped:?}");
+}
+
+fn plan_rest(bench: &Bench) -> Said {
+    bench.desk.muster(&["plan", "--run", "@latest", "--out", "rest.json"])
+}
+
+const GO_ON: [&str; 4] = ["resume", "@latest", "--plan", "rest.json"];
+
+#[test]
+fn a_run_that_left_its_plan_goes_on_under_a_plan_of_what_is_left() {
+    let bench = Bench::new();
+    stands_outside(&bench, false);
+    let planned = plan_rest(&bench);
+    assert_eq!(planned.code, 0, "{planned:?}");
+    assert!(planned.stdout.contains("rest of") && planned.stdout.contains("begun already"), "{planned:?}");
+    assert!(!bench.is_copied(2) && !bench.is_copied(3), "planning does nothing");
+    let file: Value = serde_json::from_slice(&std::fs::read(bench.desk.path().join("rest.json")).unwrap()).unwrap();
+    assert_eq!(file["plan"]["effects"], 2, "only what is ahead");
+    assert_eq!(file["plan"]["steps"][0]["made"].as_array().map(Vec::len), Some(1));
+    let as_new = bench.desk.muster(&["run", "--plan", "rest.json"]);
+    assert_eq!(as_new.code, 8, "{as_new:?}");
+    let went = bench.desk.muster(&GO_ON);
+    assert_eq!(went.code, 0, "{went:?}");
+    assert!(bench.is_copied(1) && bench.is_copied(2) && bench.is_copied(3));
+    let said = bench.desk.muster(&["report", "@latest", "-o", "json"]);
+    let report: Value = serde_json::from_str(&said.stdout).unwrap();
+    assert_eq!(
+        report["effects"],
+        json!({ "as_planned": 3, "not_planned": 0, "not_made": 0, "other_way": 0, "percent": 100 })
+    );
+    assert_eq!(report["replanned"].as_array().map(Vec::len), Some(1));
+    let text = bench.desk.muster(&["report", "@latest"]).stdout;
+    assert!(text.contains("planned again"), "{text}");
+    assert_eq!(bench.desk.muster(&GO_ON).code, 1, "the run has ended");
+}
+
+#[test]
+fn a_plan_of_the_rest_holds_for_where_the_run_stood_and_for_no_other() {
+    type Change = fn(&Bench);
+    let changes: [(&str, Change); 5] = [
+        ("another run's plan", |bench| {
+            bench.plan(&[]);
+            std::fs::copy(bench.desk.path().join("plan.json"), bench.desk.path().join("rest.json")).unwrap();
+        }),
+        ("the source is gone", |bench| std::fs::remove_file(bench.desk.path().join("source")).unwrap()),
+        ("the file was changed", |bench| {
+            let path = bench.desk.path().join("rest.json");
+            let text = std::fs::read_to_string(&path).unwrap();
+            std::fs::write(&path, text.replace("copy.2", "copy.9")).unwrap();
+        }),
+        ("somebody else made the copy", |bench| drop(bench.desk.file("copy.2", "somebody else's"))),
+        ("its time is over", |bench| {
+            bench.desk.muster(&["plan", "--run", "@latest", "--out", "rest.json", "--valid-for", "1ms"]);
+        }),
+    ];
+    for (name, change) in changes {
+        let bench = Bench::new();
+        stands_outside(&bench, false);
+        assert_eq!(plan_rest(&bench).code, 0);
+        change(&bench);
+        let said = bench.desk.muster(&GO_ON);
+        assert_eq!(said.code, 8, "{name}: {said:?}");
+        assert!(!bench.is_copied(3), "{name}");
+    }
+}
+
+#[test]
+fn what_was_approved_before_the_rest_was_planned_counts_no_more() {
+    let bench = Bench::new();
+    stands_outside(&bench, true);
+    assert_eq!(plan_rest(&bench).code, 0);
+    let asks = bench.desk.muster(&GO_ON);
+    assert_eq!(asks.code, 7, "{asks:?}");
+    assert!(asks.stdout.contains("waits for approval") && !bench.is_copied(2), "{asks:?}");
+    assert_eq!(as_(&bench, "bob@here", &["approve", "@latest", "copy", "--role", "dr-lead"]).code, 0);
+    assert!(bench.is_copied(2) && bench.is_copied(3));
+}
+
+#[test]
+fn a_plan_of_the_rest_is_approved_like_any_other() {
+    let bench = Bench::new();
+    stands_outside(&bench, true);
+    assert_eq!(plan_rest(&bench).code, 0);
+    assert_eq!(as_(&bench, "carol@here", &["approve", "--plan", "rest.json", "--role", "dr-lead"]).code, 0);
+    let went = bench.desk.muster(&GO_ON);
+    assert_eq!(went.code, 0, "{went:?}");
+    assert!(bench.is_copied(2) && bench.is_copied(3));
+}
+
+#[test]
+fn a_run_of_the_sandbox_is_planned_on_over_the_world_it_has() {
+    let desk = Desk::new();
+    assert_eq!(desk.muster(&["run", "hello-recovery", "--sandbox", "--fail", "fs.rename"]).code, 7);
+    let planned = desk.muster(&["plan", "--run", "@latest", "--out", "rest.json"]);
+    assert_eq!(planned.code, 0, "{planned:?}");
+    let bound = desk.muster(&["resume", "@latest", "--plan", "rest.json"]);
+    assert_eq!(bound.code, 7, "the failed step still waits for somebody's choice: {bound:?}");
+    let again = desk.muster(&["resume", "@latest", "--plan", "rest.json"]);
+    assert!(again.code == 8 && again.stderr.contains("moved on"), "only once: {again:?}");
+    assert_eq!(desk.muster(&["run", "--sandbox", "--plan", "rest.json"]).code, 8);
+    let went = desk.muster(&["retry", "@latest", "keep"]);
+    assert_eq!(went.code, 0, "{went:?}");
+}
+
 /// Copies with approvals: two people of the team.
 fn gated(bench: &Bench) {
     let gated = PLAYBOOK.replace("  - id: copy\n", "  - id: copy\n    approval: { by: [dr-lead], count: 2 }\n");

@@ -31,6 +31,15 @@ pub enum Stale {
     /// An approval in the file does not count.
     #[error("the approval by {by} does not count: {why}")]
     Approval { by: String, why: String },
+    /// It is a plan of what is left of a run.
+    #[error("this is a plan of what is left of run {run}")]
+    OfRest { run: crate::model::RunId },
+    /// It is none of what is left of this run.
+    #[error("this is no plan of what is left of run {run}")]
+    OfAnother { run: crate::model::RunId },
+    /// The run has moved on since it was made.
+    #[error("run {run} has moved on since this plan was made")]
+    MovedOn { run: crate::model::RunId },
     /// It fails already in the plan.
     #[error("the plan itself fails: {what}")]
     Fails { what: String },
@@ -79,28 +88,15 @@ impl App {
         if self.clock.now() > file.valid_until {
             return Err(Stale::Expired { until: file.valid_until }.into());
         }
+        if file.plan.rest.is_some() {
+            return Err(Stale::OfRest { run: file.run.clone() }.into());
+        }
         if self.store.head(&file.run).is_ok() {
             return Err(Stale::Applied { run: file.run.clone() }.into());
         }
-        match (&file.base, base) {
-            (Base::Live, Base::Live) => {}
-            (Base::Live, Base::Sandbox { .. }) => {
-                return Err(Stale::Base { was: "on the live system", is: "in the sandbox" }.into());
-            }
-            (Base::Sandbox { .. }, Base::Live) => {
-                return Err(Stale::Base { was: "in the sandbox", is: "on the live system" }.into());
-            }
-            (Base::Sandbox { digest: was }, Base::Sandbox { digest: is }) if was != is => {
-                return Err(Stale::Base { was: "in another world of the sandbox", is: "in this one" }.into());
-            }
-            (Base::Sandbox { .. }, Base::Sandbox { .. }) => {}
-        }
+        is_over(file, base)?;
         self.approvals_of(file)?;
-        if let Some(warning) = file.plan.warnings.iter().find(|warning| warning.code == "fails") {
-            let step = warning.step.as_ref().map(|step| format!("{step}: ")).unwrap_or_default();
-            return Err(Stale::Fails { what: format!("{step}{}", warning.message) }.into());
-        }
-        Ok(())
+        Ok(fails(file)?)
     }
 
     /// Whether planning again gives what the file says.
@@ -145,7 +141,7 @@ impl App {
     }
 
     /// The approvals of a plan that is about to be run by whoever is at the keyboard.
-    fn approvals_of(&self, file: &PlanFile) -> Result<Vec<PlanApproval>, AppError> {
+    pub(super) fn approvals_of(&self, file: &PlanFile) -> Result<Vec<PlanApproval>, AppError> {
         if file.approvals.is_empty() {
             return Ok(Vec::new());
         }
@@ -216,4 +212,24 @@ impl App {
         let identity = Some(Identity { run: file.run.clone(), seed: file.seed });
         self.begin(Begin { identity, kept: &bound, ..begin })
     }
+}
+
+/// Whether a plan was made over what it is to be run on.
+pub(super) fn is_over(file: &PlanFile, base: &Base) -> Result<(), Stale> {
+    match (&file.base, base) {
+        (Base::Live, Base::Live) => Ok(()),
+        (Base::Live, Base::Sandbox { .. }) => Err(Stale::Base { was: "on the live system", is: "in the sandbox" }),
+        (Base::Sandbox { .. }, Base::Live) => Err(Stale::Base { was: "in the sandbox", is: "on the live system" }),
+        (Base::Sandbox { digest: was }, Base::Sandbox { digest: is }) if was != is => {
+            Err(Stale::Base { was: "in another world of the sandbox", is: "in this one" })
+        }
+        (Base::Sandbox { .. }, Base::Sandbox { .. }) => Ok(()),
+    }
+}
+
+/// Whether a plan fails already as a plan.
+pub(super) fn fails(file: &PlanFile) -> Result<(), Stale> {
+    let Some(warning) = file.plan.warnings.iter().find(|warning| warning.code == "fails") else { return Ok(()) };
+    let step = warning.step.as_ref().map(|step| format!("{step}: ")).unwrap_or_default();
+    Err(Stale::Fails { what: format!("{step}{}", warning.message) })
 }

@@ -5,6 +5,7 @@ pub mod error;
 pub mod fork;
 pub mod identity;
 pub mod prepare;
+pub mod rest;
 pub mod sandbox;
 pub mod session;
 pub mod settings;
@@ -26,6 +27,7 @@ use crate::journal::sqlite::{Options, SqliteStore};
 use crate::model::amount::parse_duration;
 use crate::model::fault::OpError;
 use crate::model::secret::Redactor;
+use crate::ops::foresight::PlanHost;
 use crate::ops::live::{LiveHost, LiveReader};
 use crate::ops::process::Children;
 use crate::ops::secrets::Secrets;
@@ -90,11 +92,15 @@ impl App {
         Engine::new(Host::Full(Arc::new(host)), Arc::clone(&self.clock), self.store(), Arc::clone(&self.redactor))
     }
 
+    /// What a plan on the live system is answered by.
+    pub(super) fn plan_host(&self) -> Arc<dyn PlanHost> {
+        Arc::new(Overlay::over(Arc::new(self.reader())).redacting(Arc::clone(&self.redactor)))
+    }
+
     /// An engine that can only look, over a store of its own in memory.
     #[must_use]
     pub fn plan_engine(&self, store: Arc<dyn Store>) -> Engine {
-        let host =
-            Host::Planning(Arc::new(Overlay::over(Arc::new(self.reader())).redacting(Arc::clone(&self.redactor))));
+        let host = Host::Planning(self.plan_host());
         Engine::new(host, Arc::clone(&self.clock), store, Arc::clone(&self.redactor))
     }
 }

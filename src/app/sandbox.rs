@@ -180,7 +180,7 @@ pub fn worlds_of(side_folder: &Path, run: &RunId) -> PathBuf {
 }
 
 /// In the sandbox no secret of this machine is read: what a playbook declares as one lies in the world.
-fn compile(bundle: &Bundle) -> Result<Arc<Program>, AppError> {
+pub(super) fn compile(bundle: &Bundle) -> Result<Arc<Program>, AppError> {
     Ok(Arc::new(Program::compile(bundle.playbook.clone(), bundle.digest.clone(), &bundle.modules)?))
 }
 

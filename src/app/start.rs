@@ -274,16 +274,20 @@ impl App {
             return self.resume_in_sandbox(journal, &records, bundle, observer);
         }
         let program = self.program(bundle, &params)?;
-        for record in &records {
-            // What an earlier holder resolved is redacted here too, from the first record on. One that cannot be read just now says
-            // so when it is used.
+        self.learn_secrets(&records);
+        let engine = self.live_engine();
+        let run = engine.adopt(program, journal, &records, None, observer)?;
+        Ok(Session::new(engine, run))
+    }
+
+    /// What an earlier holder resolved is redacted here too, from the first record on. One that cannot be read just now says so when
+    /// it is used.
+    pub(super) fn learn_secrets(&self, records: &[Record]) {
+        for record in records {
             if let Fact::SecretMet { secret } | Fact::SecretAccepted { secret, .. } = &record.fact {
                 let _ = self.secrets.resolve(&secret.handle);
             }
         }
-        let engine = self.live_engine();
-        let run = engine.adopt(program, journal, &records, None, observer)?;
-        Ok(Session::new(engine, run))
     }
 
     /// Says something to a run, durably. Whoever holds it will hear it.

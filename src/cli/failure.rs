@@ -204,6 +204,10 @@ impl From<AppError> for Failure {
                     Stale::Approval { .. } => {
                         failure.hint("a new plan of the same has no approvals: have that one approved")
                     }
+                    Stale::OfRest { run } => failure
+                        .hint(format!("`muster resume {} --plan FILE` goes on with the run under it", run.short())),
+                    Stale::MovedOn { run } | Stale::OfAnother { run } => failure
+                        .hint(format!("make a plan of what is left: `muster plan --run {} --out FILE`", run.short())),
                     Stale::Expired { .. } | Stale::Base { .. } | Stale::Fails { .. } => {
                         failure.hint("make a new plan and have it reviewed")
                     }
@@ -232,6 +236,10 @@ impl From<EngineError> for Failure {
                 "the script is not deterministic, or the journal is another run's: fork the run on a mended playbook",
             ),
             EngineError::Program(_) => Self::new(Kind::Invalid, error.to_string()),
+            EngineError::NoRest { ref run, .. } => {
+                let hint = format!("`muster show {}` says how it stands", run.short());
+                Self::user(error.to_string()).hint(hint)
+            }
             EngineError::Plan { .. } => Self::new(Kind::NeedsPerson, error.to_string()),
             EngineError::Revision { .. } => Self::new(Kind::NeedsPerson, error.to_string()),
         }

@@ -144,6 +144,11 @@ fn step_of(order: &Order) -> Option<&StepPath> {
         | Order::Answer { step, .. }
         | Order::Settle { step, .. } => Some(step),
         Order::Rollback { to, .. } => to.as_ref(),
-        Order::SkipUndo { .. } | Order::Cancel { .. } | Order::Kill | Order::Note { .. } | Order::Resume => None,
+        Order::SkipUndo { .. }
+        | Order::Cancel { .. }
+        | Order::Kill
+        | Order::Note { .. }
+        | Order::Resume
+        | Order::Bind { .. } => None,
     }
 }

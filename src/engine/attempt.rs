@@ -13,7 +13,6 @@ use super::state::{CallKind, StepStatus};
 use super::unwind::engine_actor;
 use crate::journal::record::{Fact, Outcome, Pause};
 use crate::model::fault::{ErrorClass, OpError};
-use crate::model::status::Mode;
 use crate::model::{Phase, StepPath, Timestamp, Value};
 use crate::playbook::types::{OnFailure, Step};
 use crate::script::{Calls, ScriptError};
@@ -106,6 +105,16 @@ impl Inner {
     /// Undoes what a failed effect may have left, so that it can be made again.
     fn clear_failed(&self, cell: &RunCell, path: &StepPath, index: usize) -> Result<Advance, EngineError> {
         let request = self.recorded_request(cell, index)?;
+        if let Host::Planning(host) = &self.host {
+            if !matches!(host.probe(&request), Ok(crate::ops::Probe::NotDone))
+                && let Some(undo) = self.undo_of(cell, index)?
+            {
+                let mut request = self.request(cell, undo.op, undo.args, None);
+                request.key = super::effect::key_of(&cell.id, &undo.id, 0);
+                host.foresee(&request);
+            }
+            return Ok(Advance::Ended);
+        }
         if let Some(stop) = self.check_secrets(cell, path, &request)? {
             return Ok(stop);
         }
@@ -276,7 +285,7 @@ impl Inner {
         let now = self.clock.now();
         let attempt = core.state.step(path).map_or(0, |state| state.attempt);
         // A plan sees the same world again: another attempt would end as this one did.
-        let planning = core.state.header.as_ref().is_some_and(|header| header.mode == Mode::Plan);
+        let planning = core.state.is_plan();
         let may_retry = !matches!(error.class, ErrorClass::Refused) && !planning;
         if let (Some(retry), true, false) = (&step.retry, may_retry && attempt > 0, core.state.is_quiescing())
             && attempt < retry.attempts
@@ -290,7 +299,8 @@ impl Inner {
         let handled = step.on_failure == OnFailure::Continue;
         let reason = format!("{path} failed: {}", error.message);
         core.record(cell, Fact::StepFailed { step: path.clone(), error, handled }, now)?;
-        if step.on_failure == OnFailure::Rollback && !core.state.is_quiescing() {
+        // In the plan of a rest there are real effects, which are not to be undone.
+        if step.on_failure == OnFailure::Rollback && !core.state.is_quiescing() && core.state.rest.is_none() {
             let fact = Fact::RollbackBegun { to: None, only: None, by: engine_actor(), reason, force: false };
             core.record(cell, fact, now)?;
         }

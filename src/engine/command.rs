@@ -1,10 +1,12 @@
 //! What follows from what a person says: a pure function from state and command to facts, or a refusal.
 
 use super::decide::{Settled, settled};
+use super::effect::later;
 use super::state::{CallKind, RunState, StepStatus, Undone};
 use crate::journal::record::{Fact, Outcome, Pause};
-use crate::model::command::{Command, Order};
+use crate::model::command::{Actor, Command, Order};
 use crate::model::fault::OpError;
+use crate::model::forecast::PlanApproval;
 use crate::model::status::RunStatus;
 use crate::model::{StepPath, Timestamp, Value};
 use crate::script::Program;
@@ -163,12 +165,21 @@ pub fn consider(program: &Program, state: &RunState, command: &Command, now: Tim
                 _ => Err(format!("{step} neither failed nor waits to be done by hand")),
             }
         }
-        Order::Approve { step, role, reason, break_glass } => {
-            let StepStatus::AwaitingApproval { by: approvers, digest, given, .. } = &need(state, step)?.status else {
+        Order::Approve { step, role, reason, break_glass, valid_until, digest: shown } => {
+            let present = need(state, step)?;
+            let StepStatus::AwaitingApproval { by: approvers, digest, .. } = &present.status else {
                 return Err(format!("{step} does not wait for approval"));
             };
-            if given.contains(&by) {
+            if shown.as_ref().is_some_and(|shown| shown != digest) {
+                return Err(format!("what waits for approval at {step} is no longer what was shown"));
+            }
+            if present.given.iter().any(|given| given.by == by && given.counts(now)) {
                 return Err(format!("{} has approved {step} already", by.name));
+            }
+            let longest = program.playbook.step(step.step()).and_then(|step| step.approval.as_ref()?.valid_for);
+            let valid_until = sooner(*valid_until, longest.map(|longest| later(now, longest)));
+            if valid_until.is_some_and(|until| until < now) {
+                return Err(format!("the approval of {step} by {} has expired already", by.name));
             }
             let starter = state.header.as_ref().is_some_and(|header| header.by == by);
             let user = by.name.split('@').next().unwrap_or(&by.name);
@@ -193,7 +204,20 @@ pub fn consider(program: &Program, state: &RunState, command: &Command, now: Tim
                 reason: reason.clone(),
                 break_glass: *break_glass,
                 digest: digest.clone(),
+                valid_until,
             }])
+        }
+        Order::Bind { plan, moves, approvals } => {
+            if state.is_quiescing() {
+                return Err("the run is being cancelled or rolled back".to_owned());
+            }
+            if *moves != state.moves {
+                return Err("the run has moved on since that plan was made".to_owned());
+            }
+            let mut facts = vec![Fact::PlanBound { plan: plan.clone(), by: by.clone() }];
+            facts.extend(approvals.iter().map(|approval| Fact::PlanApproved { approval: approval.clone() }));
+            facts.push(Fact::Resumed { by });
+            Ok(facts)
         }
         Order::Reject { step, reason } => match &need(state, step)?.status {
             StepStatus::AwaitingApproval { .. } => Ok(vec![Fact::StepFailed {
@@ -256,26 +280,33 @@ fn overtime(state: &RunState, step: &StepPath) -> bool {
     state.pauses.iter().any(|pause| matches!(pause, Pause::Overtime { step: of, .. } if of == step))
 }
 
+/// The sooner of two instants, where there are any.
+fn sooner(a: Option<Timestamp>, b: Option<Timestamp>) -> Option<Timestamp> {
+    a.into_iter().chain(b).min()
+}
+
 /// The approvals that were given to the run's plan before it began and that count at this step, which waits for some: of those who
 /// may give them, one each, still valid, and never of the starter.
 #[must_use]
-pub fn given_before(state: &RunState, step: &StepPath, now: Timestamp) -> Vec<Fact> {
-    let (Some(plan), Some(StepStatus::AwaitingApproval { by, count, .. })) =
-        (&state.plan, state.step(step).map(|of| &of.status))
-    else {
-        return Vec::new();
+pub fn given_before(program: &Program, state: &RunState, step: &StepPath, now: Timestamp) -> Vec<Fact> {
+    let longest = program.playbook.step(step.step()).and_then(|step| step.approval.as_ref()?.valid_for);
+    let until = |approval: &PlanApproval| {
+        longest.map_or(approval.valid_until, |longest| approval.valid_until.min(later(approval.at, longest)))
     };
-    let mut seen = Vec::new();
+    let (Some(plan), Some(present)) = (&state.plan, state.step(step)) else { return Vec::new() };
+    let StepStatus::AwaitingApproval { by, count, .. } = &present.status else { return Vec::new() };
+    let mut seen: Vec<&Actor> = present.given.iter().filter(|given| given.counts(now)).map(|given| &given.by).collect();
+    let missing = (*count as usize).saturating_sub(seen.len());
     let counts = state.plan_approvals.iter().filter(|approval| {
         let starter = state.header.as_ref().is_some_and(|header| header.by == approval.by);
-        let fits = approval.digest == plan.digest && approval.valid_until >= now && approval.is_among(by) && !starter;
+        let fits = approval.digest == plan.digest && until(approval) >= now && approval.is_among(by) && !starter;
         fits && !seen.contains(&&approval.by) && {
             seen.push(&approval.by);
             true
         }
     });
     counts
-        .take(*count as usize)
+        .take(missing)
         .map(|approval| Fact::Approved {
             step: step.clone(),
             by: approval.by.clone(),
@@ -283,6 +314,7 @@ pub fn given_before(state: &RunState, step: &StepPath, now: Timestamp) -> Vec<Fa
             reason: approval.reason.clone(),
             break_glass: false,
             digest: approval.digest.clone(),
+            valid_until: Some(until(approval)),
         })
         .collect()
 }

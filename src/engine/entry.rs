@@ -3,6 +3,8 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use sha2::{Digest as _, Sha256};
+
 use super::bound::ANY_KEY;
 use super::cell::{Core, RunCell};
 use super::command::given_before;
@@ -10,11 +12,11 @@ use super::decide::visible;
 use super::driver::Inner;
 use super::error::EngineError;
 use super::scope::{item_of, run_scope};
+use super::state::{CallKind, StepState};
 use crate::journal::record::Fact;
 use crate::model::fault::OpError;
 use crate::model::secret::REDACTED;
-use crate::model::status::Mode;
-use crate::model::{StepPath, Value};
+use crate::model::{StepPath, Timestamp, Value};
 use crate::playbook::types::{Body, Step};
 use crate::script::{Scope, ScriptError};
 
@@ -31,10 +33,11 @@ impl Inner {
         let mut scope = run_scope(&core.state);
         scope.steps = visible(&cell.program, &core.state, step);
         (scope.item, scope.key) = item_of(&core.state, path);
-        let mode = core.state.header.as_ref().map_or(Mode::Live, |header| header.mode);
-        let approved = core.state.step(path).is_some_and(|step| step.approved);
+        let present = core.state.step(path);
+        let approved = present.is_some_and(|present| stands(step, present, now));
+        let again = present.filter(|present| present.approved && !approved).map(|_| EXPIRED.to_owned());
         let attempt = core.state.step(path).map_or(0, |step| step.attempt) + 1;
-        if mode == Mode::Plan {
+        if core.state.is_plan() {
             return match self.suppose(cell, step, path, &scope, attempt)? {
                 Ok(facts) => facts.into_iter().try_for_each(|fact| core.record(cell, fact, now).map(|_| ())),
                 Err(error) => self.step_failed(cell, core, step, path, error),
@@ -42,12 +45,8 @@ impl Inner {
         }
         let outcome = self.entering(cell, step, path, &scope, approved, attempt);
         match outcome {
-            Ok(fact) => {
-                let asks = matches!(fact, Fact::ApprovalAsked { .. });
-                core.record(cell, fact, now)?;
-                let given = if asks { given_before(&core.state, path, now) } else { Vec::new() };
-                given.into_iter().try_for_each(|fact| core.record(cell, fact, now).map(|_| ()))
-            }
+            Ok(Entering::As(fact)) => core.record(cell, fact, now).map(|_| ()),
+            Ok(Entering::Asking(inputs)) => self.ask(cell, core, path, &scope, &inputs, again),
             Err(error) if error.is_overtime() => self.overtime(cell, core, path, &error),
             Err(error) => self.step_failed(cell, core, step, path, error.into_op_error()),
         }
@@ -77,7 +76,7 @@ impl Inner {
         scope: &Scope,
         approved: bool,
         attempt: u32,
-    ) -> Result<Fact, ScriptError> {
+    ) -> Result<Entering, ScriptError> {
         let program = &cell.program;
         let whole = path.key().is_none();
         if whole
@@ -89,7 +88,8 @@ impl Inner {
                 Value::Bool(true) => {}
                 Value::Bool(false) => {
                     let reason = format!("`when: {}` is false", when.value.trim());
-                    return Ok(Fact::StepSkipped { step: path.clone(), reason, by: None, result: None });
+                    let fact = Fact::StepSkipped { step: path.clone(), reason, by: None, result: None };
+                    return Ok(Entering::As(fact));
                 }
                 other => {
                     let what = format!("`when: {}` gives {other}, not true or false", when.value.trim());
@@ -125,30 +125,95 @@ impl Inner {
                 }
                 keyed.push((key, item));
             }
-            return Ok(Fact::Expanded { step: path.clone(), items: keyed, over: None });
+            return Ok(Entering::As(Fact::Expanded { step: path.clone(), items: keyed, over: None }));
         }
         if let Body::Manual { instructions, .. } = &step.body
             && (approved || step.approval.is_none())
         {
             let text = program.template(instructions, scope)?;
             let instructions = text.as_str().map_or_else(|| text.to_string(), str::to_owned);
-            return Ok(Fact::ManualAsked { step: path.clone(), instructions });
+            return Ok(Entering::As(Fact::ManualAsked { step: path.clone(), instructions }));
         }
         let inputs = match &step.body {
             Body::Uses { with: Some(with), .. } => program.template(with, scope)?,
             _ => Value::Null,
         };
-        if let (Some(approval), false) = (&step.approval, approved) {
-            use sha2::{Digest, Sha256};
-            let bound = serde_json::json!([program.digest, scope.params, path, inputs, scope.steps]);
-            let digest = Sha256::digest(bound.to_string().as_bytes()).iter().map(|b| format!("{b:02x}")).collect();
-            return Ok(Fact::ApprovalAsked {
-                step: path.clone(),
-                by: approval.by.clone(),
-                count: approval.count,
-                digest,
-            });
+        if step.approval.is_some() && !approved {
+            return Ok(Entering::Asking(inputs));
         }
-        Ok(Fact::StepStarted { step: path.clone(), attempt, inputs, keep: 0 })
+        Ok(Entering::As(Fact::StepStarted { step: path.clone(), attempt, inputs, keep: 0 }))
     }
+
+    /// Asks for the approvals of a step. Those given to the run's plan before it began may be enough.
+    pub(super) fn ask(
+        &self,
+        cell: &RunCell,
+        core: &mut Core,
+        path: &StepPath,
+        scope: &Scope,
+        inputs: &Value,
+        again: Option<String>,
+    ) -> Result<(), EngineError> {
+        let now = self.clock.now();
+        let Some(approval) = cell.program.playbook.step(path.step()).and_then(|step| step.approval.as_ref()) else {
+            return Ok(());
+        };
+        let (targets, plan) = (&core.state.targets, core.state.plan.as_ref().map(|plan| &plan.digest));
+        let what = serde_json::json!([cell.program.digest, scope.params, path, inputs, scope.steps, targets, plan])
+            .to_string();
+        let fact = Fact::ApprovalAsked {
+            step: path.clone(),
+            by: approval.by.clone(),
+            count: approval.count,
+            digest: hex(&Sha256::digest(what.as_bytes())),
+            tree: None,
+            unforeseen: None,
+            again,
+        };
+        core.record(cell, fact, now)?;
+        let given = given_before(&cell.program, &core.state, path, now);
+        given.into_iter().try_for_each(|fact| core.record(cell, fact, now).map(|_| ()))
+    }
+
+    /// Before an effect: whether the step's approval stands. If not, it is asked for; that of a plan may be enough.
+    pub(super) fn is_approved(&self, cell: &Arc<RunCell>, path: &StepPath) -> Result<bool, EngineError> {
+        let Some(step) = cell.program.playbook.step(path.step()).filter(|step| step.approval.is_some()) else {
+            return Ok(true);
+        };
+        let scope = self.scope(cell, path);
+        let mut core = cell.core.lock();
+        let now = self.clock.now();
+        let Some(present) = core.state.step(path) else { return Ok(true) };
+        // What has begun goes on under the approvals with which it began.
+        let effects = present.body.iter().map(|index| &core.state.calls[*index]);
+        let begun = effects.clone().any(|call| matches!(call.kind, CallKind::Effect { .. }));
+        if present.approved && (begun || stands(step, present, now)) {
+            return Ok(true);
+        }
+        let inputs = present.inputs.clone();
+        let again = if present.approved { EXPIRED } else { "what was approved was another plan, or nothing was" };
+        self.ask(cell, &mut core, path, &scope, &inputs, Some(again.to_owned()))?;
+        self.commit(cell, &mut core)?;
+        Ok(core.state.step(path).is_some_and(|present| present.approved))
+    }
+}
+
+const EXPIRED: &str = "an approval has expired";
+
+/// What entering a step comes to.
+enum Entering {
+    /// This.
+    As(Fact),
+    /// Its approvals are to be asked for; these are its inputs.
+    Asking(Value),
+}
+
+/// Whether a step has all its approvals, and enough of them still count.
+fn stands(step: &Step, present: &StepState, now: Timestamp) -> bool {
+    let needed = step.approval.as_ref().map_or(0, |approval| approval.count as usize);
+    present.approved && present.approvals(now) >= needed
+}
+
+pub(super) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

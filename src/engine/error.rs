@@ -29,4 +29,7 @@ pub enum EngineError {
     /// The plan that a run is bound to cannot be read.
     #[error("run {run} is bound to a plan that cannot be read: {what}")]
     Plan { run: RunId, what: String },
+    /// There is nothing left of a run that could be planned.
+    #[error("run {run} has no rest to plan: {why}")]
+    NoRest { run: RunId, why: String },
 }

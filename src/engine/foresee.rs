@@ -4,12 +4,15 @@ use std::sync::Arc;
 
 use super::cell::RunCell;
 use super::driver::{Host, Inner};
+use super::effect::find_revision;
 use super::error::EngineError;
+use super::state::CallKind;
 use super::unwind::unknown_output;
+use super::way::WayCall;
 use super::ways::{End, MAX_WAYS, Ways};
-use crate::journal::record::Fact;
+use crate::journal::record::{Fact, Outcome};
 use crate::model::fault::OpError;
-use crate::model::forecast::{Decision, WayEnd};
+use crate::model::forecast::{Basis, Decision, WayEnd};
 use crate::model::unknown::{self, Shape};
 use crate::model::{CallId, Phase, StepPath, Value};
 use crate::playbook::types::{OnFailure, Step};
@@ -36,9 +39,18 @@ impl Inner {
             Host::Full(_) => return Ok(()),
         };
         let before = (!base.is_empty()).then(|| host.mark());
-        let ways = self.follow_ways(cell, path, Some(attempt), each.as_deref(), &|calls| {
+        let known = self.made_before(cell, path)?;
+        let made = known.len();
+        let ways = self.follow_ways(cell, path, Some(attempt), each.as_deref(), known, &|calls| {
             cell.program.body(step, &inputs, &scope, calls)
         })?;
+        if ways.calls.len() < made {
+            return Err(EngineError::Diverged {
+                call: format!("{path}/{}", ways.calls.len()),
+                asked: "nothing more".to_owned(),
+                recorded: format!("{made} calls"),
+            });
+        }
         let goes_on_without = step.on_failure == OnFailure::Continue;
         if !ways.is_one() || before.is_some() {
             let mut marks: Vec<_> = ways
@@ -65,7 +77,7 @@ impl Inner {
         }
         let now = self.clock.now();
         let mut core = cell.core.lock();
-        for (seq, (branch, call)) in ways.calls.iter().enumerate() {
+        for (seq, (branch, call)) in ways.calls.iter().enumerate().skip(made) {
             let seq = u32::try_from(seq).unwrap_or(u32::MAX);
             let fact = Fact::Foreseen {
                 call: CallId { step: path.clone(), phase: Phase::Body, attempt, seq },
@@ -109,6 +121,40 @@ impl Inner {
                 self.commit(cell, &mut core)
             }
         }
+    }
+}
+
+impl Inner {
+    /// The calls of a step's body that its run has recorded: every way begins with them.
+    fn made_before(&self, cell: &RunCell, path: &StepPath) -> Result<Vec<WayCall>, EngineError> {
+        let core = cell.core.lock();
+        let body = core.state.step(path).map_or(&[][..], |step| &step.body);
+        let calls = body.iter().map(|index| &core.state.calls[*index]);
+        let made = calls.map(|call| {
+            let (key, before) = match &call.kind {
+                CallKind::Effect { key, before, .. } => (key.clone(), before.clone()),
+                _ => (String::new(), Value::Null),
+            };
+            Ok(WayCall {
+                op: find_revision(cell, &call.op, call.revision)?,
+                args: call.args.clone(),
+                outcome: call
+                    .outcome
+                    .clone()
+                    .unwrap_or(Outcome::Done { result: Value::Null, fingerprint: Value::Null }),
+                basis: Basis::Exact,
+                reason: String::new(),
+                key,
+                before,
+                takes_ms: 0,
+                changes: Vec::new(),
+                repeated: None,
+                at_most: None,
+                depth: 0,
+                sent: matches!(call.kind, CallKind::Effect { .. }),
+            })
+        });
+        made.collect()
     }
 }
 

@@ -185,13 +185,7 @@ impl Gateway {
         let call = NewCall { id: id.clone(), op, args, undoes: None, deadline: self.deadline };
         let advance = match self.objection(op, &call.args) {
             Some(error) => self.inner.refuse(&self.cell, call, error),
-            None if op.effect.writes() => match self.leaves_plan(&call) {
-                Ok(None) => self.inner.begin_effect(&self.cell, call),
-                Ok(Some(effect)) => {
-                    self.inner.pause(&self.cell, Pause::OutsidePlan { step: self.step.clone(), effect })
-                }
-                Err(error) => Err(error),
-            },
+            None if op.effect.writes() => self.effect(call),
             None if matches!(op.effect, Effect::Wait | Effect::Ask) => self.inner.begin_wait(&self.cell, call),
             None if op.effect == Effect::Log => self.inner.note(&self.cell, call),
             None => self.inner.read(&self.cell, call),
@@ -203,6 +197,17 @@ impl Gateway {
             (None, Ok(Advance::Later(at))) => Err(self.seal(Seal::Later(at))),
             (None, Err(error)) => Err(self.seal(Seal::Broken(error))),
             (None, Ok(_)) => Err(self.seal(Seal::Stopped)),
+        }
+    }
+
+    /// An effect: approved where it has to be, and in the plan if there is one.
+    fn effect(&self, call: NewCall) -> Result<Advance, EngineError> {
+        if self.phase == Phase::Body && !self.inner.is_approved(&self.cell, &self.step)? {
+            return Ok(Advance::Paused);
+        }
+        match self.leaves_plan(&call)? {
+            None => self.inner.begin_effect(&self.cell, call),
+            Some(effect) => self.inner.pause(&self.cell, Pause::OutsidePlan { step: self.step.clone(), effect }),
         }
     }
 

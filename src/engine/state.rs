@@ -4,13 +4,14 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::journal::record::{Fact, Outcome, Pause, Record};
 use crate::model::command::Actor;
-use crate::model::fault::{OpError, Target};
-use crate::model::forecast::{Decision, PlanApproval, PlanPin};
+use crate::model::fault::Target;
+use crate::model::forecast::{PlanApproval, PlanPin};
 use crate::model::secret::Sighting;
 use crate::model::status::{Mode, RunStatus};
 use crate::model::{CallId, Phase, RunId, StepPath, Timestamp, Value};
 
 pub use super::call::{CallKind, CallState, Undone};
+pub use super::step::{Given, StepState, StepStatus};
 
 /// What pins a run.
 #[derive(Clone, Debug, PartialEq)]
@@ -25,66 +26,6 @@ pub struct Header {
     pub seed: u64,
     pub started: Timestamp,
     pub forked_from: Option<RunId>,
-}
-
-/// Where a step instance stands.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub enum StepStatus {
-    /// Not begun.
-    #[default]
-    Pending,
-    /// Waits for approvals.
-    AwaitingApproval { by: Vec<String>, count: u32, digest: String, given: Vec<Actor> },
-    /// Waits for a person to do it.
-    AwaitingManual { instructions: String },
-    /// Its body runs, or waits.
-    Running,
-    /// Its body ended well; its `verify` is asked until this instant.
-    Verifying { output: Value, until: Timestamp },
-    /// Waits to be tried again.
-    Retrying { not_before: Timestamp },
-    /// Failed for good; `handled` by `on_failure: continue`.
-    Failed { error: OpError, handled: bool },
-    /// Did what it should.
-    Succeeded { output: Value },
-    /// Left out.
-    Skipped { reason: String, by: Option<Actor>, result: Option<Value> },
-    /// Done by hand.
-    Done { evidence: String, by: Actor, result: Option<Value>, manual: bool },
-}
-
-/// A step instance.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct StepState {
-    pub status: StepStatus,
-    /// 0 before the first.
-    pub attempt: u32,
-    /// The evaluated `with`.
-    pub inputs: Value,
-    /// The calls of the present attempt's body, in order: indexes into [`RunState::calls`].
-    pub body: Vec<usize>,
-    /// The calls of its rollback: undos, and those of its own `rollback`.
-    pub rollback: Vec<usize>,
-    /// When the present attempt began.
-    pub attempt_started: Option<Timestamp>,
-    /// When it first began.
-    pub started: Option<Timestamp>,
-    /// When it settled.
-    pub ended: Option<Timestamp>,
-    /// Its first effect past a point of no return has been sent.
-    pub no_return: bool,
-    /// It has all its approvals.
-    pub approved: bool,
-    /// The output its failed `verify` was asked about.
-    pub unverified: Option<Value>,
-    /// Calls of `rollback` from here on belong to the present try of its own `rollback`.
-    pub rollback_from: usize,
-    /// Its own `rollback` has run.
-    pub rolled_back: bool,
-    /// Sequence number of the record that began it.
-    pub began_seq: u64,
-    /// In a plan: it runs only if only the run will know what.
-    pub runs_if: Vec<Decision>,
 }
 
 /// What [`Fact::Probed`] says when a person has looked and found that a call was not done.
@@ -139,6 +80,10 @@ pub struct RunState {
     pub notes: Vec<(Timestamp, Actor, String)>,
     /// Sequence number of the next record.
     pub next_seq: u64,
+    /// How many records there were after the last that says more than that the run is held, paused or spoken to.
+    pub moves: u64,
+    /// In a plan of the rest of a run: the number of the record from which it is foreseen.
+    pub rest: Option<u64>,
     pub last_at: Option<Timestamp>,
 }
 
@@ -277,7 +222,11 @@ impl RunState {
                     state.body.clear();
                     state.unverified = None;
                 }
-                state.status = StepStatus::Retrying { not_before: *not_before };
+                // A step that failed before it began (its `when`, its inputs, a refused approval) is entered anew.
+                state.status = match state.is_begun() {
+                    true => StepStatus::Retrying { not_before: *not_before },
+                    false => StepStatus::Pending,
+                };
                 self.forget_pauses_of(step);
             }
             Fact::Intent { call, op, revision, args, key, before, undo, undoes } => {
@@ -316,6 +265,11 @@ impl RunState {
                     at,
                 })
                 .map_err(illegal)?;
+            }
+            Fact::Foreseen { call, outcome, .. } if self.rest.is_some() && self.index.contains_key(call) => {
+                let index = self.index.get(call).copied().filter(|index| self.open.remove(index));
+                let index = index.ok_or_else(|| illegal(format!("call {call} had ended")))?;
+                self.calls[index].outcome = Some(outcome.clone());
             }
             Fact::Called { call, op, revision, args, outcome }
             | Fact::Foreseen { call, op, revision, args, outcome, .. } => {
@@ -376,6 +330,7 @@ impl RunState {
                 self.steps.entry(step.clone()).or_default().runs_if.push(decision.clone());
             }
             Fact::Foretold { .. } | Fact::PathsForeseen { .. } => {}
+            Fact::RestForeseen => self.foresee_rest(record.seq),
             Fact::NoReturn { step } => self.steps.entry(step.clone()).or_default().no_return = true,
             Fact::Verifying { step, output, until } => {
                 self.steps.entry(step.clone()).or_default().status =
@@ -411,21 +366,24 @@ impl RunState {
                 state.ended = Some(at);
                 self.forget_pauses_of(step);
             }
-            Fact::ApprovalAsked { step, by, count, digest } => {
-                self.steps.entry(step.clone()).or_default().status = StepStatus::AwaitingApproval {
-                    by: by.clone(),
-                    count: *count,
-                    digest: digest.clone(),
-                    given: Vec::new(),
-                };
-            }
-            Fact::Approved { step, by, .. } => {
+            Fact::ApprovalAsked { step, by, count, digest, tree, .. } => {
                 let state = self.steps.entry(step.clone()).or_default();
-                if let StepStatus::AwaitingApproval { given, count, .. } = &mut state.status {
-                    given.push(by.clone());
-                    if given.len() >= *count as usize {
+                state.approved = false;
+                // Of those given before, those count on that are of the same.
+                state.given.retain(|given| given.digest == *digest);
+                state.tree = tree.clone().map(|tree| (tree, record.seq));
+                state.status = StepStatus::AwaitingApproval { by: by.clone(), count: *count, digest: digest.clone() };
+            }
+            Fact::Approved { step, by, valid_until, .. } => {
+                let state = self.steps.entry(step.clone()).or_default();
+                if let StepStatus::AwaitingApproval { count, digest, .. } = &state.status {
+                    let (count, digest) = (*count as usize, digest.clone());
+                    state.given.retain(|given| given.by != *by);
+                    state.given.push(Given { by: by.clone(), digest, valid_until: *valid_until });
+                    if state.approvals(at) >= count {
                         state.approved = true;
-                        state.status = StepStatus::Pending;
+                        // It may have been asked for in the middle: when the run was bound to another plan since it began.
+                        state.status = if state.is_begun() { StepStatus::Running } else { StepStatus::Pending };
                     }
                 }
             }
@@ -444,6 +402,7 @@ impl RunState {
                 // What was approved was another plan.
                 self.plan_approvals.clear();
                 self.plan = Some(plan.clone());
+                self.void_approvals();
             }
             Fact::PlanApproved { approval } => self.plan_approvals.push(approval.clone()),
             Fact::Commanded { .. } => {}
@@ -489,9 +448,50 @@ impl RunState {
             Fact::Finished { status, remarks, .. } => self.finished = Some((*status, remarks.clone())),
         }
         self.next_seq += 1;
+        if !matches!(
+            record.fact,
+            Fact::Held { .. }
+                | Fact::Noted { .. }
+                | Fact::Commanded { .. }
+                | Fact::Paused { .. }
+                | Fact::Resumed { .. }
+        ) {
+            self.moves = self.next_seq;
+        }
         self.epoch = record.epoch;
         self.last_at = Some(at);
         Ok(())
+    }
+
+    /// Whatever was approved was something else: steps that have not come to their end are to be approved anew.
+    fn void_approvals(&mut self) {
+        for step in self.steps.values_mut().filter(|step| !step.is_settled()) {
+            step.approved = false;
+            step.given.clear();
+            step.tree = None;
+            if let StepStatus::AwaitingApproval { .. } = step.status {
+                step.status = if step.is_begun() { StepStatus::Running } else { StepStatus::Pending };
+            }
+        }
+    }
+
+    /// From here on a plan goes on where the run stands: as if people had done all that it waits for.
+    fn foresee_rest(&mut self, seq: u64) {
+        self.rest = Some(seq);
+        self.pauses.clear();
+        for step in self.steps.values_mut() {
+            let begun = step.is_begun();
+            step.status = match std::mem::take(&mut step.status) {
+                StepStatus::AwaitingApproval { .. } if begun => StepStatus::Running,
+                StepStatus::AwaitingApproval { .. } | StepStatus::AwaitingManual { .. } => StepStatus::Pending,
+                StepStatus::Failed { handled: false, .. } if !begun => StepStatus::Pending,
+                StepStatus::Failed { handled: false, .. } | StepStatus::Retrying { .. } => {
+                    StepStatus::Retrying { not_before: Timestamp::MIN }
+                }
+                StepStatus::Verifying { output, .. } => StepStatus::Succeeded { output },
+                other => other,
+            };
+        }
     }
 
     fn add_call(&mut self, call: CallState) -> Result<(), String> {
@@ -536,6 +536,12 @@ impl RunState {
             | Pause::Secret { step: of, .. } => of != step,
             _ => true,
         });
+    }
+
+    /// This is no run but the plan of one.
+    #[must_use]
+    pub fn is_plan(&self) -> bool {
+        self.rest.is_some() || self.header.as_ref().is_some_and(|header| header.mode == Mode::Plan)
     }
 
     /// No new step or call may begin: a rollback or a cancellation is under way, or the run has ended.

@@ -28,7 +28,7 @@ impl Inner {
         path: &StepPath,
         evaluate: impl Fn(Rc<dyn Calls>) -> Result<Value, ScriptError>,
     ) -> Result<Ways, EngineError> {
-        self.follow_ways(cell, path, None, None, &evaluate)
+        self.follow_ways(cell, path, None, None, Vec::new(), &evaluate)
     }
 
     /// What [`Inner::enter`] records of a step in a plan.

@@ -42,6 +42,8 @@ pub(super) struct WayCall {
     pub at_most: Option<u64>,
     /// How many questions had been answered.
     pub depth: usize,
+    /// The run whose rest this is has sent it: it is one of its effects however it ended.
+    pub sent: bool,
 }
 
 impl PartialEq for OpEntry {
@@ -223,7 +225,7 @@ fn told(outcome: Result<Value, OpError>, basis: Basis, why: &str) -> Foreseen {
 }
 
 /// The shape of an operation's results.
-fn shape_of(op: &OpEntry) -> Shape {
+pub(super) fn shape_of(op: &OpEntry) -> Shape {
     static SHAPES: parking_lot::Mutex<Option<HashMap<&'static str, Shape>>> = parking_lot::Mutex::new(None);
     let mut shapes = SHAPES.lock();
     let shapes = shapes.get_or_insert_with(HashMap::new);
@@ -297,6 +299,7 @@ impl Calls for Way {
                     repeated: (depth > 0).then(|| labels.join(bound::WITHIN)),
                     at_most: (depth > 0).then(|| (bound::MAX_ROUNDS as u64).saturating_pow(depth)),
                     depth: state.taken.len(),
+                    sent: false,
                 }
             }
         };
@@ -305,7 +308,7 @@ impl Calls for Way {
         if number < state.known.len() {
             *state.counts.entry(op.name).or_default() += 1;
         }
-        if op.effect.writes() && matches!(outcome, Outcome::Done { .. }) {
+        if op.effect.writes() && (call.sent || matches!(outcome, Outcome::Done { .. })) {
             state.events.push(Event::Effect(number));
         }
         state.calls.push(call);

@@ -71,13 +71,14 @@ impl Ways {
 }
 
 impl Inner {
-    /// Follows every way through something.
+    /// Follows every way through something. `known` are the calls that have been made already, in order.
     pub(super) fn follow_ways(
         self: &Arc<Self>,
         cell: &Arc<RunCell>,
         step: &StepPath,
         attempt: Option<u32>,
         each: Option<&str>,
+        known: Vec<WayCall>,
         evaluate: &dyn Fn(Rc<dyn Calls>) -> Result<Value, ScriptError>,
     ) -> Result<Ways, EngineError> {
         let pure = attempt.is_none();
@@ -87,7 +88,7 @@ impl Inner {
         };
         // Ways that differ from the first in fewer answers come first: so every question is seen answered both ways before
         // combinations are.
-        let mut open = BTreeMap::from([((0usize, 0usize), Fork::default())]);
+        let mut open = BTreeMap::from([((0usize, 0usize), Fork { calls: known, ..Fork::default() })]);
         let mut doubted: Rc<BTreeSet<LoopId>> = Rc::default();
         let mut entries: BTreeMap<LoopId, Fork> = BTreeMap::new();
         let mut passed = BTreeSet::new();

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::command::{Actor, Command};
 use crate::model::fault::{OpError, Target};
-use crate::model::forecast::{Basis, Change, Decision, PlanApproval, PlanPin, WayEnd};
+use crate::model::forecast::{Basis, Change, Decision, PlanApproval, PlanPin, Tree, WayEnd};
 use crate::model::paths::Paths;
 use crate::model::secret::Sighting;
 use crate::model::status::{Mode, RunStatus};
@@ -217,6 +217,8 @@ pub enum Fact {
         branch: Vec<Decision>,
         end: WayEnd,
     },
+    /// In a plan only: what stands before is what a run has recorded; what it would do from there is foreseen.
+    RestForeseen,
     /// The outcome of an [`Fact::Intent`] or a [`Fact::WaitBegun`].
     Ended { call: CallId, outcome: Outcome },
     /// What a probe said of a call in doubt, when that alone does not end it.
@@ -237,7 +239,22 @@ pub enum Fact {
     /// Terminal for the step: done by hand.
     StepDone { step: StepPath, evidence: String, by: Actor, result: Option<Value> },
     /// A step waits for this many approvals by any of these.
-    ApprovalAsked { step: StepPath, by: Vec<String>, count: u32, digest: String },
+    ApprovalAsked {
+        step: StepPath,
+        by: Vec<String>,
+        count: u32,
+        /// What an approval is of: bundle, parameters, targets, the outputs used, and the tree of effects as far as it is known.
+        digest: String,
+        /// What it would let the run do: what leaves it stops the run.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        tree: Option<Tree>,
+        /// Why that is not known.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        unforeseen: Option<String>,
+        /// Why it is asked for again.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        again: Option<String>,
+    },
     /// One approval.
     Approved {
         step: StepPath,
@@ -246,6 +263,9 @@ pub enum Fact {
         reason: Option<String>,
         break_glass: bool,
         digest: String,
+        /// After this it counts for nothing, unless the step has begun by then.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        valid_until: Option<Timestamp>,
     },
     /// A step is to be done by hand.
     ManualAsked { step: StepPath, instructions: String },

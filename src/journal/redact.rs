@@ -112,6 +112,7 @@ impl Cleaner<'_> {
             Order::Answer { value, .. } => self.value(value),
             Order::Note { text } => self.text(text),
             Order::Retry { .. } | Order::Rollback { .. } | Order::Cancel { .. } | Order::Kill | Order::Resume => {}
+            Order::Bind { approvals, .. } => approvals.iter_mut().for_each(|approval| self.texts(&mut approval.reason)),
         }
     }
 
@@ -201,6 +202,7 @@ impl Cleaner<'_> {
                 result.iter_mut().for_each(|result| self.value(result));
             }
             Fact::Approved { reason, .. } => self.texts(reason),
+            Fact::ApprovalAsked { unforeseen, .. } => self.texts(unforeseen),
             Fact::PlanApproved { approval } => self.texts(&mut approval.reason),
             Fact::ManualAsked { instructions, .. } => self.text(instructions),
             Fact::Paused { pause } => self.pause(pause),
@@ -224,7 +226,7 @@ impl Cleaner<'_> {
             | Fact::RollbackEnded { .. }
             | Fact::NoReturn { .. }
             | Fact::PlanBound { .. }
-            | Fact::ApprovalAsked { .. }
+            | Fact::RestForeseen
             | Fact::Resumed { .. }
             | Fact::Cancelling { .. } => {}
         }

@@ -456,7 +456,7 @@ fn faults_of_single_steps_are_found() {
         .script("a", &[], "1")
         .last(|step, put| {
             step.when = Some(put("params.mode"));
-            step.approval = Some(Approval { by: Vec::new(), count: 0 });
+            step.approval = Some(Approval { by: Vec::new(), count: 0, valid_for: None });
         })
         .script("b", &[], "2")
         .last(|step, put| {

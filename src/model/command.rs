@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{StepPath, Value};
+use super::forecast::{PlanApproval, PlanPin};
+use super::{StepPath, Timestamp, Value};
 
 /// Who said it. On the command line this is the OS user, asserted, not proven.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,7 +33,18 @@ pub enum Order {
     Done { step: StepPath, evidence: String, result: Option<Value> },
     /// Give one approval to a step that waits for it. `role` is asserted, not proven. `break_glass` lets the starter, or somebody
     /// who is not among the approvers, approve: it needs a reason, and is recorded as what it is.
-    Approve { step: StepPath, role: Option<String>, reason: Option<String>, break_glass: bool },
+    Approve {
+        step: StepPath,
+        role: Option<String>,
+        reason: Option<String>,
+        break_glass: bool,
+        /// After this it counts for nothing; as long as the playbook says when absent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        valid_until: Option<Timestamp>,
+        /// What was shown to whoever says so: the approval is refused when something else waits for it by now.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        digest: Option<String>,
+    },
     /// Refuse a step that waits for approval: the step fails.
     Reject { step: StepPath, reason: String },
     /// Answer a question a script asked.
@@ -54,4 +66,6 @@ pub enum Order {
     Note { text: String },
     /// Go on after a pause for targets or credentials; re-probes calls in doubt.
     Resume,
+    /// Go on under a plan of the rest of the run, which was made when the run had moved so far: refused when it has moved since.
+    Bind { plan: PlanPin, moves: u64, approvals: Vec<PlanApproval> },
 }

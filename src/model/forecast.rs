@@ -107,6 +107,19 @@ pub struct PlanPin {
     pub plan: String,
 }
 
+/// What an approval lets a run do.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tree {
+    /// SHA-256 over the effects that it allows.
+    pub digest: String,
+    /// The blob with them.
+    pub bound: String,
+    /// The blob with the records of how they were foreseen, for those who are asked.
+    pub records: String,
+    /// How many records of the run these follow.
+    pub after: u64,
+}
+
 /// The answer that a plan assumed to a question that only the run can answer.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Decision {

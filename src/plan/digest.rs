@@ -9,14 +9,20 @@ use crate::model::Value;
 
 /// SHA-256, in hex.
 pub(super) fn of(plan: &Plan) -> String {
-    let text = json!({
+    let mut whole = json!({
         "format": plan.format,
         "bundle": plan.bundle,
         "params": plan.params,
         "targets": plan.targets,
         "steps": effects(plan),
-    })
-    .to_string();
+    });
+    if let Some(rest) = &plan.rest {
+        let effects = |step: &super::PlannedStep| step.made.iter().map(|made| json!([made.op, made.args])).collect();
+        let made: Vec<(_, _, Vec<Value>)> =
+            plan.steps.iter().map(|step| (&step.step, step.outcome == StepOutcome::Done, effects(step))).collect();
+        whole["rest"] = json!({ "run": rest.run, "moves": rest.moves, "made": made });
+    }
+    let text = whole.to_string();
     Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 

@@ -204,13 +204,22 @@ impl Plan {
     pub fn bound(&self) -> Bound {
         let steps = self.steps.iter().map(|step| {
             let effects = step.calls.iter().filter(|call| call.writes && call.refused.is_none());
+            // What has been made already is the beginning of what the step may do; a step that has ended may do nothing more.
+            let made = step.made.iter().filter(|_| step.outcome != super::StepOutcome::Done);
+            let made = made.map(|made| PathEffect { op: made.op.clone(), args: made.args.clone(), at_most: None });
             let effects =
                 effects.map(|call| PathEffect { op: call.op.clone(), args: call.args.clone(), at_most: call.at_most });
-            let paths = step.paths.clone().unwrap_or_else(|| Paths::sequence(effects));
+            let paths = step.paths.clone().unwrap_or_else(|| Paths::sequence(made.chain(effects)));
             (step.step.clone(), paths)
         });
         let steps = steps.collect();
         Bound { digest: self.digest.clone(), steps }
+    }
+
+    /// The effects that the run had made when its rest was planned.
+    #[must_use]
+    pub fn made(&self) -> usize {
+        self.steps.iter().map(|step| step.made.len()).sum()
     }
 
     /// How another plan differs from this one in what it does, a line each; empty when it does the same.
@@ -238,6 +247,9 @@ impl Plan {
                 let shown = |identity: Option<&String>| identity.map_or("not there", String::as_str).to_owned();
                 found.push(format!("the target {name}: it was {}, it is {}", shown(was), shown(is)));
             }
+        }
+        if self.rest != now.rest {
+            found.push("where the run stands".to_owned());
         }
         let (was, is) = (effects(self), effects(now));
         let steps: std::collections::BTreeSet<&str> = was.keys().chain(is.keys()).copied().collect();

@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 
 use super::{
-    Coverage, FORMAT, Objectives, Plan, PlannedApproval, PlannedCall, PlannedEnd, PlannedStep, PlannedUndo,
-    StepOutcome, Timeline,
+    Coverage, FORMAT, MadeEffect, Objectives, Plan, PlannedApproval, PlannedCall, PlannedEnd, PlannedStep, PlannedUndo,
+    Rest, StepOutcome, Timeline,
 };
-use crate::engine::state::{RunState, StepStatus};
+use crate::engine::state::{CallKind, CallState, RunState, StepState, StepStatus};
 use crate::journal::record::{Fact, Outcome, Record};
 use crate::model::forecast::{Basis, WayEnd};
 use crate::model::unknown;
-use crate::model::{StepPath, Value};
+use crate::model::{CallId, StepPath, Value};
 use crate::ops::Effect;
 use crate::ops::spec::{Backend, UNKNOWN_KEY, Undo};
 use crate::playbook::types::{Body, Step};
@@ -22,9 +22,22 @@ impl Plan {
     pub fn of(records: &[Record], program: &Program) -> Option<Self> {
         let state = RunState::fold(records).ok()?;
         let header = state.header.as_ref()?;
+        // What was so before anything was foreseen.
+        let from = records.iter().position(|record| record.fact == Fact::RestForeseen);
+        let before = match from {
+            Some(from) => Some((RunState::fold(&records[..from]).ok()?, records[from].seq, records[from].at)),
+            None => None,
+        };
+        let mut open: BTreeMap<&CallId, &str> = BTreeMap::new();
         let mut calls: BTreeMap<StepPath, Vec<PlannedCall>> = BTreeMap::new();
         let mut ways = BTreeMap::new();
         for record in records {
+            if let Fact::Foreseen { call, reason, .. } = &record.fact
+                && before.as_ref().is_some_and(|(before, ..)| before.call(call).is_some())
+            {
+                open.insert(call, reason);
+                continue;
+            }
             if let Some((path, call)) = planned(&record.fact, program) {
                 calls.entry(path).or_default().push(call);
             } else if let Fact::PathsForeseen { step, paths } = &record.fact {
@@ -43,6 +56,14 @@ impl Plan {
                 let mut planned = planned_step(step, outcome, calls.remove(&path).unwrap_or_default(), path);
                 planned.paths = ways.remove(&planned.step);
                 planned.runs_if = whole.map(|whole| whole.runs_if.clone()).unwrap_or_default();
+                if let (Some((before, seq, _)), Some(own)) = (&before, state.step(&planned.step)) {
+                    let recorded = own.body.iter().map(|index| &state.calls[*index]).filter(|call| call.seq < *seq);
+                    planned.recorded = recorded.clone().count();
+                    planned.made = recorded.filter_map(|call| made(call, &open)).collect();
+                    if before.step(&planned.step).is_some_and(StepState::is_settled) {
+                        planned.settle();
+                    }
+                }
                 steps.push(planned);
             }
         }
@@ -73,6 +94,7 @@ impl Plan {
             objectives: Objectives { rto_ms: playbook.rto.map(millis), rpo_ms: playbook.rpo.map(millis) },
             effects: steps.iter().flat_map(|step| &step.calls).filter(|call| call.writes).count(),
             coverage: coverage(&steps),
+            rest: before.map(|(before, _, since)| Rest { run: header.run.clone(), moves: before.moves, since }),
             steps,
             timeline: Timeline::default(),
             warnings: Vec::new(),
@@ -82,6 +104,29 @@ impl Plan {
         plan.warnings = super::warnings::of(&plan);
         plan.digest = super::digest::of(&plan);
         Some(plan)
+    }
+}
+
+/// An effect that the run has made.
+fn made(call: &CallState, open: &BTreeMap<&CallId, &str>) -> Option<MadeEffect> {
+    matches!(call.kind, CallKind::Effect { .. }).then(|| MadeEffect {
+        op: call.op.clone(),
+        resource: crate::ops::find(&call.op).map(|op| (op.resource)(&call.args)).unwrap_or_default(),
+        args: call.args.clone(),
+        open: open.get(&call.id).map(|why| (*why).to_owned()),
+    })
+}
+
+impl PlannedStep {
+    /// The run has come to its end: nothing of it is ahead.
+    fn settle(&mut self) {
+        if !matches!(self.outcome, StepOutcome::Skipped { .. }) {
+            self.outcome = StepOutcome::Done;
+        }
+        (self.approval, self.point_of_no_return, self.verify, self.manual) = (None, None, None, false);
+        self.runs_if.clear();
+        self.calls.clear();
+        self.paths = None;
     }
 }
 
@@ -101,6 +146,8 @@ fn planned_step(step: &Step, outcome: StepOutcome, calls: Vec<PlannedCall>, path
         runs_if: Vec::new(),
         stops_if: Vec::new(),
         not_followed: Vec::new(),
+        made: Vec::new(),
+        recorded: 0,
         calls,
         paths: None,
         starts_ms: 0,

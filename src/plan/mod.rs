@@ -48,6 +48,9 @@ pub struct Plan {
     pub targets: BTreeMap<String, String>,
     /// The playbook's objectives.
     pub objectives: Objectives,
+    /// The run whose rest this is; absent in a plan of a whole run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rest: Option<Rest>,
     /// Its steps, in the playbook's order.
     pub steps: Vec<PlannedStep>,
     /// Effects, all told.
@@ -60,6 +63,31 @@ pub struct Plan {
     pub warnings: Vec<Warning>,
     /// SHA-256 over bundle, parameters, targets and the tree of effects: what an approval of this plan binds.
     pub digest: String,
+}
+
+/// The run of which a plan has only what is left to do.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rest {
+    /// The run.
+    pub run: crate::model::RunId,
+    /// How far it had moved when the plan was made: such a plan is of no use once it has moved on.
+    pub moves: u64,
+    /// When that was.
+    pub since: crate::model::Timestamp,
+}
+
+/// An effect that the run had made when the rest of it was planned.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct MadeEffect {
+    /// Its operation.
+    pub op: String,
+    /// What it touches.
+    pub resource: String,
+    /// Its arguments; secrets are handles.
+    pub args: Value,
+    /// Why nobody knows yet how it ends; absent when it has ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub open: Option<String>,
 }
 
 /// The playbook's objectives.
@@ -121,6 +149,12 @@ pub struct PlannedStep {
     /// Ways that could not be followed to their end.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub not_followed: Vec<PlannedEnd>,
+    /// In the plan of a rest: the effects that it has made already, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub made: Vec<MadeEffect>,
+    /// In the plan of a rest: how many of its calls stand in the run's journal.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub recorded: usize,
     /// Its calls, in order.
     pub calls: Vec<PlannedCall>,
     /// Which of its effects may follow which, where they do not simply follow each other: what a run under the plan is held to.
@@ -134,12 +168,19 @@ pub struct PlannedStep {
     pub critical: bool,
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for it")]
+fn is_zero(count: &usize) -> bool {
+    *count == 0
+}
+
 /// What a plan says of a step.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "status", rename_all = "snake_case")]
 pub enum StepOutcome {
     /// It runs to its end.
     Runs,
+    /// In the plan of a rest: the run has come to its end already.
+    Done,
     /// It is left out.
     Skipped {
         /// Why.

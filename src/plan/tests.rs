@@ -59,6 +59,8 @@ fn step(id: &str, needs: &[&str], calls: Vec<PlannedCall>) -> PlannedStep {
         runs_if: Vec::new(),
         stops_if: Vec::new(),
         not_followed: Vec::new(),
+        made: Vec::new(),
+        recorded: 0,
         calls,
         paths: None,
         starts_ms: 0,
@@ -70,6 +72,7 @@ fn step(id: &str, needs: &[&str], calls: Vec<PlannedCall>) -> PlannedStep {
 fn plan(mut steps: Vec<PlannedStep>, parallel: u32, rto_ms: Option<u64>) -> Plan {
     let timeline = timeline::lay_out(&mut steps, &playbook(parallel));
     let mut plan = Plan {
+        rest: None,
         format: FORMAT,
         playbook: "p".to_owned(),
         version: "1.0.0".to_owned(),

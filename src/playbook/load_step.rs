@@ -39,7 +39,7 @@ pub const RETRY_KEYS: [&str; 5] = ["attempts", "delay", "backoff", "max_delay", 
 /// Keys of `verify` written as a map.
 pub const VERIFY_KEYS: [&str; 3] = ["check", "within", "every"];
 /// Keys of `approval`.
-pub const APPROVAL_KEYS: [&str; 2] = ["by", "count"];
+pub const APPROVAL_KEYS: [&str; 3] = ["by", "count", "valid_for"];
 /// Words for `on_failure`.
 pub const ON_FAILURE: [&str; 3] = ["pause", "rollback", "continue"];
 /// Attempts that `retry` allows.
@@ -252,7 +252,8 @@ impl Reader<'_> {
         let fields = self.fields(node, "approval", &APPROVAL_KEYS)?;
         let by: Vec<Spanned<String>> = fields.get("by").map(|node| self.texts(node, true)).unwrap_or_default();
         let count = fields.get("count").and_then(|node| self.whole(node, 1, 20)).unwrap_or(1);
-        Some(Approval { by: by.into_iter().map(|name| name.value).collect(), count })
+        let valid_for = fields.get("valid_for").and_then(|node| self.positive(node));
+        Some(Approval { by: by.into_iter().map(|name| name.value).collect(), count, valid_for })
     }
 
     fn on_failure(&mut self, node: &Node) -> Option<OnFailure> {

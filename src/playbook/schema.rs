@@ -196,6 +196,9 @@ fn step() -> Value {
         "rollback" => reference("script", "Replaces the undos of the step's calls"),
         "approval" => object(&APPROVAL_KEYS, &[], |key| match key {
             "by" => reference("one_or_more_words", "Who has to agree: names or roles"),
+            "valid_for" => {
+                reference("duration", "How long an approval counts at most, if the step does not begin before")
+            }
             _ => json!({ "type": "integer", "minimum": 1, "maximum": 20, "description": "How many of them" }),
         }),
         "on_failure" => json!({ "enum": ON_FAILURE, "description": "What happens when it has failed for good" }),

@@ -145,6 +145,8 @@ pub struct Approval {
     pub by: Vec<String>,
     /// How many of them.
     pub count: u32,
+    /// How long an approval counts at most, if the step does not begin before; for ever when absent.
+    pub valid_for: Option<Duration>,
 }
 
 /// A step with `foreach`: one instance an item. The step's output is a map from key to the instance's output, so dependants

@@ -50,8 +50,8 @@ fn asked(state: &RunState, say: impl Fn(&StepPath, &Asked<'_>) -> Option<Say>) -
     let mut commands = Vec::new();
     for (path, step) in &state.steps {
         let (asked, by, role) = match &step.status {
-            StepStatus::AwaitingApproval { by, given, .. } => {
-                (Asked::Approval, format!("sandbox-{}", given.len() + 1), by.first().cloned())
+            StepStatus::AwaitingApproval { by, .. } => {
+                (Asked::Approval, format!("sandbox-{}", step.given.len() + 1), by.first().cloned())
             }
             StepStatus::AwaitingManual { .. } => (Asked::Manual, "sandbox-1".to_owned(), None),
             StepStatus::Running => {
@@ -69,7 +69,8 @@ fn asked(state: &RunState, say: impl Fn(&StepPath, &Asked<'_>) -> Option<Say>) -
         let what = match say(path, &asked) {
             None => continue,
             Some(Say::Approve) => {
-                Order::Approve { step, role, reason: Some("in the sandbox".to_owned()), break_glass: false }
+                let reason = Some("in the sandbox".to_owned());
+                Order::Approve { step, role, reason, break_glass: false, valid_until: None, digest: None }
             }
             Some(Say::Reject(reason)) => Order::Reject { step, reason },
             Some(Say::Answer(value)) => Order::Answer { step, value },

@@ -52,7 +52,7 @@ pub fn in_sandbox(playbook: &str, world: &World) -> Report {
 pub fn finish(app: &App, file: &PlanFile, session: muster::app::Session) -> Report {
     let run = session.run().clone();
     session.drive(4, false, &Arc::new(AtomicUsize::new(0))).expect("the engine goes on");
-    Report::of(file, &app.records(&run).expect("the journal loads")).expect("a report")
+    Report::of(std::slice::from_ref(file), &app.records(&run).expect("the journal loads")).expect("a report")
 }
 
 /// What differs, a line each: for whoever has to mend it. Not what the plan itself says it does not know: what a step still does

@@ -4,15 +4,19 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::cli::args::words;
-use crate::cli::context::Context;
+use crate::cli::context::{self, Context};
 use crate::cli::exit::Code;
 use crate::cli::failure::Failure;
 use crate::cli::order::{self, Manner};
 use crate::cli::params::duration;
-use crate::cli::render::when;
-use crate::model::StepPath;
+use crate::cli::render::view::StepState;
+use crate::cli::render::{summary, when};
 use crate::model::command::Order;
+use crate::model::{StepPath, Timestamp};
 use crate::plan::file::PlanFile;
+
+/// How long an approval of a plan counts when nobody says.
+const A_DAY: Duration = Duration::from_hours(24);
 
 /// Let a step start that waits for approval, or approve a plan before it is run.
 ///
@@ -32,9 +36,10 @@ pub struct Args {
     /// Approve the plan in this file.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["run", "break_glass", "later", "wait"])]
     plan: Option<PathBuf>,
-    /// How long an approval of a plan counts.
-    #[arg(long, value_name = "DURATION", default_value = "24h", requires = "plan", value_parser = duration)]
-    valid_for: Duration,
+    /// How long the approval counts. That of a plan: 24h unless you say otherwise. That of a step: until the step begins, and no
+    /// longer than its playbook says.
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    valid_for: Option<Duration>,
     /// The role in which you approve; recorded as asserted, not proven.
     #[arg(long, value_name = "ROLE")]
     role: Option<String>,
@@ -57,7 +62,7 @@ pub fn run(args: Args, context: &Context) -> Result<Code, Failure> {
         let app = context.app()?;
         let explain = |error| context.printer.explain(error);
         let file = PlanFile::read(path).map_err(|error| explain(error.into()))?;
-        let file = app.approve_plan(file, args.role, args.reason, args.valid_for).map_err(explain)?;
+        let file = app.approve_plan(file, args.role, args.reason, args.valid_for.unwrap_or(A_DAY)).map_err(explain)?;
         file.write(path).map_err(|error| explain(error.into()))?;
         let until = file.approvals.last().map(|sealed| when::instant(sealed.approval.valid_until)).unwrap_or_default();
         context.printer.result(&format!(
@@ -72,11 +77,25 @@ pub fn run(args: Args, context: &Context) -> Result<Code, Failure> {
     let (Some(run), Some(step)) = (&args.run, &args.step) else {
         return Err(Failure::user("name a run and its step, or a plan by --plan FILE"));
     };
+    let step = StepPath::of(step);
+    let store = context.store()?;
+    let head = context::head_of(store.as_ref(), run)?;
+    let view = context::view_of(store.as_ref(), &head)?;
+    drop(store);
+    // In the sandbox it is as late as it is there.
+    let now = summary::time_of(&view, context.now());
+    let valid_until = args.valid_for.map(|long| now.saturating_add(long).unwrap_or(Timestamp::MAX));
+    let digest = match view.find(&step).map(|step| &step.state) {
+        Some(StepState::Approval { digest, .. }) => Some(digest.clone()),
+        _ => None,
+    };
     let order = Order::Approve {
-        step: StepPath::of(step),
+        step,
         role: args.role,
         reason: args.reason,
         break_glass: args.break_glass,
+        valid_until,
+        digest,
     };
     order::give(context, run, order, args.manner)
 }

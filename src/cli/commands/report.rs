@@ -4,8 +4,7 @@ use crate::cli::args::RunArg;
 use crate::cli::context::{self, Context};
 use crate::cli::exit::Code;
 use crate::cli::failure::{Failure, Kind};
-use crate::engine::RunState;
-use crate::journal::Store as _;
+use crate::journal::{Fact, Store as _};
 use crate::plan::file::PlanFile;
 use crate::plan::report::{Report, text};
 
@@ -45,16 +44,20 @@ pub fn run(args: &Args, context: &Context) -> Result<Code, Failure> {
     let head = context::head_of(store.as_ref(), &args.on.run)?;
     store.load(&head.run)?;
     let records = context::records_of(store.as_ref(), &head.run, 0)?;
-    let state = RunState::fold(&records).map_err(|error| {
-        Failure::new(Kind::Internal, format!("cannot follow the journal of run {}: {error}", head.run))
-    })?;
-    let Some(pin) = state.plan else {
+    let bound = records.iter().filter_map(|record| match &record.fact {
+        Fact::PlanBound { plan, .. } => Some(plan),
+        _ => None,
+    });
+    let unreadable = |error| Failure::new(Kind::Internal, format!("cannot read the plan of run {}: {error}", head.run));
+    let mut files: Vec<PlanFile> = Vec::new();
+    for pin in bound {
+        files.push(serde_json::from_slice(&store.blob(&pin.plan)?).map_err(unreadable)?);
+    }
+    if files.is_empty() {
         return Err(Failure::user(format!("run {} is bound to no plan", head.run))
             .hint("`muster plan PLAYBOOK --out FILE` and `muster run --plan FILE` start one that is; `muster show` shows any run"));
-    };
-    let file: PlanFile = serde_json::from_slice(&store.blob(&pin.plan)?)
-        .map_err(|error| Failure::new(Kind::Internal, format!("cannot read the plan of run {}: {error}", head.run)))?;
-    let report = Report::of(&file, &records)
+    }
+    let report = Report::of(&files, &records)
         .ok_or_else(|| Failure::new(Kind::Internal, format!("the journal of run {} is of no run", head.run)))?;
     match args.output {
         ReportFormat::Json => context.printer.json(&report)?,

@@ -1,5 +1,7 @@
 //! `muster resume`.
 
+use std::path::PathBuf;
+
 use crate::cli::args::RunArg;
 use crate::cli::context::{self, Context};
 use crate::cli::drive::{self, Watch};
@@ -8,6 +10,7 @@ use crate::cli::failure::Failure;
 use crate::cli::order::{self, Manner};
 use crate::journal::Pause;
 use crate::model::command::Order;
+use crate::plan::file::PlanFile;
 
 /// Go on with a run that nobody carries on: after a crash, a Ctrl-C or a pause.
 ///
@@ -18,6 +21,10 @@ use crate::model::command::Order;
 pub struct Args {
     #[command(flatten)]
     on: RunArg,
+    /// Go on under this plan of what is left of the run (`muster plan --run RUN --out FILE`); refused (exit code 8) when that is not
+    /// what would be done now. What was approved before counts no more.
+    #[arg(long, value_name = "FILE")]
+    plan: Option<PathBuf>,
     #[command(flatten)]
     watch: Watch,
 }
@@ -38,6 +45,15 @@ pub fn run(args: Args, context: &Context) -> Result<Code, Failure> {
             head.status.as_str()
         ))
         .hint(format!("`muster fork {short} --from STEP` starts a new run that keeps the results before a step")));
+    }
+    if let Some(path) = &args.plan {
+        drop(store);
+        let app = context.app()?;
+        let explain = |error| context.printer.explain(error);
+        let file = PlanFile::read(path).map_err(|error| explain(error.into()))?;
+        let order = app.rebind(&file, &head.run).map_err(explain)?;
+        drop(app);
+        return order::give(context, head.run.as_str(), order, Manner { later: false, watch: args.watch });
     }
     let view = context::view_of(store.as_ref(), &head)?;
     let released = |pause: &Pause| {

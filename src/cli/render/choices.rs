@@ -75,6 +75,11 @@ pub fn of_pause(run: &str, pause: &Pause, rolling_back: bool) -> Vec<Choice> {
             choice(whole("cancel") + " --no-rollback", "end here and leave the rest as it is"),
         ],
         Pause::OutsidePlan { .. } => vec![
+            choice(
+                format!("muster plan --run {run} --out FILE"),
+                "plan what is left from here, and have that reviewed",
+            ),
+            choice(whole("resume") + " --plan FILE", "go on under that plan"),
             choice(whole("resume"), "look again, once the world is as it was when the plan was made"),
             undo_all(),
             choice(whole("cancel") + " --no-rollback", "end here and leave everything as it is"),

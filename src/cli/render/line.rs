@@ -78,7 +78,7 @@ fn words(view: &View, record: &Record, look: Look) -> Option<(String, String)> {
             called(view, call, op, args, outcome, look)
         }
         Fact::RunsIf { step, decision } => of(step, format!("runs only if {}", one_line(&decision.question))),
-        Fact::Foretold { .. } | Fact::PathsForeseen { .. } => None,
+        Fact::Foretold { .. } | Fact::PathsForeseen { .. } | Fact::RestForeseen => None,
         Fact::Ended { call, outcome } => {
             let entry = view.call(call)?;
             let took = when::took(when::between(entry.begun, record.at));
@@ -113,13 +113,15 @@ fn words(view: &View, record: &Record, look: Look) -> Option<(String, String)> {
         Fact::StepDone { step, evidence, by, .. } => {
             of(step, format!("done by hand by {}: {}", by.name, one_line(evidence)))
         }
-        Fact::ApprovalAsked { step, by, count, .. } => {
+        Fact::ApprovalAsked { step, by, count, again, .. } => {
             let by = if by.is_empty() { "anybody but the starter".to_owned() } else { by.join(", ") };
-            of(step, warn(&format!("waits for {count} approval{} by {by}", if *count == 1 { "" } else { "s" })))
+            let again = again.as_ref().map(|why| format!(" again, since {}", one_line(why))).unwrap_or_default();
+            of(step, warn(&format!("waits{again} for {count} approval{} by {by}", if *count == 1 { "" } else { "s" })))
         }
-        Fact::Approved { step, by, reason, .. } => {
+        Fact::Approved { step, by, reason, valid_until, .. } => {
             let reason = reason.as_ref().map(|reason| format!(": {}", one_line(reason))).unwrap_or_default();
-            of(step, format!("approved by {}{reason}", by.name))
+            let until = valid_until.map(|until| format!(" until {}", when::instant(until))).unwrap_or_default();
+            of(step, format!("approved by {}{until}{reason}", by.name))
         }
         Fact::ManualAsked { step, instructions } => of(step, warn(&format!("by hand: {}", one_line(instructions)))),
         Fact::Paused { pause } => run(warn(&format!("paused: {}", choices::reason(pause)))),
@@ -212,6 +214,7 @@ pub fn order(order: &Order) -> String {
         Order::Kill => "kill".to_owned(),
         Order::Note { .. } => "note".to_owned(),
         Order::Resume => "resume".to_owned(),
+        Order::Bind { plan, .. } => format!("resume under the plan {}", plan.digest.get(..12).unwrap_or_default()),
     }
 }
 

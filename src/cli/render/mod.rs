@@ -12,6 +12,7 @@ pub mod summary;
 pub mod table;
 pub mod tree;
 pub mod view;
+pub mod view_step;
 pub mod when;
 pub mod world;
 

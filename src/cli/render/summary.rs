@@ -121,9 +121,13 @@ fn details(view: &View, pause: &Pause, look: Look) -> String {
 fn approval(view: &View, step: &StepPath) -> String {
     let Some(step) = view.find(step) else { return String::new() };
     let mut text = if step.title.is_empty() { String::new() } else { format!("  {}\n", one_line(&step.title)) };
-    if let StepState::Approval { given, needed, by } = &step.state {
+    if let StepState::Approval { given, needed, by, .. } = &step.state {
         let by = if by.is_empty() { "anybody but the starter".to_owned() } else { by.join(", ") };
-        text.push_str(&format!("  {given} of {needed} given; may be given by {}\n", one_line(&by)));
+        text.push_str(&format!("  {} of {needed} given; may be given by {}\n", given.len(), one_line(&by)));
+        for one in given {
+            let until = one.valid_until.map(|until| format!(", counts until {}", when::instant(until)));
+            text.push_str(&format!("  given by {}{}\n", one_line(&one.by), until.unwrap_or_default()));
+        }
     }
     text
 }
@@ -193,7 +197,8 @@ pub fn commands(all: &[Choice], look: Look) -> String {
 }
 
 /// The time where the run is: in the sandbox it stands still when nothing is done.
-pub(super) fn time_of(view: &View, wall: Timestamp) -> Timestamp {
+#[must_use]
+pub fn time_of(view: &View, wall: Timestamp) -> Timestamp {
     let in_sandbox = view.header.as_ref().is_some_and(|header| header.mode == Mode::Sandbox);
     view.updated.filter(|_| in_sandbox).unwrap_or(wall)
 }

@@ -279,6 +279,9 @@ fn waiting_for_people_names_who_may_answer() {
             by: vec!["dr-lead".to_owned()],
             count: 2,
             digest: "ab".to_owned(),
+            tree: None,
+            unforeseen: None,
+            again: None,
         })
         .tell(Fact::Paused { pause: Pause::Approval { step: retire.clone() } })
         .tell(Fact::Approved {
@@ -288,6 +291,7 @@ fn waiting_for_people_names_who_may_answer() {
             reason: None,
             break_glass: false,
             digest: "ab".to_owned(),
+            valid_until: None,
         })
         .tell(Fact::ManualAsked { step: StepPath::of("dump"), instructions: "Unplug the\nold disk".to_owned() })
         .tell(Fact::Paused { pause: Pause::Manual { step: StepPath::of("dump") } });

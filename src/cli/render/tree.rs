@@ -74,7 +74,7 @@ pub fn state(view: &View, step: &StepView) -> String {
         StepState::Running => "running".to_owned(),
         StepState::Verifying(_) => "verifying".to_owned(),
         StepState::Retrying(_) => "to be tried again".to_owned(),
-        StepState::Approval { given, needed, .. } => format!("{given} of {needed} approvals"),
+        StepState::Approval { given, needed, .. } => format!("{} of {needed} approvals", given.len()),
         StepState::Manual(_) => "by hand".to_owned(),
         StepState::Succeeded => "succeeded".to_owned(),
         StepState::Failed { handled: true, .. } => "failed, handled".to_owned(),
@@ -104,9 +104,9 @@ fn note(view: &View, step: &StepView, now: Timestamp, look: Look) -> String {
         StepState::Running | StepState::Succeeded => effects_note(view, step, look),
         StepState::Verifying(until) => format!("{attempt}verifying, {} left", left(*until, now)),
         StepState::Retrying(then) => format!("{attempt}tried again in {}", left(*then, now)),
-        StepState::Approval { given, needed, by } => {
+        StepState::Approval { given, needed, by, .. } => {
             let by = if by.is_empty() { String::new() } else { format!(" by {}", by.join(", ")) };
-            look.paint(Tone::Warn, &format!("{given} of {needed} approvals{by}"))
+            look.paint(Tone::Warn, &format!("{} of {needed} approvals{by}", given.len()))
         }
         StepState::Manual(instructions) => look.paint(Tone::Warn, &format!("by hand: {}", one_line(instructions))),
         StepState::Failed { error, handled } => {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::settled;
+pub use super::view_step::{Approval, StepState, StepView};
 use crate::journal::{Fact, Outcome, Pause, Record, UndoPlan};
 use crate::model::command::Command;
 use crate::model::fault::{OpError, Target};
@@ -31,53 +32,6 @@ pub struct Header {
     pub by: String,
     /// The run it continues with another bundle.
     pub forked_from: Option<RunId>,
-}
-
-/// Where a step stands.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum StepState {
-    /// Not begun.
-    Pending,
-    /// Its body is at work.
-    Running,
-    /// Its proof is asked for, until this instant at the latest.
-    Verifying(Timestamp),
-    /// To be tried again, not before this instant.
-    Retrying(Timestamp),
-    /// Waits for so many approvals of so many, by any of these.
-    Approval { given: u32, needed: u32, by: Vec<String> },
-    /// A person does it.
-    Manual(String),
-    /// Ended well.
-    Succeeded,
-    /// Failed; `handled` if the playbook says to go on.
-    Failed { error: OpError, handled: bool },
-    /// Left out.
-    Skipped { reason: String },
-    /// Done by hand.
-    Done { evidence: String, by: String },
-}
-
-/// One instance of a step.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct StepView {
-    /// Which.
-    pub path: StepPath,
-    /// What the playbook calls it; empty if unknown.
-    pub title: String,
-    /// Where it stands.
-    pub state: StepState,
-    /// How often it was begun.
-    pub attempt: u32,
-    /// When it was first begun.
-    pub begun: Option<Timestamp>,
-    /// When it ended.
-    pub ended: Option<Timestamp>,
-    /// What it gave.
-    pub output: Value,
-    /// Its calls, as indexes into [`View::calls`].
-    pub calls: Vec<usize>,
 }
 
 /// How a call stands.
@@ -221,7 +175,15 @@ impl View {
                 });
             }
             Fact::PlanApproved { .. } => {}
-            Fact::PlanBound { plan, .. } => self.plan = Some(plan.clone()),
+            Fact::PlanBound { plan, .. } => {
+                self.plan = Some(plan.clone());
+                // What was approved was something else.
+                for step in &mut self.steps {
+                    if let StepState::Approval { .. } = step.state {
+                        step.state = if step.begun.is_some() { StepState::Running } else { StepState::Pending };
+                    }
+                }
+            }
             Fact::Held { holder } => {
                 self.holder = Some(holder.clone());
                 for call in self.calls.iter_mut().filter(|call| call.writes && call.state == CallState::Open) {
@@ -273,6 +235,7 @@ impl View {
             | Fact::RunsIf { .. }
             | Fact::Foretold { .. }
             | Fact::PathsForeseen { .. }
+            | Fact::RestForeseen
             | Fact::Resumed { .. }
             | Fact::RollbackFailed { .. }
             | Fact::StepRolledBack { .. } => {}
@@ -300,12 +263,26 @@ impl View {
                 let state = StepState::Done { evidence: evidence.clone(), by: by.name.clone() };
                 self.end_step(step, state, result.clone().unwrap_or_default(), at);
             }
-            Fact::ApprovalAsked { step, by, count, .. } => {
-                self.step(step).state = StepState::Approval { given: 0, needed: *count, by: by.clone() };
+            Fact::ApprovalAsked { step, by, count, digest, tree, unforeseen, .. } => {
+                let step = self.step(step);
+                step.state = StepState::Approval {
+                    given: Vec::new(),
+                    needed: *count,
+                    by: by.clone(),
+                    digest: digest.clone(),
+                    tree: tree.clone(),
+                    unforeseen: unforeseen.clone(),
+                };
             }
-            Fact::Approved { step, .. } => {
-                if let StepState::Approval { given, .. } = &mut self.step(step).state {
-                    *given += 1;
+            Fact::Approved { step, by, valid_until, .. } => {
+                let step = self.step(step);
+                let begun = step.begun.is_some();
+                if let StepState::Approval { given, needed, .. } = &mut step.state {
+                    given.retain(|one| one.by != by.name && one.valid_until.is_none_or(|until| at <= until));
+                    given.push(Approval { by: by.name.clone(), valid_until: *valid_until });
+                    if begun && given.len() >= *needed as usize {
+                        step.state = StepState::Running;
+                    }
                 }
             }
             Fact::ManualAsked { step, instructions } => {
@@ -379,7 +356,9 @@ impl View {
         for step in &self.steps {
             let path = step.path.clone();
             let pause = match &step.state {
-                StepState::Approval { given, needed, .. } if given < needed => Pause::Approval { step: path },
+                StepState::Approval { given, needed, .. } if given.len() < *needed as usize => {
+                    Pause::Approval { step: path }
+                }
                 StepState::Manual(_) => Pause::Manual { step: path },
                 StepState::Failed { handled: false, .. } => Pause::StepFailed { step: path },
                 StepState::Running => match self.current(step).filter(|call| call.op.starts_with("ask.")) {

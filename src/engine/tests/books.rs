@@ -101,7 +101,15 @@ impl Step {
     }
 
     pub fn approval(mut self, by: &[&str], count: u32) -> Self {
-        self.approval = Some(Approval { by: by.iter().map(|name| (*name).to_owned()).collect(), count });
+        self.approval =
+            Some(Approval { by: by.iter().map(|name| (*name).to_owned()).collect(), count, valid_for: None });
+        self
+    }
+
+    /// Its approvals count for so many seconds.
+    pub fn valid_for(mut self, seconds: u64) -> Self {
+        let valid_for = Some(Duration::from_secs(seconds));
+        self.approval = self.approval.map(|approval| Approval { valid_for, ..approval });
         self
     }
 

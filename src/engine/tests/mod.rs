@@ -4,6 +4,7 @@ mod books;
 mod crash;
 mod flow;
 mod people;
+mod rest;
 mod secrets;
 mod undo;
 mod unknowns;

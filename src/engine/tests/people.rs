@@ -3,10 +3,15 @@
 use super::books::{book, set, step};
 use super::world::Fate;
 use super::*;
-use crate::model::StepPath;
+use crate::model::{StepPath, Timestamp};
 
 fn work() -> StepPath {
     StepPath::of("work")
+}
+
+/// An approval of `work` that counts until then.
+fn approve(valid_until: Option<Timestamp>) -> Order {
+    Order::Approve { step: work(), role: None, reason: None, break_glass: false, valid_until, digest: None }
 }
 
 #[test]
@@ -19,6 +24,8 @@ fn nobody_approves_what_they_started() {
         role: None,
         reason: reason.map(str::to_owned),
         break_glass,
+        valid_until: None,
+        digest: None,
     };
     rig.say(&engine, alice(), approve(false, None));
     assert_eq!(rig.status(), RunStatus::Paused);
@@ -37,6 +44,8 @@ fn it_takes_as_many_approvals_as_asked_for_by_different_people() {
         role: role.map(str::to_owned),
         reason: None,
         break_glass: false,
+        valid_until: None,
+        digest: None,
     };
     rig.say(&engine, bob(), approve(None));
     rig.say(&engine, bob(), approve(None));
@@ -135,7 +144,7 @@ fn a_killed_run_says_what_is_in_doubt() {
 fn a_command_that_makes_no_sense_is_answered_in_the_record() {
     let rig = Rig::new(book(vec![step("work", &[], "1").manual("x")]));
     let engine = rig.drive();
-    rig.say(&engine, bob(), Order::Approve { step: work(), role: None, reason: None, break_glass: false });
+    rig.say(&engine, bob(), approve(None));
     let records = rig.records();
     let refusals: Vec<&str> = records
         .iter()
@@ -145,4 +154,92 @@ fn a_command_that_makes_no_sense_is_answered_in_the_record() {
         })
         .collect();
     assert_eq!(refusals, ["work does not wait for approval"]);
+}
+
+fn now(rig: &Rig) -> Timestamp {
+    crate::clock::Clock::now(rig.clock.as_ref())
+}
+
+fn pass(rig: &Rig, seconds: u64) {
+    rig.clock.advance_to(now(rig) + std::time::Duration::from_secs(seconds));
+}
+
+#[test]
+fn only_approvals_that_have_not_expired_are_counted() {
+    let rig = Rig::new(book(vec![step("work", &[], "1").approval(&[], 2)]));
+    let engine = rig.drive();
+    let carol = || Actor { name: "carol@here".to_owned() };
+    rig.say(&engine, bob(), approve(Some(now(&rig) + std::time::Duration::from_secs(60))));
+    pass(&rig, 61);
+    rig.say(&engine, carol(), approve(None));
+    assert_eq!(rig.status(), RunStatus::Paused, "bob's has expired");
+    rig.say(&engine, carol(), approve(None));
+    assert_eq!(rig.status(), RunStatus::Paused, "carol has approved already");
+    rig.say(&engine, bob(), approve(None));
+    assert_eq!(rig.status(), RunStatus::Succeeded);
+}
+
+#[test]
+fn the_playbook_says_how_long_an_approval_counts_at_most() {
+    let rig = Rig::new(book(vec![step("work", &[], "1").approval(&[], 2).valid_for(60)]));
+    let engine = rig.drive();
+    rig.say(&engine, bob(), approve(Some(now(&rig) + std::time::Duration::from_secs(3600))));
+    pass(&rig, 61);
+    rig.say(&engine, Actor { name: "carol@here".to_owned() }, approve(None));
+    assert_eq!(rig.status(), RunStatus::Paused);
+    rig.say(&engine, bob(), approve(None));
+    assert_eq!(rig.status(), RunStatus::Succeeded);
+}
+
+#[test]
+fn an_approval_that_expired_before_the_step_began_is_asked_for_again() {
+    // Killed between the approval and the first effect, and taken up too late.
+    let rig = Rig::new(book(vec![step("work", &[], &set("a", "1")).approval(&[], 1).valid_for(60)]));
+    let engine = rig.drive();
+    rig.world.fate(0, Fate::StopBefore);
+    rig.say(&engine, bob(), approve(None));
+    let records = rig.records();
+    let approved = records.iter().position(|record| matches!(record.fact, Fact::Approved { .. })).expect("approved");
+    for length in approved + 1..=records.len() {
+        let begun = records[..length].iter().any(|record| matches!(record.fact, Fact::Intent { .. }));
+        let late = Rig { store: Arc::new(rig.store.prefix(&rig.run, length as u64)), ..rig.after_crash() };
+        pass(&late, 61);
+        late.drive();
+        let expected = if begun { RunStatus::Succeeded } else { RunStatus::Paused };
+        assert_eq!(late.status(), expected, "taken up after {length} records");
+    }
+}
+
+#[test]
+fn a_refused_approval_is_asked_for_again_when_the_step_is_retried() {
+    let rig = Rig::new(book(vec![step("work", &[], &set("a", "1")).approval(&[], 1)]));
+    let engine = rig.drive();
+    rig.say(&engine, bob(), Order::Reject { step: work(), reason: "not today".to_owned() });
+    rig.say(&engine, alice(), Order::Retry { step: work(), from_start: false });
+    assert_eq!(rig.world.things.lock().sends, 0, "a retry is no approval");
+    assert_eq!(rig.status(), RunStatus::Paused);
+    rig.say(&engine, bob(), approve(None));
+    assert_eq!(rig.status(), RunStatus::Succeeded);
+}
+
+#[test]
+fn an_approval_is_of_what_was_shown() {
+    let rig = Rig::new(book(vec![step("work", &[], "1").approval(&[], 1)]));
+    let engine = rig.drive();
+    let shown = |digest: &str| Order::Approve {
+        step: work(),
+        role: None,
+        reason: None,
+        break_glass: false,
+        valid_until: None,
+        digest: Some(digest.to_owned()),
+    };
+    rig.say(&engine, bob(), shown("of something else"));
+    assert_eq!(rig.status(), RunStatus::Paused);
+    let asked = rig.records().iter().find_map(|record| match &record.fact {
+        Fact::ApprovalAsked { digest, .. } => Some(digest.clone()),
+        _ => None,
+    });
+    rig.say(&engine, bob(), shown(&asked.expect("asked")));
+    assert_eq!(rig.status(), RunStatus::Succeeded);
 }

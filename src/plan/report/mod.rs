@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use super::file::PlanFile;
-use super::{PlannedCall, PlannedStep, StepOutcome};
+use super::{Plan, PlannedCall, PlannedStep, StepOutcome};
 use crate::engine::bound::ANY_KEY;
 use crate::engine::state::{CallKind, CallState, RunState, StepState, StepStatus, Undone};
 use crate::journal::record::{Fact, Outcome, Pause, Record};
@@ -39,6 +39,9 @@ pub struct Report {
     pub planned_at: Timestamp,
     /// By whom.
     pub planned_by: String,
+    /// The plans of the rest that the run was bound to later, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub replanned: Vec<Replanned>,
     /// Effects: how many were made as planned.
     pub effects: Agreement,
     /// All calls, reads too.
@@ -47,6 +50,23 @@ pub struct Report {
     pub times: Times,
     /// The steps, in the plan's order; last those that it does not have.
     pub steps: Vec<ReportedStep>,
+}
+
+/// Another plan that a run was bound to, from where it stood.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Replanned {
+    /// The digest of the plan.
+    pub plan: String,
+    /// When it was made.
+    pub planned_at: Timestamp,
+    /// By whom.
+    pub planned_by: String,
+    /// When the run was bound to it.
+    pub at: Timestamp,
+    /// By whom.
+    pub by: String,
+    /// The steps that it is compared with: those that had not come to their end.
+    pub steps: Vec<StepPath>,
 }
 
 /// How far plan and run agree.
@@ -73,7 +93,7 @@ impl Agreement {
                 Fate::NotPlanned => found.not_planned += 1,
                 Fate::NotMade => found.not_made += 1,
                 Fate::OtherWay => found.other_way += 1,
-                Fate::Undo | Fate::Check | Fate::Try => {}
+                Fate::Undo | Fate::Check | Fate::Try | Fate::Before => {}
             }
         }
         let all = found.as_planned + found.not_planned + found.not_made;
@@ -143,6 +163,8 @@ pub enum Fate {
     Check,
     /// Made in a try of the step that was not the last.
     Try,
+    /// Made before there was the plan with which the step is compared.
+    Before,
 }
 
 /// A call of a report.
@@ -195,12 +217,14 @@ pub enum Ending {
 }
 
 impl Report {
-    /// Of a run and the plan it is bound to. `None` when the records are of no run.
+    /// Of a run and the plans it was bound to, the first one first: each step beside the last plan that had it still to do. `None`
+    /// when the records are of no run, or there is no plan.
     #[must_use]
-    pub fn of(file: &PlanFile, records: &[Record]) -> Option<Self> {
+    pub fn of(files: &[PlanFile], records: &[Record]) -> Option<Self> {
         let state = RunState::fold(records).ok()?;
         let header = state.header.as_ref()?;
-        let plan = &file.plan;
+        let (file, later) = files.split_first()?;
+        let (plan, replanned) = composed(file, later, records);
         let ends = ends(records);
         let mut made: BTreeMap<&StepPath, Vec<&CallState>> = BTreeMap::new();
         for call in state.calls.iter().filter(|call| !is_log(&call.op)) {
@@ -221,7 +245,7 @@ impl Report {
             }
             for path in paths {
                 let calls = made.get(&path).map(Vec::as_slice).unwrap_or_default();
-                steps.push(maker.step(&path, Some(planned), calls));
+                steps.push(maker.step(&path, Some(planned), calls, earlier(files, planned)));
                 told.insert(path);
             }
         }
@@ -230,7 +254,7 @@ impl Report {
             // The whole of a `foreach` step has no calls of its own.
             let calls = made.get(path).map(Vec::as_slice).unwrap_or_default();
             if !calls.is_empty() || !state.expanded.contains_key(path.as_str()) {
-                steps.push(maker.step(path, None, calls));
+                steps.push(maker.step(path, None, calls, None));
             }
         }
         let last = records.last().map_or(header.started, |record| record.at);
@@ -247,9 +271,10 @@ impl Report {
             playbook: header.playbook.clone(),
             version: header.version.clone(),
             status: state.status(),
-            plan: plan.digest.clone(),
+            plan: file.plan.digest.clone(),
             planned_at: file.made,
             planned_by: file.by.name.clone(),
+            replanned,
             effects: Agreement::of(all().filter(|call| call.writes)),
             calls: Agreement::of(all()),
             times,
@@ -258,13 +283,61 @@ impl Report {
     }
 }
 
+/// The plan with which a run is compared that was planned again: each step from the last plan that had it still to do.
+fn composed(file: &PlanFile, later: &[PlanFile], records: &[Record]) -> (Plan, Vec<Replanned>) {
+    let mut plan = file.plan.clone();
+    let mut replanned = Vec::new();
+    let bound = records.iter().filter_map(|record| match &record.fact {
+        Fact::PlanBound { plan, by } => Some((plan, by, record.at)),
+        _ => None,
+    });
+    for (next, (_, by, at)) in later.iter().zip(bound.skip(1)) {
+        let mut ahead = Vec::new();
+        for step in &next.plan.steps {
+            let place = plan.steps.iter().position(|known| known.step == step.step);
+            match place {
+                Some(_) if step.outcome == StepOutcome::Done => continue,
+                Some(place) => plan.steps[place] = step.clone(),
+                None => plan.steps.push(step.clone()),
+            }
+            ahead.push(step.step.clone());
+        }
+        // The one instance that stood for all of a list is not made beside those that it stood for.
+        let known = |path: &StepPath| next.plan.steps.iter().any(|step| step.step == *path);
+        let of_step = |path: &StepPath| next.plan.steps.iter().any(|step| step.step.step() == path.step());
+        plan.steps.retain(|step| known(&step.step) || !of_step(&step.step));
+        replanned.push(Replanned {
+            plan: next.plan.digest.clone(),
+            planned_at: next.made,
+            planned_by: next.by.name.clone(),
+            at,
+            by: by.name.clone(),
+            steps: ahead,
+        });
+    }
+    (plan, replanned)
+}
+
+/// What the plan before the one that a step is compared with said of it.
+fn earlier<'f>(files: &'f [PlanFile], planned: &PlannedStep) -> Option<&'f PlannedStep> {
+    let of = |file: &'f PlanFile| file.plan.steps.iter().find(|step| step.step == planned.step);
+    let place = files.iter().rposition(|file| of(file) == Some(planned))?;
+    files[..place].iter().rev().find_map(of)
+}
+
 struct Maker<'r> {
     state: &'r RunState,
     ends: &'r BTreeMap<&'r CallId, Timestamp>,
 }
 
 impl Maker<'_> {
-    fn step(&self, path: &StepPath, planned: Option<&PlannedStep>, made: &[&CallState]) -> ReportedStep {
+    fn step(
+        &self,
+        path: &StepPath,
+        planned: Option<&PlannedStep>,
+        made: &[&CallState],
+        earlier: Option<&PlannedStep>,
+    ) -> ReportedStep {
         let own = self.state.step(path);
         // A body that was tried again keeps the calls of the last try; others are those of the tries before.
         let last: BTreeSet<&CallId> =
@@ -277,7 +350,10 @@ impl Maker<'_> {
             Phase::Body if !is_last(call) => Some(Fate::Try),
             Phase::Body => None,
         };
-        let body: Vec<&CallState> = made.iter().copied().filter(|call| fate(call).is_none()).collect();
+        let mut body: Vec<&CallState> = made.iter().copied().filter(|call| fate(call).is_none()).collect();
+        // What had been made when the rest was planned stands beside the plan of before, if there was one.
+        let ahead = body.split_off(body.len().min(planned.map_or(0, |planned| planned.recorded)));
+        let before = std::mem::replace(&mut body, ahead);
         let sequence: Vec<(&str, &Value)> = body.iter().map(|call| (call.op.as_str(), &call.args)).collect();
         let expected = planned.map(|planned| planned.calls.as_slice()).unwrap_or_default();
         let mut calls: Vec<ReportedCall> = Vec::new();
@@ -289,6 +365,15 @@ impl Maker<'_> {
             }
             !early
         });
+        let had = earlier.map(|earlier| earlier.calls.as_slice()).unwrap_or_default();
+        let sequence_before: Vec<(&str, &Value)> = before.iter().map(|call| (call.op.as_str(), &call.args)).collect();
+        for (expected_at, at) in align::align(had, &sequence_before) {
+            match (expected_at.map(|at| &had[at]), at.map(|at| before[at])) {
+                (Some(line), Some(call)) => calls.push(self.call(Some(call), Some(line), Fate::AsPlanned)),
+                (None, Some(call)) => calls.push(self.call(Some(call), None, Fate::Before)),
+                _ => {}
+            }
+        }
         let mut used = BTreeSet::new();
         let conditional = planned.is_some_and(|planned| !planned.runs_if.is_empty());
         for (expected_at, body_at) in align::align(expected, &sequence) {

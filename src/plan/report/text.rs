@@ -35,6 +35,7 @@ fn fate(call: &ReportedCall) -> &'static str {
         (Fate::Undo, _) => "undo",
         (Fate::Check, _) => "check",
         (Fate::Try, _) => "earlier try",
+        (Fate::Before, _) => "before the plan",
     }
 }
 
@@ -83,13 +84,30 @@ fn objective(times: &Times) -> String {
 
 fn planned(outcome: Option<&StepOutcome>) -> String {
     match outcome {
-        Some(StepOutcome::Runs) => String::new(),
+        Some(StepOutcome::Runs | StepOutcome::Done) => String::new(),
         Some(StepOutcome::Skipped { .. }) => "planned: skipped".to_owned(),
         Some(StepOutcome::Unknown { .. }) => "planned: unknown".to_owned(),
         Some(StepOutcome::Fails { .. }) => "planned: fails".to_owned(),
         Some(StepOutcome::NotReached) => "planned: not reached".to_owned(),
         None => "not in the plan".to_owned(),
     }
+}
+
+/// A line for each plan of the rest that the run was bound to later.
+fn replanned(report: &Report) -> Vec<String> {
+    let line = |again: &super::Replanned| {
+        let steps: Vec<&str> = again.steps.iter().map(crate::model::StepPath::as_str).collect();
+        format!(
+            "planned again {} by {}: plan {}, followed since {} by {}, for {}",
+            again.planned_at.strftime("%Y-%m-%d %H:%M:%SZ"),
+            again.planned_by,
+            again.plan.get(..12).unwrap_or(&again.plan),
+            again.at.strftime("%Y-%m-%d %H:%M:%SZ"),
+            again.by,
+            steps.join(", ")
+        )
+    };
+    report.replanned.iter().map(line).collect()
 }
 
 /// For a terminal.
@@ -108,6 +126,7 @@ pub fn plain(report: &Report) -> String {
         agreement("all calls", report.calls),
         objective(&report.times),
     );
+    replanned(report).iter().for_each(|line| text.push_str(&format!("{}\n", flat(line))));
     for step in &report.steps {
         let took =
             step.actual_ms.map(|took| format!("  {} → {}", span(step.planned_ms), span(took))).unwrap_or_default();
@@ -163,6 +182,7 @@ pub fn markdown(report: &Report) -> String {
         agreement("All calls", report.calls),
         objective(&report.times),
     );
+    replanned(report).iter().for_each(|line| text.push_str(&format!("- {}\n", cell(line))));
     text.push_str("\n| Step | Call | Of what | Plan | Outcome | Planned → took |\n|---|---|---|---|---|---|\n");
     for step in &report.steps {
         let took = step.actual_ms.map(|took| format!("{} → {}", span(step.planned_ms), span(took))).unwrap_or_default();

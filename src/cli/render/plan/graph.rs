@@ -131,6 +131,9 @@ fn note(node: &Node<'_>) -> String {
     if node.steps.iter().all(|step| matches!(step.outcome, StepOutcome::Skipped { .. })) {
         return "skipped".to_owned();
     }
+    if node.steps.iter().all(|step| step.outcome == StepOutcome::Done) {
+        return "done already".to_owned();
+    }
     let mut parts: Vec<String> = Vec::new();
     if node.steps.len() > 1 {
         parts.push(format!("{}×", node.steps.len()));
@@ -162,7 +165,7 @@ fn state(node: &Node<'_>) -> &'static str {
     } else if node
         .steps
         .iter()
-        .all(|step| matches!(step.outcome, StepOutcome::Skipped { .. } | StepOutcome::NotReached))
+        .all(|step| matches!(step.outcome, StepOutcome::Skipped { .. } | StepOutcome::NotReached | StepOutcome::Done))
     {
         "off"
     } else if basis(Basis::Opaque) {

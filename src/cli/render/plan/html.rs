@@ -228,7 +228,7 @@ impl Sheet {
 
     fn step(&mut self, page: &StepPage<'_>) {
         let step = page.step;
-        let skipped = matches!(step.outcome, StepOutcome::Skipped { .. } | StepOutcome::NotReached);
+        let skipped = matches!(step.outcome, StepOutcome::Skipped { .. } | StepOutcome::NotReached | StepOutcome::Done);
         let takes = step.ends_ms.saturating_sub(step.starts_ms);
         let mut tags = String::new();
         let mut counts: BTreeMap<Deed, usize> = BTreeMap::new();
@@ -249,6 +249,7 @@ impl Sheet {
             StepOutcome::Skipped { .. } => tags.push_str(&format!(" {}", tag("faint", "skipped"))),
             StepOutcome::NotReached => tags.push_str(&format!(" {}", tag("faint", "not reached"))),
             StepOutcome::Unknown { .. } => tags.push_str(&format!(" {}", tag("unknown", "not followed"))),
+            StepOutcome::Done => tags.push_str(&format!(" {}", tag("faint", "done already"))),
             StepOutcome::Runs => {}
         }
         if !skipped && (step.approval.is_some() || step.manual) {

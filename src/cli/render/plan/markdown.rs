@@ -161,7 +161,7 @@ impl Sheet {
     fn details(&mut self, page: &Page<'_>) {
         let mut left = 0;
         for step in &page.steps {
-            if matches!(step.step.outcome, StepOutcome::Skipped { .. } | StepOutcome::NotReached)
+            if matches!(step.step.outcome, StepOutcome::Skipped { .. } | StepOutcome::NotReached | StepOutcome::Done)
                 && step.step.calls.is_empty()
             {
                 continue;
@@ -211,7 +211,7 @@ fn remarks(page: &StepPage<'_>) -> Vec<String> {
     let mut remarks: Vec<String> = Vec::new();
     let heavy = |note: &&Note| {
         note.weight != Weight::Faint
-            || matches!(page.step.outcome, StepOutcome::Skipped { .. } | StepOutcome::NotReached)
+            || matches!(page.step.outcome, StepOutcome::Skipped { .. } | StepOutcome::NotReached | StepOutcome::Done)
     };
     let short = |text: &str| esc(&cut(&one_line(text), VALUE));
     remarks.extend(page.before.iter().chain(&page.after).filter(heavy).map(|note| short(&note.text)));

@@ -125,6 +125,10 @@ fn given(plan: &Plan) -> String {
 fn identity(plan: &Plan) -> Vec<(&'static str, String)> {
     let short = |digest: &str| digest.chars().take(12).collect();
     let mut facts = vec![("bundle", short(&plan.bundle)), ("plan", short(&plan.digest))];
+    if let Some(rest) = &plan.rest {
+        let made = words::count(plan.made(), "effect");
+        facts.push(("rest of", format!("run {}, which has made {made} so far", rest.run)));
+    }
     for (name, identity) in &plan.targets {
         facts.push(("works on", format!("{name} ({identity})")));
     }
@@ -198,6 +202,15 @@ fn step_page(step: &PlannedStep, leaves: Vec<String>) -> StepPage<'_> {
     if step.manual && comes {
         note(&mut before, Weight::People, "done by hand".to_owned());
     }
+    if step.outcome != StepOutcome::Done && step.recorded > 0 {
+        note(&mut before, Weight::Faint, words::begun(step));
+    }
+    for made in &step.made {
+        if let Some(why) = &made.open {
+            let what = format!("{} {}", made.op, made.resource);
+            note(&mut before, Weight::Open, format!("has begun {}: {why}", what.trim_end()));
+        }
+    }
     if !step.runs_if.is_empty() {
         note(&mut before, Weight::Open, format!("runs only{}", when(&step.runs_if)));
     }
@@ -212,6 +225,7 @@ fn step_page(step: &PlannedStep, leaves: Vec<String>) -> StepPage<'_> {
     }
     match &step.outcome {
         StepOutcome::Runs => {}
+        StepOutcome::Done => note(&mut after, Weight::Faint, words::done(step)),
         StepOutcome::Skipped { reason } => note(&mut after, Weight::Faint, format!("skipped: {reason}")),
         StepOutcome::Unknown { reason } => note(&mut after, Weight::Open, format!("unknown from here: {reason}")),
         StepOutcome::Fails { error } => note(&mut after, Weight::Bad, format!("fails: {error}")),

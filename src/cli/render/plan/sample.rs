@@ -49,6 +49,8 @@ pub fn step(id: &str, title: &str, needs: &[&str], calls: Vec<PlannedCall>) -> P
         runs_if: Vec::new(),
         stops_if: Vec::new(),
         not_followed: Vec::new(),
+        made: Vec::new(),
+        recorded: 0,
         calls,
         paths: None,
         starts_ms: 0,
@@ -71,6 +73,7 @@ pub fn plan(steps: Vec<PlannedStep>) -> Plan {
     let all = seen + coverage.unknown + coverage.opaque;
     coverage.percent = u32::try_from((seen * 100).checked_div(all).unwrap_or(100)).expect("a percentage");
     Plan {
+        rest: None,
         format: FORMAT,
         playbook: "chat-restore".to_owned(),
         version: "1.2.0".to_owned(),

@@ -28,7 +28,8 @@ pub fn text(plan: &Plan, look: Look, reads: bool) -> String {
     sheet.header(&page);
     let mut was_long = true;
     for step in &page.steps {
-        let short = matches!(step.step.outcome, StepOutcome::Skipped { .. }) || (!reads && step.is_quiet());
+        let short =
+            matches!(step.step.outcome, StepOutcome::Skipped { .. } | StepOutcome::Done) || (!reads && step.is_quiet());
         if was_long || !short {
             sheet.line("");
         }
@@ -87,9 +88,14 @@ impl Sheet {
     /// A step in a line: it only looks, or is left out.
     fn short(&mut self, page: &StepPage<'_>) {
         let path = one_line(page.step.step.as_str());
-        if let StepOutcome::Skipped { reason } = &page.step.outcome {
+        let off = match &page.step.outcome {
+            StepOutcome::Skipped { reason } => Some(format!("skipped: {reason}")),
+            StepOutcome::Done => Some(words::done(page.step)),
+            _ => None,
+        };
+        if let Some(off) = off {
             let lead = self.look.paint(Tone::Faint, &format!("{path}  "));
-            self.say(0, &lead, Some(Tone::Faint), &format!("skipped: {reason}"));
+            self.say(0, &lead, Some(Tone::Faint), &off);
             return;
         }
         let reads = match page.blocks.first() {

@@ -10,7 +10,7 @@ use crate::model::forecast::Basis;
 use crate::model::secret::{HANDLE_KEY, is_handle};
 use crate::model::unknown::Unknown;
 use crate::ops::Effect;
-use crate::plan::{Coverage, PlannedApproval, PlannedCall, PlannedUndo};
+use crate::plan::{Coverage, PlannedApproval, PlannedCall, PlannedStep, PlannedUndo};
 
 /// What a call does to the world.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -104,6 +104,29 @@ pub fn deeds<'p>(calls: impl Iterator<Item = &'p PlannedCall>) -> String {
 #[must_use]
 pub fn count(number: usize, noun: &str) -> String {
     format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
+}
+
+/// What a step has come to that the run has ended already.
+#[must_use]
+pub fn done(step: &PlannedStep) -> String {
+    match step.made.len() {
+        0 => "done already".to_owned(),
+        made => format!("done already: {}", count(made, "effect")),
+    }
+}
+
+/// How far a step has come that the run has begun already.
+#[must_use]
+pub fn begun(step: &PlannedStep) -> String {
+    let calls = count(step.recorded, "call");
+    match step.made.as_slice() {
+        [] => format!("begun already: {calls}, none with an effect"),
+        made => {
+            let shown: Vec<String> =
+                made.iter().map(|made| format!("{} {}", made.op, made.resource).trim_end().to_owned()).collect();
+            format!("begun already: {calls}, of which changed something: {}", shown.join(", "))
+        }
+    }
 }
 
 /// A predicted span of time.
