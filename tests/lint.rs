@@ -18,7 +18,7 @@ fn said_of(name: &str) -> String {
     std::fs::copy(unsound.join(format!("{name}.yaml")), folder.path().join("playbook.yaml")).expect("it is copied");
     let path = folder.path().display().to_string();
     let (found, sources) = match Bundle::load(&path) {
-        Ok(bundle) => (lint(&bundle.playbook, &bundle.modules, &bundle.sources), bundle.sources),
+        Ok(bundle) => (lint(&bundle.playbook, &bundle.modules, &bundle.models, &bundle.sources), bundle.sources),
         Err(error) => explain(error).expect("it is found"),
     };
     assert!(has_errors(&found));
@@ -43,7 +43,7 @@ fn codes(text: &str) -> Vec<(String, String)> {
     let folder = tempfile::tempdir().expect("a folder");
     std::fs::write(folder.path().join("playbook.yaml"), text).expect("it is written");
     let (found, sources) = match Bundle::load(&folder.path().display().to_string()) {
-        Ok(bundle) => (lint(&bundle.playbook, &bundle.modules, &bundle.sources), bundle.sources),
+        Ok(bundle) => (lint(&bundle.playbook, &bundle.modules, &bundle.models, &bundle.sources), bundle.sources),
         Err(error) => explain(error).expect("it is found"),
     };
     let word = |span: muster::model::span::Span| {

@@ -44,7 +44,7 @@ fn found_in(example: &str) -> Vec<Diagnostic> {
     }
     match Bundle::load(&folder.path().display().to_string()) {
         Ok(bundle) => {
-            let mut found = lint(&bundle.playbook, &bundle.modules, &bundle.sources);
+            let mut found = lint(&bundle.playbook, &bundle.modules, &bundle.models, &bundle.sources);
             found.extend(given.map(|given| faults_of(&bundle, &given)).unwrap_or_default());
             found
         }

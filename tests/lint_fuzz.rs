@@ -97,7 +97,7 @@ proptest! {
         std::fs::write(folder.path().join("playbook.yaml"), &text).expect("it is written");
         let (found, sources, refused) = match Bundle::load(&folder.path().display().to_string()) {
             Ok(bundle) => {
-                let found = lint(&bundle.playbook, &bundle.modules, &bundle.sources);
+                let found = lint(&bundle.playbook, &bundle.modules, &bundle.models, &bundle.sources);
                 if !has_errors(&found) {
                     let compiled = Program::compile(bundle.playbook, bundle.digest, &bundle.modules);
                     prop_assert!(compiled.is_ok(), "lint takes it, and {:?}:\n{text}", compiled.err());

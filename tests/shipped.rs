@@ -9,7 +9,7 @@ fn every_shipped_playbook_loads_compiles_and_is_clean() {
     let mut count = 0;
     for name in shipped::names() {
         let bundle = Bundle::load(name).unwrap_or_else(|error| panic!("{name}: {}", told(&error)));
-        let found = muster::lint::lint(&bundle.playbook, &bundle.modules, &bundle.sources);
+        let found = muster::lint::lint(&bundle.playbook, &bundle.modules, &bundle.models, &bundle.sources);
         assert!(found.is_empty(), "{name}: {found:#?}");
         Program::compile(bundle.playbook.clone(), bundle.digest.clone(), &bundle.modules)
             .unwrap_or_else(|error| panic!("{name}: {error}"));

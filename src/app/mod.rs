@@ -31,7 +31,7 @@ use crate::ops::foresight::PlanHost;
 use crate::ops::live::{LiveHost, LiveReader};
 use crate::ops::process::Children;
 use crate::ops::secrets::Secrets;
-use crate::sandbox::Overlay;
+use crate::sandbox::{Modelled, Overlay};
 use crate::script::current::MAX_THINKING;
 
 /// What a command works with.
@@ -92,15 +92,16 @@ impl App {
         Engine::new(Host::Full(Arc::new(host)), Arc::clone(&self.clock), self.store(), Arc::clone(&self.redactor))
     }
 
-    /// What a plan on the live system is answered by.
-    pub(super) fn plan_host(&self) -> Arc<dyn PlanHost> {
-        Arc::new(Overlay::over(Arc::new(self.reader())).redacting(Arc::clone(&self.redactor)))
+    /// What a plan on the live system is answered by; the playbook's own models for its own programs.
+    pub(super) fn plan_host(&self, models: Modelled) -> Arc<dyn PlanHost> {
+        let overlay = Overlay::over(Arc::new(self.reader())).redacting(Arc::clone(&self.redactor));
+        Arc::new(overlay.modelled(models))
     }
 
-    /// An engine that can only look, over a store of its own in memory.
+    /// An engine that can only look, over a store of its own in memory; with the playbook's own models.
     #[must_use]
-    pub fn plan_engine(&self, store: Arc<dyn Store>) -> Engine {
-        let host = Host::Planning(self.plan_host());
+    pub fn plan_engine(&self, store: Arc<dyn Store>, models: Modelled) -> Engine {
+        let host = Host::Planning(self.plan_host(models));
         Engine::new(host, Arc::clone(&self.clock), store, Arc::clone(&self.redactor))
     }
 }

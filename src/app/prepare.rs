@@ -43,7 +43,7 @@ impl App {
     /// With everything that is wrong with the playbook.
     pub fn prepared(&self, name: &str, params: Value) -> Result<Start, AppError> {
         let bundle = load(name)?;
-        let found = crate::lint::lint(&bundle.playbook, &bundle.modules, &bundle.sources);
+        let found = crate::lint::lint(&bundle.playbook, &bundle.modules, &bundle.models, &bundle.sources);
         if has_errors(&found) {
             return Err(AppError::Invalid { diagnostics: found, sources: bundle.sources });
         }
@@ -52,7 +52,7 @@ impl App {
 
     /// As [`App::prepare`], as if it were then.
     pub(super) fn prepare_at(&self, bundle: Bundle, given: &Given, now: Timestamp) -> Result<Start, AppError> {
-        let found = crate::lint::lint(&bundle.playbook, &bundle.modules, &bundle.sources);
+        let found = crate::lint::lint(&bundle.playbook, &bundle.modules, &bundle.models, &bundle.sources);
         if has_errors(&found) {
             return Err(AppError::Invalid { diagnostics: found, sources: bundle.sources });
         }

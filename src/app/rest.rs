@@ -30,6 +30,7 @@ impl App {
         }
         let bundle = self.bundle_of(run)?;
         let records = self.records(run)?;
+        let models = crate::script::models::compile(&bundle.models)?;
         let (params, mode) = match records.first().map(|record| &record.fact) {
             Some(Fact::RunStarted { params, mode, .. }) => (params.clone(), *mode),
             _ => (Value::Null, Mode::Live),
@@ -41,12 +42,12 @@ impl App {
             let now = records.last().map_or(world.now, |record| record.at.max(world.now));
             let base = sandbox::base_of(&world);
             let program = sandbox::compile(&bundle)?;
-            let host = Arc::new(Overlay::over_world(world).redacting(Arc::clone(&self.redactor)));
+            let host = Arc::new(Overlay::over_world(world).redacting(Arc::clone(&self.redactor)).modelled(models));
             return Ok((rest::foresee(&program, &records, host, now, &self.redactor)?, program, base));
         }
         let program = self.program(&bundle, &params)?;
         self.learn_secrets(&records);
-        let foreseen = rest::foresee(&program, &records, self.plan_host(), self.clock.now(), &self.redactor)?;
+        let foreseen = rest::foresee(&program, &records, self.plan_host(models), self.clock.now(), &self.redactor)?;
         Ok((foreseen, program, Base::Live))
     }
 

@@ -24,7 +24,7 @@ use crate::playbook::params::Given;
 use crate::sandbox::host::{Hook, SandboxHost};
 use crate::sandbox::kept::KeptWorlds;
 use crate::sandbox::{Overlay, World};
-use crate::script::Program;
+use crate::script::{Program, models};
 
 /// How a run in the sandbox is begun.
 #[derive(Default)]
@@ -76,10 +76,11 @@ impl App {
     pub fn plan_in(
         &self,
         start: &Start,
-        world: World,
+        mut world: World,
         identity: Option<Identity>,
     ) -> Result<(Vec<Record>, Arc<Program>), AppError> {
         let program = compile(&start.bundle)?;
+        world.models = models::compile(&start.bundle.models)?;
         let (now, seed) = (world.now, world.seed);
         let clock: Arc<dyn Clock> = Arc::new(SimClock::at(now));
         let host = Host::Planning(Arc::new(Overlay::over_world(world).redacting(Arc::clone(&self.redactor))));
@@ -96,12 +97,13 @@ impl App {
     pub fn start_in(
         &self,
         start: &Start,
-        world: World,
+        mut world: World,
         manner: InSandbox<'_>,
         observer: Arc<dyn Observer>,
     ) -> Result<Session, AppError> {
         let InSandbox { hook, yes, plan } = manner;
         let program = compile(&start.bundle)?;
+        world.models = models::compile(&start.bundle.models)?;
         self.keep_bundle(&start.bundle)?;
         let (Identity { run, seed }, bound) = match plan {
             Some(file) => (Identity { run: file.run.clone(), seed: file.seed }, self.binding(file)?),
@@ -127,9 +129,10 @@ impl App {
         observer: Arc<dyn Observer>,
     ) -> Result<Session, AppError> {
         let kept = self.kept_worlds(journal.run());
-        let world = kept
+        let mut world = kept
             .latest()
             .map_err(|error| AppError::World { path: kept.folder().display().to_string(), what: error.to_string() })?;
+        world.models = models::compile(&bundle.models)?;
         let now = records.last().map_or(world.now, |record| record.at.max(world.now));
         let clock: Arc<dyn Clock> = Arc::new(SimClock::at(now));
         let engine = self.sandbox_engine(world, clock, None, kept);

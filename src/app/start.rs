@@ -130,7 +130,7 @@ impl App {
     pub fn plan(&self, start: &Start, identity: Option<Identity>) -> Result<(Vec<Record>, Arc<Program>), AppError> {
         let program = self.program(&start.bundle, &start.params)?;
         let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
-        let engine = self.plan_engine(Arc::clone(&store));
+        let engine = self.plan_engine(Arc::clone(&store), crate::script::models::compile(&start.bundle.models)?);
         self.plan_with(&engine, &store, program, start, identity, self.clock.now())
     }
 

@@ -42,6 +42,15 @@ pub fn check(playbook: &Playbook, sites: &[Site<'_>], modules: &Modules<'_>, fou
     }
 }
 
+/// The same for a model, which has functions of its world as well.
+pub fn check_model(text: &ScriptText<'_>, facts: &Facts, modules: &Modules<'_>, found: &mut Vec<Diagnostic>) {
+    let world = crate::script::models::WORLD.iter().map(|(name, arity)| ((*name).to_owned(), *arity));
+    let defined: Vec<(String, usize)> = facts.defined.iter().cloned().chain(world).collect();
+    let texts = [text.text];
+    let view = View { text, defined: &defined, modules, imports: &[], texts: &texts };
+    found.extend(facts.own.iter().filter_map(|used| view.fault(used, facts)));
+}
+
 /// What one text can call.
 struct View<'v> {
     text: &'v ScriptText<'v>,

@@ -14,6 +14,7 @@
 //! | `missing-capability` `unknown-scope` `unused-capability` | what is done is granted, and nothing else |
 //! | `time-in-name` | names do not come from the clock |
 //! | `unknown-import` `import-alias` `import-in-script` `unused-import` | imports |
+//! | `bad-model` `model-reaches-out` `unused-model` | the playbook's own models |
 //! | `no-condition` `never-runs` `approval-of-nobody` `stands-after-rollback` | single steps |
 
 pub mod arguments;
@@ -26,6 +27,7 @@ pub mod facts;
 pub mod functions;
 pub mod given;
 pub mod graph;
+pub mod models;
 pub mod modules;
 pub mod names;
 mod partial;
@@ -40,22 +42,28 @@ use crate::playbook::types::Playbook;
 
 /// Everything wrong with a loaded playbook, in the order of its text. Empty: it can be run.
 ///
-/// `sources` are the files that the playbook's spans point into; the modules are found among them by name and text.
+/// `sources` are the files that the playbook's spans point into; modules and models are found among them by name and text.
 #[must_use]
-pub fn lint(playbook: &Playbook, modules: &[ModuleSource], sources: &[Source]) -> Vec<Diagnostic> {
+pub fn lint(
+    playbook: &Playbook,
+    modules: &[ModuleSource],
+    models: &[ModuleSource],
+    sources: &[Source],
+) -> Vec<Diagnostic> {
     let mut collector = Collector::default();
-    for diagnostic in find(playbook, modules, sources) {
+    for diagnostic in find(playbook, modules, models, sources) {
         collector.push(diagnostic);
     }
     collector.finish()
 }
 
 /// What every check finds, in the order of the checks.
-fn find(playbook: &Playbook, modules: &[ModuleSource], sources: &[Source]) -> Vec<Diagnostic> {
+fn find(playbook: &Playbook, modules: &[ModuleSource], models: &[ModuleSource], sources: &[Source]) -> Vec<Diagnostic> {
     let mut found = Vec::new();
     let places = sites::places(playbook);
     let scripts = places.iter().map(|(_, _, script)| script.value.as_str());
-    let compiler = compile::Compiler::new(scripts.chain(modules.iter().map(|module| module.text.as_str())));
+    let texts = modules.iter().chain(models).map(|module| module.text.as_str());
+    let compiler = compile::Compiler::new(scripts.chain(texts));
     let modules = modules::Modules::read(modules, sources, &compiler, &mut found);
     let sites = sites::read(playbook, places, sources, &compiler, &mut found);
     let graph = graph::Graph::of(playbook);
@@ -70,6 +78,8 @@ fn find(playbook: &Playbook, modules: &[ModuleSource], sources: &[Source]) -> Ve
     capabilities::check(playbook, &calls, complete, &mut found);
     clock::check(playbook, &sites, &mut found);
     steps::check(playbook, &sites, &mut found);
+    let checked = models::Checked { playbook, models, sources, modules: &modules, calls: &calls, complete };
+    models::check(&checked, &compiler, &mut found);
     found
 }
 

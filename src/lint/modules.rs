@@ -289,7 +289,8 @@ pub fn aliases<'p>(imports: &[&'p str]) -> BTreeMap<&'p str, &'p str> {
 }
 
 /// Which of the sources a module is. One that is not there has a number that no source has.
-fn source_of(module: &ModuleSource, sources: &[Source]) -> u16 {
+/// The number of the file among the sources.
+pub fn source_of(module: &ModuleSource, sources: &[Source]) -> u16 {
     let file = format!("{}.rhai", module.path);
     let same = |source: &&Source| *source.text == *module.text;
     sources

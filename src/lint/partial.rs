@@ -11,7 +11,7 @@ use crate::playbook::gaps::{Gaps, Partial};
 #[must_use]
 pub fn lint_partial(diagnostics: Vec<Diagnostic>, partial: Option<&Partial>, sources: &[Source]) -> Vec<Diagnostic> {
     let Some(partial) = partial.filter(|_| diagnostics.len() <= MAX_DIAGNOSTICS) else { return diagnostics };
-    let found = find(&partial.playbook, &partial.modules, sources);
+    let found = find(&partial.playbook, &partial.modules, &partial.models, sources);
     let mut collector = Collector::default();
     let follows = |finding: &Diagnostic| {
         let same_place = |error: &&Diagnostic| error.severity == Severity::Error && meet(error.span, finding.span);

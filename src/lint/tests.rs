@@ -125,7 +125,7 @@ impl Book {
         for module in &self.modules {
             sources.push(Source { name: format!("{}.rhai", module.path), text: module.text.as_str().into() });
         }
-        (lint(&self.playbook, &self.modules, &sources), sources)
+        (lint(&self.playbook, &self.modules, &[], &sources), sources)
     }
 
     /// Code, the text at the caret, and the hint, of everything found.
@@ -503,7 +503,7 @@ fn every_shipped_playbook_is_sound() {
     for name in ["hello-recovery", "omnichat-backup", "omnichat-restore", "omnichat-verify"] {
         let folder = format!("{}/playbooks/{name}", env!("CARGO_MANIFEST_DIR"));
         let bundle = crate::playbook::bundle::Bundle::load(&folder).expect("it loads");
-        let found = lint(&bundle.playbook, &bundle.modules, &bundle.sources);
+        let found = lint(&bundle.playbook, &bundle.modules, &bundle.models, &bundle.sources);
         let shown =
             crate::playbook::diagnostic::render(&found, &bundle.sources, crate::playbook::diagnostic::Style::PLAIN);
         all.push_str(&shown);

@@ -25,10 +25,65 @@ pub fn matches(pattern: &str, text: &str) -> bool {
     pattern[at..].iter().all(|&c| c == '*')
 }
 
+/// Whether some text fits both patterns.
+#[must_use]
+pub fn overlap(one: &str, other: &str) -> bool {
+    let (one, other): (Vec<char>, Vec<char>) = (one.chars().collect(), other.chars().collect());
+    // Which beginnings of `other` go together with the beginning of `one` seen so far.
+    let mut row: Vec<bool> = vec![false; other.len() + 1];
+    row[0] = true;
+    spread(&mut row, &other);
+    for &c in &one {
+        let mut next = vec![false; other.len() + 1];
+        for at in 0..=other.len() {
+            if !row[at] {
+                continue;
+            }
+            if c == '*' {
+                // It stands for nothing, or for what the next of `other` stands for, and goes on.
+                next[at..].iter_mut().for_each(|end| *end = true);
+                break;
+            }
+            if at > 0 && other[at - 1] == '*' {
+                next[at] = true;
+            }
+            if let Some(&d) = other.get(at)
+                && d != '*'
+                && (c == d || c == '?' || d == '?')
+            {
+                next[at + 1] = true;
+            }
+        }
+        spread(&mut next, &other);
+        row = next;
+    }
+    row.last().copied().unwrap_or(false)
+}
+
+/// A star may stand for nothing.
+fn spread(row: &mut [bool], pattern: &[char]) {
+    for (at, &c) in pattern.iter().enumerate() {
+        if c == '*' && row[at] {
+            row[at + 1] = true;
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn patterns_overlap_where_one_text_fits_both() {
+        let git = ("git -C * *", "git -C /srv rev-parse");
+        for (one, other) in [("age *", "age --decrypt *"), ("*", ""), ("a?c", "ab*"), ("*x", "y*"), git] {
+            assert!(overlap(one, other) && overlap(other, one), "{one} {other}");
+        }
+        for (one, other) in [("age *", "gpg *"), ("a", "ab"), ("a*b", "a*c"), ("", "?"), ("ab?", "*cd")] {
+            assert!(!overlap(one, other) && !overlap(other, one), "{one} {other}");
+        }
+    }
 
     #[test]
     fn stars_and_question_marks_match_as_in_a_shell() {
@@ -49,6 +104,14 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn two_patterns_of_one_text_overlap(text in "[a-c]{0,8}", a in 0usize..8, b in 0usize..8) {
+            let (a, b) = (a.min(text.len()), b.min(text.len()));
+            let (begins, ends) = (format!("{}*", &text[..a]), format!("*{}", &text[b..]));
+            prop_assert!(overlap(&begins, &ends));
+            prop_assert!(overlap(&text, &begins));
+        }
+
         #[test]
         fn a_text_matches_itself_and_any_piece_replaced_by_a_star(text in "[a-z]{0,12}", cut in 0usize..12) {
             let cut = cut.min(text.len());

@@ -152,7 +152,9 @@ fn blind(plan: &Plan, found: &mut Vec<Warning>) {
             .map(|call| call.op.as_str())
             .collect();
         if !opaque.is_empty() {
-            found.push(warning("opaque", Some(step), format!("nobody can say what {} does", named(&opaque))));
+            let programs = opaque.iter().any(|op| crate::sandbox::modelled::OPERATIONS.contains(op));
+            let how = if programs { "; a model in models/*.rhai would: docs/models.md" } else { "" };
+            found.push(warning("opaque", Some(step), format!("nobody can say what {} does{how}", named(&opaque))));
         }
     }
 }

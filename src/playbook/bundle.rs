@@ -17,6 +17,8 @@ use crate::model::span::{Source, Span, Spanned};
 pub const MAIN: &str = "playbook.yaml";
 /// The file with the world in which a playbook is rehearsed. It does not decide what the playbook does: it is in no bundle.
 pub const WORLD: &str = "world.yaml";
+/// The folder with a playbook's own models: what its programs do to the world of a plan or of the sandbox. Part of its bundle.
+pub const MODELS: &str = "models";
 /// Bytes in one module.
 const MAX_MODULE: usize = 512 << 10;
 /// Modules in one bundle.
@@ -48,7 +50,9 @@ pub struct Bundle {
     pub digest: String,
     /// Its modules, each after those it imports.
     pub modules: Vec<ModuleSource>,
-    /// The texts that spans point into; 0 is the playbook, then the modules in order.
+    /// Its models, by path: `models/seal`.
+    pub models: Vec<ModuleSource>,
+    /// The texts that spans point into; 0 is the playbook, then the modules in order, then the models.
     pub sources: Vec<Source>,
     files: BTreeMap<String, String>,
 }
@@ -119,6 +123,28 @@ impl Origin {
             Self::Stored(_) => name.to_owned(),
         }
     }
+
+    /// The files of a folder whose names end so, in order.
+    fn list(&self, folder: &str, ending: &str) -> Vec<String> {
+        let fits = |name: &str| {
+            name.strip_prefix(folder).and_then(|rest| rest.strip_prefix('/')).is_some_and(|name| {
+                name.ends_with(ending) && name.len() > ending.len() && !name.contains('/') && !name.starts_with('.')
+            })
+        };
+        let mut names: Vec<String> = match self {
+            Self::Folder(root) => std::fs::read_dir(root.join(folder))
+                .into_iter()
+                .flatten()
+                .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+                .map(|name| format!("{folder}/{name}"))
+                .filter(|name| fits(name))
+                .collect(),
+            Self::Shipped(playbook) => shipped::files(playbook).filter(|name| fits(name)).map(str::to_owned).collect(),
+            Self::Stored(files) => files.keys().filter(|name| fits(name)).cloned().collect(),
+        };
+        names.sort();
+        names
+    }
 }
 
 impl Bundle {
@@ -185,15 +211,16 @@ impl Bundle {
         for import in &playbook.imports {
             gathering.module(import)?;
         }
+        let models = gathering.models()?;
         let modules = gathering.modules;
         let diagnostics = collector.finish();
         if has_errors(&diagnostics) {
             gaps.note_text(&diagnostics);
-            let partial = Some(Box::new(Partial { playbook, modules, gaps }));
+            let partial = Some(Box::new(Partial { playbook, modules, models, gaps }));
             return Err(BundleError::Invalid { diagnostics, sources, partial });
         }
         let digest = hex(&Sha256::digest(canonical(&files)));
-        Ok(Self { playbook, digest, modules, sources, files })
+        Ok(Self { playbook, digest, modules, models, sources, files })
     }
 }
 
@@ -292,6 +319,47 @@ impl Gathering<'_> {
     }
 }
 
+impl Gathering<'_> {
+    /// The models of the playbook: the files of their folder. What is imported as a module is none.
+    fn models(&mut self) -> Result<Vec<ModuleSource>, BundleError> {
+        let stored = matches!(self.origin, Origin::Stored(_));
+        let mut models: Vec<ModuleSource> = Vec::new();
+        for file in self.origin.list(MODELS, ".rhai") {
+            let path = file.strip_suffix(".rhai").unwrap_or(&file).to_owned();
+            if self.files.contains_key(&file) {
+                continue;
+            }
+            let mut fault = |code: &'static str, message: String| {
+                self.collector.push(Diagnostic::error(code, Span::default(), message));
+            };
+            if !stored && models.len() >= MAX_MODULES {
+                fault("too-many-modules", format!("more than {MAX_MODULES} models"));
+                break;
+            }
+            if !self.origin.holds(&file) {
+                fault("import-path", format!("`{file}` lies outside of the playbook's folder"));
+                continue;
+            }
+            let Some(bytes) = self.origin.read(&file)? else { continue };
+            let text = match String::from_utf8(bytes) {
+                Ok(text) if stored || text.len() <= MAX_MODULE => text,
+                Ok(_) => {
+                    fault("too-large", format!("model `{path}` has more than {MAX_MODULE} bytes"));
+                    continue;
+                }
+                Err(_) => {
+                    fault("not-utf8", format!("model `{path}` is not UTF-8"));
+                    continue;
+                }
+            };
+            self.sources.push(Source { name: self.origin.shown(&file), text: text.as_str().into() });
+            self.files.insert(file, text.clone());
+            models.push(ModuleSource { path, text });
+        }
+        Ok(models)
+    }
+}
+
 /// The modules a module imports: lines `import "stdlib/x" as x;` at its top, before anything but comments.
 fn imports_of(text: &str, source: u16) -> Vec<Spanned<String>> {
     let mut found = Vec::new();
@@ -341,23 +409,8 @@ pub fn file_beside(playbook: &str, file: &str) -> Result<Option<(String, String)
 /// When there is no such playbook, or a file cannot be read.
 pub fn tests(playbook: &str) -> Result<Vec<(String, Vec<u8>)>, BundleError> {
     let origin = find(playbook)?;
-    let mut names: Vec<String> = match &origin {
-        Origin::Folder(folder) => std::fs::read_dir(folder.join(TESTS))
-            .into_iter()
-            .flatten()
-            .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
-            .filter(|name| name.ends_with(".yaml"))
-            .map(|name| format!("{TESTS}/{name}"))
-            .collect(),
-        Origin::Shipped(playbook) => shipped::files(playbook)
-            .filter(|name| name.starts_with("tests/") && name.ends_with(".yaml"))
-            .map(str::to_owned)
-            .collect(),
-        Origin::Stored(_) => Vec::new(),
-    };
-    names.sort();
     let mut files = Vec::new();
-    for name in names {
+    for name in origin.list(TESTS, ".yaml") {
         files.extend(origin.read(&name)?.map(|bytes| (origin.shown(&name), bytes)));
     }
     Ok(files)

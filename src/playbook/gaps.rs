@@ -14,6 +14,8 @@ pub struct Partial {
     pub playbook: Playbook,
     /// The modules that were found.
     pub modules: Vec<ModuleSource>,
+    /// Its models.
+    pub models: Vec<ModuleSource>,
     /// What was not read.
     pub gaps: Gaps,
 }

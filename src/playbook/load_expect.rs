@@ -14,7 +14,7 @@ pub const EXPECT_KEYS: [&str; 12] =
 /// Keys of `effects` and `undos`.
 pub const CALLS_KEYS: [&str; 4] = ["only", "contains", "none", "count"];
 /// Keys of `world`.
-pub const WORLD_KEYS: [&str; 5] = ["unchanged", "files", "containers", "databases", "volumes"];
+pub const WORLD_KEYS: [&str; 6] = ["unchanged", "files", "containers", "databases", "volumes", "resources"];
 /// Keys of a file.
 pub const FILE_FACTS: [&str; 5] = ["text", "contains", "sha256", "bytes", "mode"];
 /// Keys of `plan`.
@@ -185,6 +185,18 @@ impl Reader<'_> {
             for (name, fact) in self.entries(node, "a map of volumes") {
                 let there = self.one_of(fact, "fact", &[("exists", true), ("absent", false)]);
                 facts.volumes.extend(there.map(|there| (name.clone(), there)));
+            }
+        }
+        if let Some(node) = fields.get("resources") {
+            for (name, fact) in self.entries(node, "a map of resources") {
+                let found = if matches!(fact.data, Data::Map(_)) {
+                    let fields = self.entries(fact, "a map of fields");
+                    Some(Some(fields.iter().map(|(field, value)| (field.clone(), value.value())).collect()))
+                } else {
+                    let there = self.one_of(fact, "fact", &[("exists", true), ("absent", false)]);
+                    there.map(|there| there.then(Vec::new))
+                };
+                facts.resources.extend(found.map(|found| (name.clone(), found)));
             }
         }
         Some(facts)

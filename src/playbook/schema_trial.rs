@@ -187,6 +187,7 @@ fn world() -> Value {
             _ => json!({ "type": "string" }),
         })] })),
         "containers" => map(json!({ "enum": CONTAINER_WORDS })),
+        "resources" => map(json!({ "anyOf": [presence.clone(), { "type": "object" }] })),
         "databases" => map(json!({ "anyOf": [presence.clone(), object(&["rows"], &["rows"], |_| json!({
             "type": "object",
             "additionalProperties": { "type": "integer", "minimum": 0 },

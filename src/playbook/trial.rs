@@ -226,7 +226,12 @@ pub struct WorldFacts {
     pub databases: Vec<(Spanned<String>, DatabaseFacts)>,
     /// Whether volumes are there.
     pub volumes: Vec<(Spanned<String>, bool)>,
+    /// Resources of the playbook's own kinds: the fields that they have to have; none for one that must not be there.
+    pub resources: Vec<(Spanned<String>, Option<FieldFacts>)>,
 }
+
+/// Fields and their values.
+pub type FieldFacts = Vec<(Spanned<String>, Value)>;
 
 /// A file.
 #[derive(Clone, Debug)]

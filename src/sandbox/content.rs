@@ -144,6 +144,16 @@ impl Content {
         Self::Opaque { bytes, sha256: sha256_hex(format!("{bytes} bytes of {name}").as_bytes()) }
     }
 
+    /// As [`Content::opaque`]; unseen when nobody knows how many they are.
+    #[must_use]
+    pub fn sized(bytes: u64, name: &str) -> Self {
+        if bytes >= veil::UNKNOWN_BYTES {
+            Self::unseen(format!("what is in {name}"))
+        } else {
+            Self::opaque(bytes, name)
+        }
+    }
+
     /// The text, if that is what it is.
     #[must_use]
     pub fn text(&self) -> Option<&str> {

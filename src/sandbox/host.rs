@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
 
+use super::custom;
 use super::fault::{Action, Moment};
 use super::kept::KeptWorlds;
 use super::models::{self, Call, Effect, Model};
@@ -96,6 +97,7 @@ impl SandboxReader {
 /// Brings the world to this instant: what supervised programs were at is done when their time is over.
 pub fn settle(world: &mut World, now: Timestamp, redactor: &Redactor) {
     world.now = world.now.max(now);
+    custom::settle(world);
     let mut due: Vec<(Timestamp, String)> = world
         .children
         .iter()

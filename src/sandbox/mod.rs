@@ -3,10 +3,13 @@
 
 pub mod aws;
 pub mod content;
+pub mod custom;
+mod deeds;
 pub mod fault;
 mod fill;
 pub mod host;
 pub mod kept;
+pub mod modelled;
 pub mod models;
 pub mod overlay;
 pub mod postgres;
@@ -16,6 +19,7 @@ pub mod resources;
 pub mod seed;
 pub mod seed_file;
 pub mod shell;
+pub mod sight;
 pub mod tree;
 pub mod veil;
 pub mod view;
@@ -23,6 +27,7 @@ pub mod world;
 
 pub use fault::{Action, Faults, Moment};
 pub use host::{SandboxHost, SandboxReader};
+pub use modelled::Modelled;
 pub use overlay::Overlay;
 pub use world::{World, diff};
 

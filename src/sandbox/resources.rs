@@ -1,9 +1,10 @@
-//! Containers, images, volumes, endpoints and commands of the sandbox.
+//! Containers, images, volumes, endpoints, commands of the sandbox, and what commands do.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::custom::{Fields, Turn};
 use super::tree::Tree;
 use crate::model::{Timestamp, Value};
 
@@ -166,6 +167,18 @@ pub enum Deed {
         /// What.
         text: String,
     },
+    /// Writes a file of so many bytes that nobody looks into, over what is there.
+    WriteBytes {
+        /// Where.
+        path: String,
+        /// How many.
+        bytes: u64,
+    },
+    /// Makes a folder, with those it lies in. One that is there stays as it is.
+    Folder {
+        /// Which.
+        path: String,
+    },
     /// Copies a file.
     Copy {
         /// Which.
@@ -210,5 +223,48 @@ pub enum Deed {
     Down {
         /// Which.
         container: String,
+    },
+    /// Stops a container.
+    Stop {
+        /// Which.
+        container: String,
+    },
+    /// Fills a database, made when it is not there, with tables of so many rows, or with what a dump holds.
+    FillDatabase {
+        /// The server, by the name of its container or by `host:port`.
+        server: String,
+        /// The database.
+        database: String,
+        /// Who owns it when it is made; the server's first role when absent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        owner: Option<String>,
+        /// A file with a dump of what it is to hold.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        from: Option<String>,
+        /// Its tables and how many rows each has, when it is filled from no dump.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        tables: BTreeMap<String, u64>,
+    },
+    /// Removes a database.
+    DropDatabase {
+        /// The server.
+        server: String,
+        /// The database.
+        database: String,
+    },
+    /// Makes a resource of the playbook's own kind exactly this.
+    Set {
+        /// Which: `cluster/main`.
+        resource: String,
+        /// Its fields.
+        to: Fields,
+        /// What becomes of it later, in the order of time.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        then: Vec<Turn>,
+    },
+    /// Takes such a resource away.
+    Unset {
+        /// Which.
+        resource: String,
     },
 }

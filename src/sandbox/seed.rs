@@ -6,6 +6,7 @@ use serde::Deserialize;
 
 use super::aws::Aws;
 use super::content::{Content, sha256_hex};
+use super::custom::{self, Custom, Fields};
 use super::fill::{Fill, before, fill_text, fill_value};
 use super::postgres::{Answer, Contents, Database, DumpImage, Server, Table};
 use super::resources::{Command, Container, Endpoint, Image, Mount, State, Volume};
@@ -82,6 +83,9 @@ pub struct WorldSeed {
     /// Programs that the sandbox does not know by itself.
     #[serde(default)]
     pub commands: Vec<Command>,
+    /// Resources of the playbook's own kinds, by `kind/name`: their fields.
+    #[serde(default)]
+    pub resources: BTreeMap<String, Fields>,
 }
 
 fn midsummer() -> Timestamp {
@@ -230,6 +234,15 @@ fn build(seed: WorldSeed) -> Result<World, SeedError> {
     world.http = seed.http.into_iter().collect();
     world.aws = seed.aws;
     world.commands = seed.commands.into();
+    for (name, fields) in seed.resources {
+        if !custom::is_name(&name) {
+            return Err(wrong(
+                format!("resources.{name}"),
+                "a resource is named like `cluster/main`: its kind, then its own name",
+            ));
+        }
+        world.resources.insert(name, Custom { fields: Some(fields), then: Vec::new() });
+    }
     if let Some(free) = seed.free {
         world.free = free.0;
     }

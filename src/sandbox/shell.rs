@@ -70,7 +70,10 @@ pub fn run(world: &mut World, program: &Program<'_>) -> Outcome {
         Some(known) => known(world, program, rest),
         None => Outcome::failed(
             127,
-            format!("{name}: not found: the sandbox does not know it; declare it under `commands:` in world.yaml"),
+            format!(
+                "{name}: not found: the sandbox does not know it; model it in models/*.rhai (docs/models.md), or declare it under `commands:` in \
+                 world.yaml"
+            ),
         ),
     }
 }

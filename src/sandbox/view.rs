@@ -82,6 +82,22 @@ impl View {
 }
 
 impl Place {
+    /// Its key, as plans name things.
+    #[must_use]
+    pub fn key(&self) -> String {
+        match &self.store {
+            Store::Host => super::sight::host_key(&self.path),
+            Store::Volume(name) => format!("volume/{name}/files{}", self.path),
+            Store::Container(name) => format!("docker/{name}/files{}", self.path),
+        }
+    }
+
+    /// Whether it is a path of the host.
+    #[must_use]
+    pub fn is_host(&self) -> bool {
+        self.store == Store::Host
+    }
+
     /// The tree it lies in.
     #[must_use]
     pub fn tree<'w>(&self, world: &'w World) -> Option<&'w Tree> {

@@ -7,6 +7,8 @@ use imbl::OrdMap;
 use serde::{Deserialize, Serialize};
 
 use super::aws::Aws;
+use super::custom::Custom;
+use super::modelled::Modelled;
 use super::postgres::Server;
 use super::resources::{Command, Container, Endpoint, Image, Volume};
 use super::tree::Tree;
@@ -48,6 +50,9 @@ pub struct World {
     pub aws: Aws,
     /// Programs that the sandbox does not know by itself.
     pub commands: Arc<Vec<Command>>,
+    /// Resources of the playbook's own kinds, by `kind/name`.
+    #[serde(default)]
+    pub resources: Named<Custom>,
     /// Paths of the before-images that each run keeps: what its end deletes.
     #[serde(default)]
     pub kept: BTreeMap<String, BTreeSet<String>>,
@@ -60,6 +65,12 @@ pub struct World {
     /// Whether this is the world of a plan: what only the run will know is then marked instead of made up.
     #[serde(skip)]
     pub planned: bool,
+    /// Whether it holds only what of a live system has been looked at, and what a plan has made of that.
+    #[serde(skip)]
+    pub partial: bool,
+    /// The models that the playbook brings for its own programs.
+    #[serde(skip)]
+    pub models: Modelled,
 }
 
 /// An effect that was completed.
@@ -103,7 +114,7 @@ pub enum ChildEnd {
 }
 
 /// The parts of a world that make up the deployment: not the clock, the supervisor's memory or the count of effects.
-const DEPLOYMENT: [&str; 6] = ["files", "containers", "volumes", "postgres", "http", "aws"];
+const DEPLOYMENT: [&str; 7] = ["files", "containers", "volumes", "postgres", "http", "aws", "resources"];
 
 /// Fields that differ between two deployments that are the same: when something was written or started, and which number is next.
 const INCIDENTAL: [&str; 7] = ["modified", "started_at", "next_oid", "ready_at", "id", "made_by", "sessions"];
@@ -178,10 +189,13 @@ impl World {
             http: Named::new(),
             aws: Aws::default(),
             commands: Arc::default(),
+            resources: Named::new(),
             kept: BTreeMap::new(),
             children: BTreeMap::new(),
             effects: Vec::new(),
             planned: false,
+            partial: false,
+            models: Modelled::default(),
         }
     }
 

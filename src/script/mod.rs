@@ -8,6 +8,7 @@ pub mod error;
 pub mod functions;
 mod lex;
 pub mod memory;
+pub mod models;
 pub mod program;
 pub mod question;
 mod rounds;

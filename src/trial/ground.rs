@@ -13,9 +13,9 @@ use crate::playbook::diagnostic::Collector;
 use crate::playbook::params::{self, Given, Means};
 use crate::playbook::trial::{Change, Damage, Kind, Trial};
 use crate::playbook::types::Template;
-use crate::sandbox::World;
 use crate::sandbox::content::{Content, sha256_hex};
 use crate::sandbox::tree::{Kind as NodeKind, Node, normal};
+use crate::sandbox::{Modelled, World};
 use crate::script::{Program, Scope};
 
 /// What a test begins with.
@@ -33,8 +33,9 @@ fn wrong(span: Span, what: &str, expected: &str, found: impl Into<String>) -> Bo
 }
 
 /// Builds the world and evaluates the parameters.
-pub(super) fn prepare(playbook: &str, program: &Program, trial: &Trial) -> Outcome<Ground> {
-    let world = world(playbook, trial)?;
+pub(super) fn prepare(playbook: &str, program: &Program, models: &Modelled, trial: &Trial) -> Outcome<Ground> {
+    let mut world = world(playbook, trial)?;
+    world.models = models.clone();
     let mut given = Given::default();
     for (name, value) in &world.params {
         given.values.insert(name.clone(), Spanned::new(value.clone(), Span::default()));

@@ -20,6 +20,7 @@ use crate::playbook::bundle::{self, Bundle, BundleError};
 use crate::playbook::diagnostic::{Collector, Diagnostic, has_errors};
 use crate::playbook::trial::{Answers, How, Trial};
 use crate::playbook::{load_trial, yaml};
+use crate::sandbox::Modelled;
 use crate::script::Program;
 
 /// The tests of one playbook.
@@ -33,6 +34,7 @@ pub struct Suite {
     /// The files, into which spans of tests point.
     pub sources: Vec<Source>,
     program: Arc<Program>,
+    models: Modelled,
 }
 
 /// Why there are no tests to run.
@@ -64,7 +66,7 @@ impl Suite {
             Ok((diagnostics, sources)) => SuiteError::Invalid { diagnostics, sources },
             Err(other) => SuiteError::Playbook(other),
         })?;
-        let found = crate::lint::lint(&bundle.playbook, &bundle.modules, &bundle.sources);
+        let found = crate::lint::lint(&bundle.playbook, &bundle.modules, &bundle.models, &bundle.sources);
         if has_errors(&found) {
             return Err(SuiteError::Invalid { diagnostics: found, sources: bundle.sources });
         }
@@ -85,13 +87,14 @@ impl Suite {
             return Err(SuiteError::Invalid { diagnostics, sources });
         }
         let program = Arc::new(Program::compile(bundle.playbook.clone(), bundle.digest.clone(), &bundle.modules)?);
-        Ok(Self { playbook: playbook.to_owned(), bundle, tests, sources, program })
+        let models = crate::script::models::compile(&bundle.models)?;
+        Ok(Self { playbook: playbook.to_owned(), bundle, tests, sources, program, models })
     }
 
     /// Runs one of the tests. `exit` says what `muster run` would exit with after these records.
     #[must_use]
     pub fn run(&self, trial: &Trial, exit: &dyn Fn(&[Record]) -> u8) -> Verdict {
-        let ground = match ground::prepare(&self.playbook, &self.program, trial) {
+        let ground = match ground::prepare(&self.playbook, &self.program, &self.models, trial) {
             Ok(ground) => ground,
             Err(mismatch) => return Verdict::not_run(trial, *mismatch),
         };

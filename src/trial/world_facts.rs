@@ -2,8 +2,8 @@
 
 use super::judge::Mismatch;
 use crate::model::glob;
-use crate::model::span::Span;
-use crate::playbook::trial::{FileFacts, WorldFacts};
+use crate::model::span::{Span, Spanned};
+use crate::playbook::trial::{FieldFacts, FileFacts, WorldFacts};
 use crate::sandbox::content::Content;
 use crate::sandbox::tree::{Node, normal};
 use crate::sandbox::world::{World, diff};
@@ -47,6 +47,9 @@ pub(super) fn judge(wanted: &WorldFacts, before: &World, after: &World, found: &
             }
         }
     }
+    for (name, wanted) in &wanted.resources {
+        resource(name, wanted.as_ref(), after, found);
+    }
     for (name, exists) in &wanted.volumes {
         if after.volumes.contains_key(&name.value) != *exists {
             found.push(Mismatch::new(
@@ -55,6 +58,22 @@ pub(super) fn judge(wanted: &WorldFacts, before: &World, after: &World, found: &
                 presence(*exists),
                 presence(!exists),
             ));
+        }
+    }
+}
+
+fn resource(name: &Spanned<String>, wanted: Option<&FieldFacts>, world: &World, found: &mut Vec<Mismatch>) {
+    let what = format!("resource {}", name.value);
+    let there = world.resources.get(&name.value).and_then(|custom| custom.at(world.now));
+    if there.is_some() != wanted.is_some() {
+        found.push(Mismatch::new(name.span, &what, presence(wanted.is_some()), presence(there.is_some())));
+        return;
+    }
+    for (field, value) in wanted.into_iter().flatten() {
+        let now = there.as_ref().and_then(|fields| fields.get(&field.value));
+        if now != Some(value) {
+            let now = now.map_or_else(|| "no such field".to_owned(), ToString::to_string);
+            found.push(Mismatch::new(field.span, &format!("{what}, {}", field.value), value.to_string(), now));
         }
     }
 }

@@ -171,7 +171,7 @@ type Findings = (Option<Bundle>, Vec<Diagnostic>, Vec<Source>);
 fn check(name: &str) -> Result<Findings, Failure> {
     match Bundle::load(name) {
         Ok(bundle) => {
-            let found = lint::lint(&bundle.playbook, &bundle.modules, &bundle.sources);
+            let found = lint::lint(&bundle.playbook, &bundle.modules, &bundle.models, &bundle.sources);
             let sources = bundle.sources.clone();
             Ok((Some(bundle), found, sources))
         }

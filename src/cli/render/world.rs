@@ -1,12 +1,14 @@
-//! A sandbox's world as a person reads it: files as a tree, containers, volumes, databases, endpoints.
+//! A sandbox's world as a person reads it: files as a tree, containers, volumes, databases, resources of the playbook's own kinds, endpoints.
 
 use std::collections::BTreeMap;
 
 use super::look::{Look, Tone};
 use super::table::Table;
 use super::when;
+use crate::model::Value;
 use crate::model::amount::format_size;
 use crate::sandbox::content::Content;
+use crate::sandbox::custom::Fields;
 use crate::sandbox::resources::Container;
 use crate::sandbox::tree::{Kind, Node, Tree};
 use crate::sandbox::world::World;
@@ -60,6 +62,19 @@ pub fn text(world: &World, look: Look) -> String {
         }
         text.push_str(&table.print(2, str::to_owned));
     }
+    let mut kind = "";
+    for (name, custom) in world.resources.iter().filter(|(_, custom)| custom.fields.is_some()) {
+        let (of, own) = name.split_once('/').unwrap_or(("", name));
+        if of != kind {
+            text.push_str(&format!("\n{} {of}\n", heading("resources")));
+            kind = of;
+        }
+        text.push_str(&format!("  {own}  {}\n", fields(&custom.at(world.now).unwrap_or_default())));
+        for turn in custom.then.iter().filter(|turn| turn.at > world.now) {
+            let when = format!("from {} on", when::instant(turn.at));
+            text.push_str(&format!("    {}  {}\n", look.paint(Tone::Faint, &when), fields(&turn.to)));
+        }
+    }
     if !world.http.is_empty() {
         text.push_str(&format!("\n{}\n", heading("endpoints")));
         let mut table = Table::new(&["", "", ""]);
@@ -73,6 +88,13 @@ pub fn text(world: &World, look: Look) -> String {
         text.push_str(&table.print(2, str::to_owned));
     }
     text
+}
+
+/// `state: available, size: 3`.
+fn fields(fields: &Fields) -> String {
+    let word = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    let words: Vec<String> = fields.iter().map(|(name, value)| format!("{name}: {}", word(value))).collect();
+    words.join(", ")
 }
 
 fn state(container: &Container) -> String {

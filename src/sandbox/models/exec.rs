@@ -1,6 +1,7 @@
 //! Programs in the world: those of the host, those inside containers, those in containers of their own.
 
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
 use serde_json::json;
 
@@ -11,10 +12,13 @@ use crate::model::{Value, glob};
 use crate::ops::host::Probe;
 use crate::sandbox::World;
 use crate::sandbox::content::Content;
+use crate::sandbox::deeds::perform;
+use crate::sandbox::modelled::{OPERATIONS, Printed, Told};
 use crate::sandbox::resources::{Command, Container, Deed, Mount, State};
 use crate::sandbox::shell::{self, Outcome, Program, UNSEEN_CODE};
+use crate::sandbox::sight::Sight;
 use crate::sandbox::tree::Node;
-use crate::sandbox::veil::{fits, mark, unseen};
+use crate::sandbox::veil::{fits, mark, marked, unseen};
 use crate::sandbox::view::View;
 
 pub(super) fn models() -> Vec<(&'static str, Model)> {
@@ -71,15 +75,73 @@ fn filled(text: &str, argv: &[String]) -> String {
     text
 }
 
+/// A thing a command does, with the words of the command line filled in.
+fn filled_in(deed: &Deed, argv: &[String]) -> Deed {
+    let fill = |value: &Value| fill_texts(value, argv);
+    let value = serde_json::to_value(deed).map(|value| fill(&value));
+    value.ok().and_then(|value| serde_json::from_value(value).ok()).unwrap_or_else(|| deed.clone())
+}
+
+fn fill_texts(value: &Value, argv: &[String]) -> Value {
+    match value {
+        Value::String(text) => Value::String(filled(text, argv)),
+        Value::Array(items) => items.iter().map(|item| fill_texts(item, argv)).collect(),
+        Value::Object(fields) => fields.iter().map(|(key, value)| (key.clone(), fill_texts(value, argv))).collect(),
+        other => other.clone(),
+    }
+}
+
+/// The file of the playbook's own model that answers a call. What `world.yaml` declares of a command is said for that world alone, and
+/// comes first.
+pub(in crate::sandbox) fn model_file<'w>(world: &'w World, call: &Call<'_>) -> Option<&'w str> {
+    if !OPERATIONS.contains(&call.op) {
+        return None;
+    }
+    let argv: Vec<String> = call.maybe("argv").unwrap_or_default();
+    declared(world, call, &argv).is_none().then(|| world.models.file_of(call.op, call.args))?
+}
+
+/// What the playbook's own model says of a call, and what it looked at; none when there is no such model.
+pub(in crate::sandbox) fn told(world: &World, call: &Call<'_>) -> Option<(Result<Told, OpError>, Rc<Sight>)> {
+    model_file(world, call)?;
+    let sight = Rc::new(Sight::new(world.clone(), view(call), call.now));
+    let told = world.models.ask(call.op, call.args, &sight)?;
+    let told = told.and_then(|told| match told.why_unknown() {
+        Some(why) => Err(unseen(&why)),
+        None => Ok(told),
+    });
+    Some((told, sight))
+}
+
+/// Does what the playbook's own model says.
+fn by_model(world: &mut World, call: &Call<'_>, told: &Told, sight: &Sight, stdin: Option<&Content>) -> Outcome {
+    if let Some(why) = marked(&told.stderr).filter(|_| told.code != 0) {
+        return Outcome::unseen(why);
+    }
+    for deed in &told.does {
+        if let Err(why) = perform(world, &view(call), call.now, deed) {
+            return Outcome::failed(1, why);
+        }
+    }
+    let printed = told.printed().unwrap_or(Printed::Text(String::new()));
+    match printed.content(world, sight, stdin) {
+        Ok(stdout) => Outcome { code: told.code, stdout, stderr: told.stderr.clone() },
+        Err(why) => Outcome::failed(1, why),
+    }
+}
+
 fn program(world: &mut World, call: &Call<'_>, stdin: Option<Content>) -> Result<Outcome, OpError> {
     let argv: Vec<String> = call.get("argv")?;
+    if let Some((told, sight)) = told(world, call) {
+        return Ok(by_model(world, call, &told?, &sight, stdin.as_ref()));
+    }
     let Some(command) = declared(world, call, &argv).cloned() else {
         let argv = entry_point(call, argv);
         return Ok(shell::run(world, &Program { view: view(call), argv: &argv, stdin, now: call.now }));
     };
     if command.code == 0 {
         for deed in &command.does {
-            if let Err(why) = perform(world, call, deed, &argv) {
+            if let Err(why) = perform(world, &view(call), call.now, &filled_in(deed, &argv)) {
                 return Ok(Outcome::failed(1, why));
             }
         }
@@ -95,60 +157,6 @@ fn program(world: &mut World, call: &Call<'_>, stdin: Option<Content>) -> Result
 fn entry_point(call: &Call<'_>, argv: Vec<String>) -> Vec<String> {
     let entry = call.maybe_text("entrypoint").filter(|entry| !entry.is_empty()).map(str::to_owned);
     entry.into_iter().chain(argv).collect()
-}
-
-fn perform(world: &mut World, call: &Call<'_>, deed: &Deed, argv: &[String]) -> Result<(), String> {
-    let view = view(call);
-    let fill = |text: &String| filled(text, argv);
-    let take = |world: &World, path: &str| -> Result<Content, String> {
-        let at = view.place(world, path);
-        at.tree(world).and_then(|tree| tree.content(&at.path)).cloned().ok_or(format!("{path}: no such file"))
-    };
-    let give = |world: &mut World, path: &str, content: Content| {
-        let at = view.place(world, path);
-        if let Some(tree) = at.tree_mut(world) {
-            tree.put(&at.path, Node::file(content, 0o644, Some(call.now)));
-        }
-    };
-    match deed {
-        Deed::Write { path, text } => give(world, &fill(path), Content::Text(fill(text))),
-        Deed::Copy { from, to } => {
-            let content = take(world, &fill(from))?;
-            give(world, &fill(to), content);
-        }
-        Deed::Seal { from, to, recipient } => {
-            let of = Box::new(take(world, &fill(from))?);
-            give(world, &fill(to), Content::Sealed { recipient: fill(recipient), of });
-        }
-        Deed::Unseal { from, to } => match take(world, &fill(from))? {
-            Content::Sealed { of, .. } => give(world, &fill(to), *of),
-            _ => return Err(format!("{}: not encrypted", fill(from))),
-        },
-        Deed::Move { from, to } => {
-            let (source, at) = (view.place(world, &fill(from)), view.place(world, &fill(to)));
-            let branch = source.branch(world).ok_or(format!("{}: no such file", fill(from)))?;
-            if let Some(tree) = source.tree_mut(world) {
-                tree.remove(&source.path);
-            }
-            if let Some(tree) = at.tree_mut(world) {
-                tree.graft(&at.path, &branch);
-            }
-        }
-        Deed::Remove { path } => {
-            let at = view.place(world, &fill(path));
-            if let Some(tree) = at.tree_mut(world) {
-                tree.remove(&at.path);
-            }
-        }
-        Deed::Up { container } => {
-            let name = fill(container);
-            if !docker::make_declared(world, &name, call.now) {
-                return Err(format!("no such service: {name}"));
-            }
-        }
-        Deed::Down { container } => docker::take_down(world, &fill(container)),
-    }
-    Ok(())
 }
 
 // --- reading ---------------------------------------------------------------------------------------------------------------
@@ -225,6 +233,9 @@ fn before_exec(world: &World, call: &Call<'_>) -> Result<Value, OpError> {
 }
 
 fn takes(world: &World, call: &Call<'_>) -> u64 {
+    if let Some((told, _)) = told(world, call) {
+        return told.ok().and_then(|told| told.takes_ms().ok()).unwrap_or(0);
+    }
     let argv: Vec<String> = call.maybe("argv").unwrap_or_default();
     declared(world, call, &argv).map_or(100, |command| command.takes_ms)
 }

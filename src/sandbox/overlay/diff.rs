@@ -6,6 +6,7 @@ use serde_json::json;
 use crate::model::Value;
 use crate::model::forecast::Change;
 use crate::sandbox::content::Content;
+use crate::sandbox::custom::Custom;
 use crate::sandbox::postgres::{Database, Server};
 use crate::sandbox::resources::{Container, Volume};
 use crate::sandbox::tree::{Node, Tree};
@@ -64,6 +65,12 @@ pub(super) fn differences(before: &World, after: &World) -> Vec<Difference> {
             end.map_or(Value::Null, |end| json!({ "posted": end.posted.len() }))
         };
         push(format!("http/{url}"), posted(old), posted(new), &mut found);
+    }
+    for item in before.resources.diff(&after.resources) {
+        let (name, old, new) = sides(item);
+        let fields = |end: Option<&Custom>| end.and_then(Custom::at_last).map_or(Value::Null, Value::Object);
+        // Not `push`: what comes to the same in the end may take its time.
+        found.push(Difference { key: format!("resource/{name}"), before: fields(old), after: fields(new) });
     }
     found.sort_by(|a, b| a.key.cmp(&b.key));
     found

@@ -13,6 +13,7 @@ use crate::ops::foresight::Foreseen;
 use crate::ops::host::Request;
 use crate::ops::spec::{Backend, Effect as Kind, Predicted, unknown};
 use crate::sandbox::content::Content;
+use crate::sandbox::modelled;
 use crate::sandbox::models::{self, Effect, Model};
 use crate::sandbox::resources::Image;
 use crate::sandbox::tree::{Kind as Is, Node};
@@ -43,6 +44,7 @@ fn modelled(request: &Request) -> Option<&'static Effect> {
 impl Overlay {
     /// An effect. `open`: parts of its arguments only the run will know.
     pub(super) fn effect(&self, state: &mut State, request: &Request, open: bool) -> Foreseen {
+        let own = self.model_of(state, request);
         let reach = self.reach(state, request);
         let targets = footprint::targets(request.op.name, &request.args);
         if let Some(why) = reach.iter().map(|reach| &reach.key).chain(&targets).find_map(|key| veil::marked(key)) {
@@ -84,11 +86,14 @@ impl Overlay {
                 return answer(Err(error), basis, "its precondition does not hold");
             }
         };
-        if !self.whole && BLIND.contains(&request.op.name) {
-            return self.blind(state, request, Some(before.unwrap_or(image)));
+        if !self.whole && BLIND.contains(&request.op.name) && own.is_none() {
+            return self.blind(state, request, Some(before.unwrap_or(image)), None);
         }
         let mut foreseen = self.act(state, request, effect, image, before, open);
         foreseen.takes += waited;
+        if let Some(file) = own.filter(|_| foreseen.basis == Basis::Predicted) {
+            foreseen.why = format!("by {file}");
+        }
         foreseen
     }
 
@@ -102,7 +107,8 @@ impl Overlay {
         open: bool,
     ) -> Foreseen {
         let told = before.as_ref().unwrap_or(&image);
-        let takes = if self.whole {
+        let own = self.model_of(state, request).is_some();
+        let takes = if self.whole || own {
             let child = effect.child.map(|takes| takes(&state.world, &self.call(request, &image, state.now)));
             std::time::Duration::from_millis(child.unwrap_or(0))
         } else {
@@ -120,7 +126,11 @@ impl Overlay {
                     let why = why.to_owned();
                     return self.unmodelled(state, request, before.or(Some(image)), &why);
                 }
-                if before.is_some() {
+                if let Some(why) = modelled::why_broken(&error).filter(|_| !self.whole) {
+                    let opaque = (Basis::Opaque, format!("its model does not work: {why}"));
+                    return self.blind(state, request, before.or(Some(image)), Some(opaque));
+                }
+                if before.is_some() && !own {
                     return self.unmodelled(state, request, before, "its model does not fit what is there");
                 }
                 state.now = ends;
@@ -139,6 +149,7 @@ impl Overlay {
             Predicted::Result(predicted) if request.op.effect != Kind::Exec && !open => predicted,
             _ => result,
         };
+        let result = if own && !self.whole { with_millis(result) } else { result };
         let before = before.unwrap_or(image);
         let foreseen = answer(Ok(self.lift(request, result)), Basis::Predicted, "by its model");
         Foreseen { before, takes, changes, ..foreseen }
@@ -234,8 +245,11 @@ impl Overlay {
     /// An effect that cannot be followed: what it sets is unknown from here on. Its result is told as far as its arguments and
     /// its before-image tell it.
     fn unmodelled(&self, state: &mut State, request: &Request, before: Option<Value>, why: &str) -> Foreseen {
+        if self.model_of(state, request).is_some() {
+            return self.blind(state, request, before, Some((Basis::Unknown, why.to_owned())));
+        }
         if BLIND.contains(&request.op.name) && !self.whole {
-            return self.blind(state, request, before);
+            return self.blind(state, request, before, None);
         }
         let cause = format!("{}: {why}", named(request));
         for target in footprint::targets(request.op.name, &request.args) {
@@ -252,8 +266,15 @@ impl Overlay {
         Foreseen { before: before.unwrap_or_default(), takes, ..answer(Ok(outcome), basis, why) }
     }
 
-    /// An effect by a program that nobody knows: everything within its reach is unknown from here on.
-    fn blind(&self, state: &mut State, request: &Request, before: Option<Value>) -> Foreseen {
+    /// An effect by a program that nobody knows: everything within its reach is unknown from here on. `told`: how far what is said of
+    /// it can be believed, and why, when that is known.
+    fn blind(
+        &self,
+        state: &mut State,
+        request: &Request,
+        before: Option<Value>,
+        told: Option<(Basis, String)>,
+    ) -> Foreseen {
         let (op, args) = (request.op, &request.args);
         let cause = named(request);
         let checked = before.is_some();
@@ -284,8 +305,15 @@ impl Overlay {
             }
             _ => (Basis::Opaque, "nobody knows what the program does"),
         };
+        let (basis, why) = told.unwrap_or((basis, why.to_owned()));
         Foreseen { before, takes: op.typical, changes, ..answer(Ok(self.lift(request, result)), basis, why) }
     }
+}
+
+/// How long a program really took, only its run tells.
+fn with_millis(mut result: Value) -> Value {
+    result["millis"] = unknown(PROGRAM);
+    result
 }
 
 /// How a program ends of which nothing is known but which codes are no failure.

@@ -192,6 +192,19 @@ pub(super) fn of(op: &str, args: &Value, world: &World) -> Vec<Reach> {
     found.0
 }
 
+/// The files that stand for a program's input and output.
+pub(super) fn streams(args: &Value) -> Vec<Reach> {
+    let mut found = Found(Vec::new());
+    found.paths(args, &["stdin_file", "stdout_file"], Depth::Itself);
+    if let Some(container) = text(args, "container") {
+        found.one(format!("docker/{container}"), Depth::Itself);
+    }
+    if let Some(image) = text(args, "image") {
+        found.one(format!("image/{image}"), Depth::Itself);
+    }
+    found.0
+}
+
 /// Programs of the host whose answer hangs on files alone, when they are given any.
 const FILE_PROGRAMS: [&str; 17] = [
     "git",

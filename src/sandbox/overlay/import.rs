@@ -115,6 +115,9 @@ impl Importer<'_> {
                         self.see_below(state, path)?;
                     }
                 }
+                "docker" | "volume" if key.split('/').nth(2) == Some("files") && !state.is_own(key) => {
+                    return Err(format!("what is inside of {family} {name}, which a plan does not look into"));
+                }
                 "docker" if name.is_empty() && *depth == Depth::Below && self.request.op.name == "docker.list" => {
                     let listed: Value = self.ask("docker.list", json!({ "all": true }))?;
                     let names = listed["containers"].as_array().into_iter().flatten();
@@ -228,11 +231,14 @@ impl Importer<'_> {
         if !found.exists {
             return Ok(());
         }
+        let made = container_of(&found);
         let world = state.world_mut();
         if !world.images.contains_key(&found.image) {
             world.images.insert(found.image.clone(), Image { id: found.image_id.clone(), postgres: None });
         }
-        world.containers.insert(name.to_owned(), container_of(found));
+        // As it is now, it would be made anew.
+        world.declared.insert(name.to_owned(), Container { state: Stands::Running, ..made.clone() });
+        world.containers.insert(name.to_owned(), made);
         Ok(())
     }
 
@@ -326,16 +332,16 @@ fn node_of(path: &str, found: &Stat) -> Node {
     Node { kind, modified: instant(&found.modified), ..Node::dir(mode) }
 }
 
-fn container_of(found: Seen) -> Container {
-    let mounts = found.mounts.into_iter().map(|mount| Mount {
-        volume: (mount.kind == "volume").then_some(mount.name),
-        bind: (mount.kind == "bind").then_some(mount.source),
-        at: mount.destination,
+fn container_of(found: &Seen) -> Container {
+    let mounts = found.mounts.iter().map(|mount| Mount {
+        volume: (mount.kind == "volume").then(|| mount.name.clone()),
+        bind: (mount.kind == "bind").then(|| mount.source.clone()),
+        at: mount.destination.clone(),
         read_only: false,
     });
     Container {
-        id: found.id,
-        image: found.image,
+        id: found.id.clone(),
+        image: found.image.clone(),
         state: match found.state.as_str() {
             "running" => Stands::Running,
             "created" | "configured" | "initialized" => Stands::Created,
@@ -346,7 +352,7 @@ fn container_of(found: Seen) -> Container {
         healthy: found.health != "unhealthy",
         started_at: instant(&found.started_at),
         exit_code: found.exit_code,
-        labels: found.labels,
+        labels: found.labels.clone(),
         env: BTreeMap::new(),
         mounts: mounts.collect(),
         files: Tree::default(),

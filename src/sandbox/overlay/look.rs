@@ -71,7 +71,9 @@ impl Overlay {
             }
             Touched::Unknown(why) => guess(format!("what {name} answers: {why}")),
             Touched::Changed(what) if self.whole => self.read_model(state, request, Basis::Predicted, &after(&what)),
-            Touched::Changed(what) if !MODELLED.contains(&name) => guess(format!("what {name} answers after {what}")),
+            Touched::Changed(what) if !MODELLED.contains(&name) && self.model_of(state, request).is_none() => {
+                guess(format!("what {name} answers after {what}"))
+            }
             Touched::Changed(what) => match self.import(state, request, &reach) {
                 Err(why) => guess(format!("what {name} answers after {what}: {why}")),
                 Ok(()) => {

@@ -8,6 +8,7 @@ mod effect;
 mod footprint;
 mod import;
 mod look;
+mod modelled;
 mod state;
 
 use std::sync::Arc;
@@ -19,6 +20,7 @@ use self::footprint::Reach;
 use self::import::Importer;
 use self::state::State;
 use super::host::SandboxReader;
+use super::modelled::Modelled;
 use super::models::Call;
 use super::veil;
 use super::world::World;
@@ -64,6 +66,7 @@ impl Overlay {
 
     fn new(base: Arc<dyn ReadHost>, whole: bool, mut world: World, since: Timestamp) -> Self {
         world.planned = true;
+        world.partial = !whole;
         world.params.clear();
         for name in world.postgres.keys().cloned().collect::<Vec<_>>() {
             if let Some(server) = world.postgres.get_mut(&name) {
@@ -78,6 +81,13 @@ impl Overlay {
     #[must_use]
     pub fn redacting(mut self, redactor: Arc<Redactor>) -> Self {
         self.redactor = redactor;
+        self
+    }
+
+    /// Calls that the playbook brings models for are answered by those.
+    #[must_use]
+    pub fn modelled(self, models: Modelled) -> Self {
+        self.state.lock().world_mut().models = models;
         self
     }
 
@@ -97,6 +107,9 @@ impl Overlay {
     /// What a call looks at.
     fn reach(&self, state: &mut State, request: &Request) -> Vec<Reach> {
         let (name, args) = (request.op.name, &request.args);
+        if self.model_of(state, request).is_some() {
+            return self.reach_by_model(state, request);
+        }
         let within = ["docker.read", "docker.exec", "docker.copy_in", "docker.copy_out"].contains(&name);
         if within && !self.whole && !state.is_untouched() {
             // Its mounts tell what else it looks at.
