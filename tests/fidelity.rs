@@ -1,11 +1,16 @@
 //! A run does what its plan said: every call, in order, with these arguments, outside of what the plan itself calls unknown.
 
+#[path = "support/deployment.rs"]
+mod deployment;
 #[path = "support/fidelity.rs"]
 mod fidelity;
+#[path = "support/omnichat.rs"]
+mod omnichat;
 #[path = "support/variants.rs"]
 mod variants;
 
 use muster::model::status::RunStatus;
+use omnichat::Estate;
 
 #[test]
 fn every_shipped_playbook_does_in_the_sandbox_what_its_plan_says() {
@@ -23,4 +28,16 @@ fn every_shipped_playbook_does_in_the_sandbox_what_its_plan_says() {
     }
     assert!(went >= 4, "{went} of them ran to their end");
     assert!(faults.is_empty(), "{} differences:\n{}", faults.len(), faults.join("\n"));
+}
+
+#[test]
+fn a_run_on_real_containers_comes_to_its_end_within_its_plan() {
+    let estate = Estate::start("bound");
+    for playbook in ["omnichat-backup", "omnichat-verify", "omnichat-restore"] {
+        let (report, pauses) = fidelity::live(&estate.app(), playbook, &estate.given(playbook, &[]));
+        assert_eq!(report.status, RunStatus::Succeeded, "{playbook} stopped: {pauses:#?}");
+        let differs = fidelity::differences(&report);
+        assert!(differs.is_empty(), "{playbook}: {} differences:\n{}", differs.len(), differs.join("\n"));
+        assert!(report.effects.as_planned > 0, "{playbook} does something");
+    }
 }

@@ -1,6 +1,8 @@
-//! A difference in words: which fields of a resource are not what they were.
+//! A difference in words: which fields of a resource are not what they were, and where a call parts from its plan.
 
+use super::bound::fits;
 use crate::model::Value;
+use crate::model::unknown::{Shape, Unknown};
 
 /// No sentence names more fields than these.
 const MOST: usize = 6;
@@ -44,6 +46,67 @@ fn compare(name: &str, was: &Value, is: &Value, found: &mut Vec<String>) {
     }
 }
 
+/// Where a value parts from what a plan says of it, a text each: `value.files[0].bytes is 12, planned was 10`.
+#[must_use]
+pub fn parts(planned: &Value, made: &Value) -> Vec<String> {
+    let mut found = Vec::new();
+    part("", planned, made, &mut found);
+    found
+}
+
+/// The same as one sentence.
+pub(super) fn from_plan(planned: &Value, made: &Value) -> String {
+    let mut found = parts(planned, made);
+    let more = found.len().saturating_sub(MOST);
+    found.truncate(MOST);
+    match more {
+        0 => found.join("; "),
+        more => format!("{}; and {more} more", found.join("; ")),
+    }
+}
+
+fn part(at: &str, planned: &Value, made: &Value, found: &mut Vec<String>) {
+    if fits(planned, made) {
+        return;
+    }
+    let below = |name: &str| if at.is_empty() { name.to_owned() } else { format!("{at}.{name}") };
+    match (planned, made) {
+        (Value::Object(before), Value::Object(after)) if Unknown::of(planned).is_none() => {
+            for (name, value) in before {
+                match after.get(name) {
+                    Some(other) => part(&below(name), value, other, found),
+                    None => found.push(format!("{} is not there, planned was {}", below(name), meant(value))),
+                }
+            }
+            let new = after.iter().filter(|(name, _)| !before.contains_key(*name));
+            found.extend(new.map(|(name, value)| format!("{} is {}, and was not planned", below(name), word(value))));
+        }
+        (Value::Array(before), Value::Array(after)) if before.len() == after.len() => {
+            for (place, (value, other)) in before.iter().zip(after).enumerate() {
+                part(&format!("{at}[{place}]"), value, other, found);
+            }
+        }
+        (Value::Array(before), Value::Array(after)) => {
+            found.push(format!("{at} has {} items, planned were {}", after.len(), before.len()));
+        }
+        _ => {
+            let (was, is) =
+                if Unknown::of(planned).is_some() { (meant(planned), word(made)) } else { apart(planned, made) };
+            found.push(format!("{at} is {is}, planned was {was}"));
+        }
+    }
+}
+
+/// What a plan says of a value, in words.
+fn meant(planned: &Value) -> String {
+    let Some(unknown) = Unknown::of(planned) else { return word(planned) };
+    let shape = match unknown.shape {
+        Shape::Any => String::new(),
+        shape => format!(" of the shape {shape:?}"),
+    };
+    format!("unknown ({}){shape}", unknown.source)
+}
+
 /// Both as words; whole where their beginnings are the same.
 fn apart(was: &Value, is: &Value) -> (String, String) {
     let short = (word(was), word(is));
@@ -78,7 +141,7 @@ fn whole(value: &Value) -> String {
 mod tests {
     use serde_json::json;
 
-    use super::between;
+    use super::{between, from_plan};
 
     #[test]
     fn only_what_differs_is_told_and_in_words() {
@@ -114,5 +177,21 @@ mod tests {
     fn the_sentence_has_an_end() {
         let many = |n: u64| (0..20).map(|i| (format!("f{i}"), json!(n))).collect::<serde_json::Map<_, _>>().into();
         assert!(between(&many(1), &many(2)).ends_with(", and 14 more"));
+    }
+
+    #[test]
+    fn where_a_call_parts_from_its_plan_is_told_and_nothing_else() {
+        let planned = json!({ "path": "/x", "value": { "rows": [{ "n": 1 }, { "n": 2 }], "sum": { "$unknown": "why", "shape": "int" } } });
+        let made = |n: u64, sum: serde_json::Value| json!({ "path": "/x", "value": { "rows": [{ "n": 1 }, { "n": n }], "sum": sum } });
+        assert_eq!(from_plan(&planned, &made(2, json!(7))), "");
+        assert_eq!(from_plan(&planned, &made(3, json!(7))), "value.rows[1].n is 3, planned was 2");
+        assert_eq!(
+            from_plan(&planned, &made(2, json!("x"))),
+            "value.sum is x, planned was unknown (why) of the shape Int"
+        );
+        assert_eq!(
+            from_plan(&json!({ "a": 1, "c": [1] }), &json!({ "b": 2, "c": [] })),
+            "a is not there, planned was 1; c has 0 items, planned were 1; b is 2, and was not planned"
+        );
     }
 }

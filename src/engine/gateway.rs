@@ -7,6 +7,7 @@ use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 
 use super::cell::RunCell;
+use super::difference;
 use super::driver::Inner;
 use super::effect::{Advance, NewCall};
 use super::error::EngineError;
@@ -227,7 +228,14 @@ impl Gateway {
             return Ok(None);
         }
         let resource = (call.op.resource)(&call.args);
-        Ok(Some(format!("{} {resource}", call.op.name)))
+        let effect = format!("{} {resource}", call.op.name);
+        // Of the effects of this kind that the step may have, the one that is most like it.
+        let planned = bound.steps.get(&self.step).into_iter().flatten().filter(|one| one.op == call.op.name);
+        let nearest = planned.map(|one| &one.args).min_by_key(|args| difference::parts(args, &call.args).len());
+        Ok(Some(match nearest.map(|args| difference::from_plan(args, &call.args)) {
+            Some(how) if !how.is_empty() => format!("{effect}: {how}"),
+            _ => effect,
+        }))
     }
 
     /// Why the call must not be made.

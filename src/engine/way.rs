@@ -254,7 +254,7 @@ impl Calls for Way {
                 op.name
             ))));
         }
-        let args = self.inner.scrub(args);
+        let args = super::started::of_run(&self.cell, self.inner.scrub(args));
         let number = self.state.borrow().calls.len();
         let known = self.state.borrow().known.get(number).cloned();
         let call = match known {

@@ -9,11 +9,12 @@ use std::time::Duration;
 
 use muster::app::sandbox::InSandbox;
 use muster::app::{App, Settings};
-use muster::engine::NoObserver;
+use muster::engine::difference::parts;
+use muster::engine::{NoObserver, RunState};
 use muster::model::command::Actor;
 use muster::plan::StepOutcome;
 use muster::plan::file::{Base, PlanFile};
-use muster::plan::report::{Fate, Report, ReportedStep};
+use muster::plan::report::{Fate, Report, ReportedCall, ReportedStep};
 use muster::playbook::params::Given;
 use muster::sandbox::World;
 
@@ -34,7 +35,10 @@ pub fn app(home: &Path) -> App {
     App::open(settings).expect("the store opens")
 }
 
-/// Plans a playbook in a world, runs this plan there, and compares the two.
+/// How much later a run of the sandbox begins than its plan was made.
+const LATER: Duration = Duration::from_secs(90 * 60);
+
+/// Plans a playbook in a world, runs this plan there later, and compares the two.
 pub fn in_sandbox(playbook: &str, world: &World) -> Report {
     let home = tempfile::tempdir().expect("a folder");
     let app = app(home.path());
@@ -43,9 +47,24 @@ pub fn in_sandbox(playbook: &str, world: &World) -> Report {
     let base = Base::Sandbox { digest: String::new() };
     let day = Duration::from_secs(86_400);
     let file = app.plan_file((&records, &program), playbook, base, day).expect("a plan");
+    let mut world = world.clone();
+    world.now = world.now.saturating_add(LATER).expect("there is a later");
     let manner = InSandbox { hook: None, yes: true, plan: Some(&file) };
-    let session = app.start_in(&start, world.clone(), manner, Arc::new(NoObserver)).expect("the run begins");
+    let session = app.start_in(&start, world, manner, Arc::new(NoObserver)).expect("the run begins");
     finish(&app, &file, session)
+}
+
+/// Plans a playbook over the live system, runs this plan there, and compares the two. Also why the run stopped where it did.
+pub fn live(app: &App, playbook: &str, given: &Given) -> (Report, Vec<String>) {
+    let start = app.prepare(&folder(playbook), given).expect("it can be started");
+    let (records, program) = app.plan(&start, None).expect("it is planned");
+    let day = Duration::from_secs(86_400);
+    let file = app.plan_file((&records, &program), playbook, Base::Live, day).expect("a plan");
+    let session = app.start_bound(&start, &file, Arc::new(NoObserver)).expect("the run begins");
+    let run = session.run().clone();
+    let report = finish(app, &file, session);
+    let state = RunState::fold(&app.records(&run).expect("the journal loads")).expect("the journal folds");
+    (report, state.pauses.iter().map(|pause| format!("{pause:?}")).collect())
 }
 
 /// Drives a run to where it rests, and compares it with its plan.
@@ -55,17 +74,23 @@ pub fn finish(app: &App, file: &PlanFile, session: muster::app::Session) -> Repo
     Report::of(std::slice::from_ref(file), &app.records(&run).expect("the journal loads")).expect("a report")
 }
 
-/// What differs, a line each: for whoever has to mend it. Not what the plan itself says it does not know: what a step still does
+/// What differs, a line each: for whoever has to mend it. A call that was made with other arguments than were planned is two
+/// calls, one planned and one made, of which the second says where it parts from the first. Not what the plan itself says it does not know: what a step still does
 /// from where the plan could not follow it, or beside one that fails already in the plan, which is never run.
 pub fn differences(report: &Report) -> Vec<String> {
     let is_declared =
         |step: &ReportedStep| matches!(step.planned, Some(StepOutcome::Unknown { .. } | StepOutcome::NotReached));
     let mut found = Vec::new();
     for step in &report.steps {
+        let mut left_out: Vec<&ReportedCall> = step.calls.iter().filter(|call| call.fate == Fate::NotMade).collect();
         for call in &step.calls {
-            if call.fate == Fate::NotMade || (call.fate == Fate::NotPlanned && !is_declared(step)) {
-                found.push(format!("{}: {:?} {} {}", step.step, call.fate, call.op, call.args));
+            let other = call.fate == Fate::NotPlanned && !is_declared(step);
+            if call.fate != Fate::NotMade && !other {
+                continue;
             }
+            let meant = left_out.iter().position(|one| other && one.op == call.op).map(|at| left_out.remove(at));
+            let what = meant.map_or_else(|| call.args.to_string(), |meant| parts(&meant.args, &call.args).join("; "));
+            found.push(format!("{}: {:?} {} {what}", step.step, call.fate, call.op));
         }
     }
     found
