@@ -230,7 +230,8 @@ impl Gateway {
         let resource = (call.op.resource)(&call.args);
         let effect = format!("{} {resource}", call.op.name);
         // Of the effects of this kind that the step may have, the one that is most like it.
-        let planned = bound.steps.get(&self.step).into_iter().flatten().filter(|one| one.op == call.op.name);
+        let planned = bound.steps.get(&self.step).map_or(&[][..], |paths| &paths.effects);
+        let planned = planned.iter().filter(|one| one.op == call.op.name);
         let nearest = planned.map(|one| &one.args).min_by_key(|args| difference::parts(args, &call.args).len());
         Ok(Some(match nearest.map(|args| difference::from_plan(args, &call.args)) {
             Some(how) if !how.is_empty() => format!("{effect}: {how}"),
