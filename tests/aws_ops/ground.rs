@@ -1,5 +1,9 @@
 //! A live host, a server that stands for AWS, and a proxy between them.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use muster::ops::Request;
+use muster::ops::spec::{Backend, Undo};
 use serde_json::{Value, json};
 
 use crate::aws;
@@ -10,24 +14,70 @@ use crate::live_world::LiveWorld;
 pub struct Ground {
     pub world: LiveWorld,
     pub proxy: Faulty,
-    _dir: tempfile::TempDir,
+    /// A bucket of its own that keeps versions.
+    pub bucket: String,
+    dir: tempfile::TempDir,
 }
 
 impl Ground {
     pub fn new() -> Self {
+        static COUNT: AtomicUsize = AtomicUsize::new(0);
         let server = aws::server();
+        let bucket = format!("bucket-{}", COUNT.fetch_add(1, Ordering::SeqCst));
+        let versions = "<VersioningConfiguration><Status>Enabled</Status></VersioningConfiguration>";
+        aws::put(server.address, &format!("/{bucket}"), "");
+        aws::put(server.address, &format!("/{bucket}?versioning"), versions);
         let dir = tempfile::tempdir().unwrap();
-        Self { world: LiveWorld::under(dir.path()), proxy: Faulty::before(server.address), _dir: dir }
+        Self { world: LiveWorld::under(dir.path()), proxy: Faulty::before(server.address), bucket, dir }
     }
 
     /// The way through the proxy.
     pub fn access(&self) -> Value {
-        json!({ "region": "eu-west-1", "endpoint": self.proxy.url() })
+        json!({ "region": "us-east-1", "endpoint": self.proxy.url() })
     }
 
     /// The arguments with the way through the proxy.
     pub fn through(&self, mut args: Value) -> Value {
         args["aws"] = self.access();
         args
+    }
+
+    /// An object of the bucket, as arguments.
+    pub fn object(&self, key: &str) -> Value {
+        self.through(json!({ "bucket": self.bucket, "key": key }))
+    }
+
+    pub fn path(&self, name: &str) -> String {
+        self.dir.path().join(name).to_str().unwrap().to_owned()
+    }
+
+    pub fn file(&self, name: &str, contents: &[u8]) -> String {
+        let path = self.path(name);
+        std::fs::write(&path, contents).unwrap();
+        path
+    }
+
+    /// The versions of an object, markers included, the latest first.
+    pub fn versions(&self, key: &str) -> Vec<String> {
+        let list = self.world.read("s3.versions", self.object(key)).unwrap();
+        let list = list["versions"].as_array().unwrap();
+        list.iter().map(|one| one["version"].as_str().unwrap().to_owned()).collect()
+    }
+
+    /// Undoes a call; what cannot be filled in from its result is left out, as the engine does it.
+    pub fn undo(&self, request: &Request, result: &Value) -> Option<Value> {
+        let Backend::Write(entry) = &request.op.backend else { panic!("{} does not write", request.op.name) };
+        let (op, args) = match (entry.undo)(&request.args, &request.before, &request.key) {
+            Undo::Nothing => return None,
+            Undo::Impossible(why) => panic!("{why}"),
+            Undo::Call { op, args } => (op, args),
+        };
+        let Value::Object(args) = args else { panic!("{op} has arguments") };
+        let fill = |(name, value): (String, Value)| match value.as_str().and_then(|text| text.strip_prefix("$result")) {
+            Some(path) => Some((name, result.pointer(path)?.clone())),
+            None => Some((name, value)),
+        };
+        let args: serde_json::Map<String, Value> = args.into_iter().filter_map(fill).collect();
+        Some(self.world.write(op, Value::Object(args), &format!("{}-undo", request.key)).unwrap())
     }
 }

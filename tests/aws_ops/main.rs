@@ -8,4 +8,5 @@ mod ground;
 #[path = "../live_world/mod.rs"]
 mod live_world;
 
+mod objects;
 mod reach;

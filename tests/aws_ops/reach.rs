@@ -16,10 +16,10 @@ use crate::ground::Ground;
 fn the_account_and_region_are_the_target_of_a_run() {
     let ground = Ground::new();
     let found = ground.world.read("sts.identity", ground.through(json!({}))).unwrap();
-    assert_eq!((found["account"].as_str(), found["region"].as_str()), (Some("123456789012"), Some("eu-west-1")));
+    assert_eq!((found["account"].as_str(), found["region"].as_str()), (Some("123456789012"), Some("us-east-1")));
     let request = ground.world.request("sts.identity", ground.through(json!({})), "");
     let target = ground.world.host.target(&request).unwrap().unwrap();
-    assert_eq!(target.identity, format!("account 123456789012 region eu-west-1 at {}", ground.proxy.url()));
+    assert_eq!(target.identity, format!("account 123456789012 region us-east-1 at {}", ground.proxy.url()));
     // Asked once, for both.
     assert_eq!(ground.proxy.count("Action=GetCallerIdentity"), 1);
 }

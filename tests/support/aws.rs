@@ -65,6 +65,22 @@ fn credentials() {
     }
 }
 
+/// Puts something to the server as nobody in particular, who may do everything.
+pub fn put(address: SocketAddr, path: &str, body: &str) {
+    let mut stream = TcpStream::connect(address).expect("the server is there");
+    let head = format!(
+        "PUT {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\nContent-Type: application/xml\r\nContent-Length: {}\r\n",
+        body.len()
+    );
+    // The signature only says which service is meant.
+    let scope = "AWS4-HMAC-SHA256 Credential=test/20260101/us-east-1/s3/aws4_request, SignedHeaders=host, Signature=0";
+    let request = format!("{head}Authorization: {scope}\r\n\r\n{body}");
+    stream.write_all(request.as_bytes()).expect("the server listens");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("the server answers");
+    assert!(answer.starts_with("HTTP/1.1 200"), "{path}: {answer}");
+}
+
 fn answers(address: SocketAddr) -> bool {
     let Ok(mut stream) = TcpStream::connect(address) else { return false };
     let asked = stream.write_all(b"GET /moto-api/data.json HTTP/1.1\r\nHost: moto\r\nConnection: close\r\n\r\n");

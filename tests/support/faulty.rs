@@ -134,7 +134,18 @@ fn forward(server: SocketAddr, head: &str, body: &[u8]) -> io::Result<Vec<u8>> {
     stream.write_all(body)?;
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer)?;
-    Ok(answer)
+    Ok(as_aws_says_it(answer))
+}
+
+/// Moto gives one answer another name than AWS does, which AWS's own Rust client does not take; space within the tag makes up
+/// for the length.
+fn as_aws_says_it(mut answer: Vec<u8>) -> Vec<u8> {
+    const MOTO: &[u8] = b"GetBucketVersioningResponse";
+    const AWS: &[u8] = b"VersioningConfiguration    ";
+    while let Some(at) = answer.windows(MOTO.len()).position(|part| part == MOTO) {
+        answer[at..at + MOTO.len()].copy_from_slice(AWS);
+    }
+    answer
 }
 
 /// Reads a request: its head, and its body without the framing of a chunked one.

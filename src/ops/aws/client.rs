@@ -31,6 +31,8 @@ use crate::ops::context::{ReadContext, WriteContext};
 
 /// How long a call may take, all its attempts together, that does not say.
 const USUAL_TIMEOUT: Duration = Duration::from_secs(120);
+/// The same for a call that moves much.
+pub(super) const MOVING_TIMEOUT: Duration = Duration::from_secs(15 * 60);
 /// How long one attempt may take until it is answered.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(30);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -79,7 +81,13 @@ macro_rules! services {
     )+};
 }
 
-services!(aws_sdk_sts);
+services! {
+    aws_sdk_s3 => |sdk: &SdkConfig, config: aws_sdk_s3::config::Builder| {
+        // Other servers than AWS have no name for each bucket.
+        config.force_path_style(sdk.endpoint_url().is_some())
+    },
+    aws_sdk_sts,
+}
 
 impl Account {
     fn client<S: Service>(&self, hand: Hand) -> S {
@@ -154,7 +162,7 @@ impl Aws {
         deadline: Option<Timestamp>,
         clock: &'c dyn Clock,
     ) -> Result<Line<'c>, OpError> {
-        Ok(Line { aws: self, account: self.account(access)?, hand: Hand::Reads, deadline, clock })
+        Ok(Line { aws: self, account: self.account(access)?, hand: Hand::Reads, deadline, limit: USUAL_TIMEOUT, clock })
     }
 }
 
@@ -188,6 +196,7 @@ pub struct Line<'c> {
     pub(super) account: Arc<Account>,
     hand: Hand,
     deadline: Option<Timestamp>,
+    limit: Duration,
     clock: &'c dyn Clock,
 }
 
@@ -204,30 +213,22 @@ impl Line<'_> {
         F: Future<Output = Result<T, SdkError<E, HttpResponse>>>,
     {
         let future = call(self.account.client(self.hand));
-        let answer = self.within(act, future)?;
+        let answer = self.wait(act, future)?;
         answer.map_err(|error| self.noted(Complaint::of(act, self.hand, &error)))
     }
 
-    /// Waits for something made of several calls, to the same deadline.
+    /// Waits for what a call has left to come, a stream say, to the same deadline.
     ///
     /// # Errors
-    /// Its own; and as [`Line::call`] when its time is over.
-    pub fn work<S: Service, T, F>(&self, act: &str, work: impl FnOnce(S) -> F) -> Result<T, Complaint>
-    where
-        F: Future<Output = Result<T, Complaint>>,
-    {
-        let future = work(self.account.client(self.hand));
-        self.within(act, future)?.map_err(|complaint| self.noted(complaint))
-    }
-
-    fn within<F: Future>(&self, act: &str, future: F) -> Result<F::Output, Complaint> {
+    /// As [`Line::call`] when its time is over.
+    pub fn wait<F: Future>(&self, act: &str, future: F) -> Result<F::Output, Complaint> {
         let left = self
             .deadline
             .map(|deadline| Duration::try_from(deadline.duration_since(self.clock.now())).unwrap_or(Duration::ZERO));
         if left.is_some_and(|left| left.is_zero()) {
             return Err(OpError::transient(format!("{act}: its time was over before")).into());
         }
-        let limit = left.unwrap_or(USUAL_TIMEOUT);
+        let limit = left.unwrap_or(self.limit);
         let runtime = self.aws.runtime()?;
         // The timer has to be made inside of the runtime.
         let answer = runtime.block_on(async { tokio::time::timeout(limit, future).await });
@@ -242,10 +243,16 @@ impl Line<'_> {
         complaint
     }
 
-    /// How it is reached: by calls that read, or also by others.
+    /// The same line for calls that move much: without another deadline they may take a quarter of an hour.
     #[must_use]
-    pub fn hand(&self) -> Hand {
-        self.hand
+    pub fn patiently(mut self) -> Self {
+        self.limit = MOVING_TIMEOUT;
+        self
+    }
+
+    /// What went wrong with a stream.
+    pub(super) fn broken(&self, act: &str, error: &(dyn std::error::Error + 'static)) -> Complaint {
+        Complaint::broken(act, self.hand, error)
     }
 }
 

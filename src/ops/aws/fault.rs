@@ -81,6 +81,12 @@ impl Complaint {
         }
     }
 
+    /// An answer that broke off.
+    pub(super) fn broken(act: &str, hand: Hand, error: &(dyn Error + 'static)) -> Self {
+        let error = OpError::new(in_doubt(hand), format!("{act}: the answer cannot be read: {}", innermost(error)));
+        Self { fault: Fault::Broken, code: String::new(), error }
+    }
+
     /// The time of the call is over.
     pub(super) fn late(act: &str, hand: Hand) -> Self {
         let error = OpError::new(in_doubt(hand), format!("{act}: no answer in time"));
@@ -103,6 +109,9 @@ impl Complaint {
     ) -> Self {
         let status = response.status().as_u16();
         let code = error.code().unwrap_or_default();
+        if status < 400 {
+            return Self::broken(act, hand, error);
+        }
         let (fault, class) = meaning(code, status, hand);
         let said = error.message().map_or_else(|| format!("status {status}"), |said| said.trim().to_owned());
         let named = if code.is_empty() { String::new() } else { format!("{code}: ") };

@@ -5,6 +5,7 @@ mod client;
 mod fault;
 mod hand;
 mod identity;
+mod s3;
 
 pub use access::Access;
 pub use client::{Aws, Line, Service};
@@ -17,5 +18,5 @@ use super::spec::OpEntry;
 /// The entries of the families.
 #[must_use]
 pub fn entries() -> Vec<OpEntry> {
-    identity::entries()
+    [identity::entries(), s3::entries()].into_iter().flatten().collect()
 }

@@ -9,7 +9,7 @@ use crate::model::fault::OpError;
 use crate::ops::files::{beside, cannot, id_at, remove_if_there, write_by_way_of};
 
 /// The paths that belong to one call that puts something at `target`.
-pub(super) struct Beside {
+pub(in crate::ops) struct Beside {
     pub target: PathBuf,
     /// Where it is made.
     pub stage: PathBuf,
@@ -20,7 +20,7 @@ pub(super) struct Beside {
 
 /// What a call is about to put in place.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) struct Mark {
+pub(in crate::ops) struct Mark {
     /// Device and inode: a rename keeps them.
     pub id: String,
     pub bytes: u64,
@@ -29,7 +29,7 @@ pub(super) struct Mark {
 }
 
 /// Where what was marked is.
-pub(super) enum Where {
+pub(in crate::ops) enum Where {
     /// Nothing was ever marked: at most unfinished work lies under the temporary name.
     Nowhere,
     /// Under its temporary name still.
@@ -41,7 +41,7 @@ pub(super) enum Where {
 }
 
 impl Beside {
-    pub(super) fn of(target: &Path, key: &str) -> Self {
+    pub(in crate::ops) fn of(target: &Path, key: &str) -> Self {
         Self {
             target: target.to_owned(),
             stage: beside(target, "part", key),
@@ -50,12 +50,12 @@ impl Beside {
         }
     }
 
-    pub(super) fn write_mark(&self, mark: &Mark) -> Result<(), OpError> {
+    pub(in crate::ops) fn write_mark(&self, mark: &Mark) -> Result<(), OpError> {
         let text = serde_json::to_vec(mark).map_err(|e| cannot("write", &self.mark, &e.into()))?;
         write_by_way_of(&self.unfinished_mark(), &self.mark, &text, 0o600)
     }
 
-    pub(super) fn remove_mark(&self) -> Result<(), OpError> {
+    pub(in crate::ops) fn remove_mark(&self) -> Result<(), OpError> {
         remove_if_there(&self.unfinished_mark())?;
         remove_if_there(&self.mark)
     }
@@ -64,7 +64,7 @@ impl Beside {
         self.mark.with_added_extension("new")
     }
 
-    pub(super) fn locate(&self) -> Result<Where, OpError> {
+    pub(in crate::ops) fn locate(&self) -> Result<Where, OpError> {
         let mark: Mark = match std::fs::read(&self.mark) {
             Ok(bytes) => serde_json::from_slice(&bytes).map_err(|e| cannot("read", &self.mark, &e.into()))?,
             Err(e) if matches!(e.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory) => {
@@ -83,7 +83,7 @@ impl Beside {
     }
 
     /// Whether what is at the target was put there by this call, as far as its mark tells.
-    pub(super) fn is_in_place(&self) -> Result<bool, OpError> {
+    pub(in crate::ops) fn is_in_place(&self) -> Result<bool, OpError> {
         Ok(matches!(self.locate()?, Where::InPlace(_)))
     }
 }

@@ -5,7 +5,7 @@ mod archive;
 mod look;
 mod marked;
 mod paths;
-mod placement;
+pub(in crate::ops) mod placement;
 mod read;
 mod tarball;
 mod undo;
@@ -14,6 +14,8 @@ mod write;
 
 #[cfg(test)]
 mod tests;
+
+pub(in crate::ops) use write::mode_of;
 
 use super::spec::{self, OpEntry};
 

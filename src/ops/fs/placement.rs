@@ -23,7 +23,7 @@ use crate::ops::spec::{Found, Undo};
 
 /// The image of the target before the call.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub(super) struct Before {
+pub(in crate::ops) struct Before {
     pub existed: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub file: Option<OldFile>,
@@ -34,7 +34,7 @@ pub(super) struct Before {
 
 /// The file that was there.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct OldFile {
+pub(in crate::ops) struct OldFile {
     id: String,
     bytes: u64,
     mode: u32,
@@ -44,7 +44,7 @@ pub(super) struct OldFile {
 }
 
 /// Checks that the target may be written, and takes its image.
-pub(super) fn look(path: &Path, replace: bool) -> Result<Before, OpError> {
+pub(in crate::ops) fn look(path: &Path, replace: bool) -> Result<Before, OpError> {
     may_write(path, replace)?;
     let Some(meta) = look_at(path)? else {
         return Ok(Before::default());
@@ -68,10 +68,10 @@ fn modified_of(meta: &std::fs::Metadata) -> i128 {
 }
 
 /// What a filler has put into the file: its digest, and how many entries it holds (0 for a plain file).
-pub(super) type Filled = Result<(Digested, u64), OpError>;
+pub(in crate::ops) type Filled = Result<(Digested, u64), OpError>;
 
 /// Makes a file with `fill` and puts it at `path`. Without a `mode` it gets that of the file it replaces, or else 0600.
-pub(super) fn put(
+pub(in crate::ops) fn put(
     context: &WriteContext<'_>,
     path: &Path,
     mode: Option<u32>,
@@ -166,7 +166,7 @@ fn keep(place: &Beside) -> io::Result<()> {
 }
 
 /// What became of a call that [`put`]s.
-pub(super) fn found(context: &ReadContext<'_>, path: &Path) -> Result<Found<Mark>, OpError> {
+pub(in crate::ops) fn found(context: &ReadContext<'_>, path: &Path) -> Result<Found<Mark>, OpError> {
     Ok(match Beside::of(path, context.key).locate()? {
         Where::Nowhere | Where::Staged => Found::NotDone,
         Where::InPlace(mark) => {
@@ -185,10 +185,15 @@ pub(super) fn found(context: &ReadContext<'_>, path: &Path) -> Result<Found<Mark
 }
 
 /// Removes the mark and whatever is unfinished. The before-image stays: it is wanted for the undo.
-pub(super) fn clear(place: &Beside) -> Result<(), OpError> {
+pub(in crate::ops) fn clear(place: &Beside) -> Result<(), OpError> {
     remove_if_there(&place.stage)?;
     remove_if_there(&unfinished_image(place))?;
     place.remove_mark()
+}
+
+/// Lets go of what a call that [`put`]s kept for its probe.
+pub(in crate::ops) fn release(context: &WriteContext<'_>, path: &str) {
+    let _ = clear(&Beside::of(Path::new(path), context.read.key));
 }
 
 fn unfinished_image(place: &Beside) -> PathBuf {
@@ -196,7 +201,7 @@ fn unfinished_image(place: &Beside) -> PathBuf {
 }
 
 /// The undo of a call that [`put`]s.
-pub(super) fn undo(path: &str, before: &Value, key: &str) -> Undo {
+pub(in crate::ops) fn undo(path: &str, before: &Value, key: &str) -> Undo {
     let existed = before.get("existed").and_then(Value::as_bool).unwrap_or(false);
     Undo::Call {
         op: "fs.restore_before",
@@ -207,7 +212,7 @@ pub(super) fn undo(path: &str, before: &Value, key: &str) -> Undo {
 }
 
 /// The digest of what is at the path now: the field that [`put`] sets.
-pub(super) fn fingerprint(path: &Path) -> Result<Value, OpError> {
+pub(in crate::ops) fn fingerprint(path: &Path) -> Result<Value, OpError> {
     let sha256 = match look_at(path)? {
         Some(meta) if meta.is_file() => Some(digest_file(path).map_err(|e| cannot("read", path, &e))?.sha256),
         _ => None,

@@ -2,14 +2,13 @@
 
 use std::fs::File;
 use std::io::Write as _;
-use std::path::Path;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::look::{must_be_file, resource_of};
-use super::marked::{Beside, Mark};
+use super::marked::Mark;
 use super::placement::{self, Filled};
 use crate::model::Value;
 use crate::model::fault::OpError;
@@ -43,7 +42,7 @@ impl Written {
 }
 
 /// `0600` and the like.
-pub(super) fn mode_of(text: Option<&str>) -> Result<Option<u32>, OpError> {
+pub(in crate::ops) fn mode_of(text: Option<&str>) -> Result<Option<u32>, OpError> {
     let wrong = |text: &str| {
         OpError::refused(format!("`{text}` is not a file mode")).with_hint("write it in octal, as a text: \"0640\"")
     };
@@ -63,10 +62,6 @@ fn found_at(context: &ReadContext<'_>, path: &str) -> Result<Found<Written>, OpE
         Found::Failed(error) => Found::Failed(error),
         Found::CannotTell(why) => Found::CannotTell(why),
     })
-}
-
-fn release_at(context: &WriteContext<'_>, path: &str) {
-    let _ = placement::clear(&Beside::of(Path::new(path), context.read.key));
 }
 
 fn before_image(path: &str, mode: Option<&str>, replace: bool, source_bytes: Option<u64>) -> Result<Value, OpError> {
@@ -146,7 +141,7 @@ impl Write for WriteText {
     }
 
     fn release(context: &WriteContext<'_>, args: &WriteTextArgs) {
-        release_at(context, &args.path);
+        placement::release(context, &args.path);
     }
 }
 
@@ -216,7 +211,7 @@ impl Write for WriteJson {
     }
 
     fn release(context: &WriteContext<'_>, args: &WriteJsonArgs) {
-        release_at(context, &args.path);
+        placement::release(context, &args.path);
     }
 }
 
@@ -295,6 +290,6 @@ impl Write for Copy {
     }
 
     fn release(context: &WriteContext<'_>, args: &CopyArgs) {
-        release_at(context, &args.to);
+        placement::release(context, &args.to);
     }
 }

@@ -102,7 +102,7 @@ fn image_of(world: &World, call: &Call<'_>, replace: bool, source_bytes: Option<
     Ok(before)
 }
 
-fn before_put(world: &World, call: &Call<'_>) -> Result<Value, OpError> {
+pub(super) fn before_put(world: &World, call: &Call<'_>) -> Result<Value, OpError> {
     image_of(world, call, call.flag("replace"), None)
 }
 
@@ -125,7 +125,7 @@ fn before_archive(world: &World, call: &Call<'_>) -> Result<Value, OpError> {
 }
 
 /// Puts content in place, the file that was there kept as before-image.
-fn put(world: &mut World, call: &Call<'_>, content: Content) -> Result<Value, OpError> {
+pub(super) fn put(world: &mut World, call: &Call<'_>, content: Content) -> Result<Value, OpError> {
     let path = target(call)?;
     if !fits(content.bytes(), world.free) {
         return Err(OpError::failed(format!("cannot write {path}: no space left on device")));
@@ -199,7 +199,7 @@ pub(in crate::sandbox) fn exclude(tree: &mut Tree, globs: &[String]) {
     }
 }
 
-fn probe_put(world: &World, call: &Call<'_>) -> Result<Probe, OpError> {
+pub(super) fn probe_put(world: &World, call: &Call<'_>) -> Result<Probe, OpError> {
     let path = target(call)?;
     let node = world.files.get(&path);
     if let Some(node) = node.filter(|node| node.made_by.as_deref() == Some(call.key))
@@ -217,7 +217,7 @@ fn probe_put(world: &World, call: &Call<'_>) -> Result<Probe, OpError> {
 }
 
 /// A kill leaves the unfinished file beside the target.
-fn half_put(world: &mut World, call: &Call<'_>) {
+pub(super) fn half_put(world: &mut World, call: &Call<'_>) {
     if let Ok(path) = target(call) {
         let unfinished = Content::opaque(1, "an unfinished file");
         world.files.put(&beside(&path, "part", call.key), Node::file(unfinished, 0o600, Some(call.now)));
@@ -225,7 +225,7 @@ fn half_put(world: &mut World, call: &Call<'_>) {
 }
 
 /// Takes the mark off, and the unfinished part away.
-fn release(world: &mut World, call: &Call<'_>) {
+pub(super) fn release(world: &mut World, call: &Call<'_>) {
     let Ok(path) = target(call) else { return };
     world.files.remove(&beside(&path, "part", call.key));
     if let Some(node) = world.files.get_mut(&path)

@@ -10,6 +10,7 @@ mod fs_undo;
 mod http;
 pub mod pg;
 mod pg_write;
+mod s3;
 mod values;
 
 use std::collections::BTreeMap;
@@ -200,13 +201,14 @@ pub fn models() -> &'static BTreeMap<&'static str, Model> {
             pg::models(),
             http::models(),
             aws::models(),
+            s3::models(),
         ];
         families.into_iter().flatten().collect()
     })
 }
 
 /// The families that work on AWS.
-pub const AWS: [&str; 1] = ["sts"];
+pub const AWS: [&str; 2] = ["s3", "sts"];
 
 /// The identity of what a call works on.
 ///

@@ -1,10 +1,13 @@
 //! What an effect has changed of a world: which things, and for a reviewer what they were and what they are.
 
+use std::collections::BTreeSet;
+
 use imbl::ordmap::DiffItem;
 use serde_json::json;
 
 use crate::model::Value;
 use crate::model::forecast::Change;
+use crate::sandbox::aws::{Bucket, Stored};
 use crate::sandbox::content::Content;
 use crate::sandbox::custom::Custom;
 use crate::sandbox::postgres::{Database, Server};
@@ -72,8 +75,29 @@ pub(super) fn differences(before: &World, after: &World) -> Vec<Difference> {
         // Not `push`: what comes to the same in the end may take its time.
         found.push(Difference { key: format!("resource/{name}"), before: fields(old), after: fields(new) });
     }
+    for item in before.aws.buckets.diff(&after.aws.buckets) {
+        let (name, old, new) = sides(item);
+        objects(&format!("s3/{name}"), old, new, &mut found);
+    }
     found.sort_by(|a, b| a.key.cmp(&b.key));
     found
+}
+
+/// The objects of a bucket that differ.
+fn objects(prefix: &str, old: Option<&Bucket>, new: Option<&Bucket>, found: &mut Vec<Difference>) {
+    let all = |bucket: Option<&Bucket>| bucket.map(|bucket| bucket.objects.clone()).unwrap_or_default();
+    let (old, new) = (all(old), all(new));
+    let shown = |versions: Option<&Vec<Stored>>| {
+        let Some(versions) = versions else { return Value::Null };
+        let content = versions.last().and_then(|one| one.content.as_ref());
+        json!({
+            "versions": versions.len(), "bytes": content.map(Content::bytes), "sha256": content.map(Content::sha256),
+        })
+    };
+    let names: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
+    for name in names.into_iter().filter(|name| old.get(*name) != new.get(*name)) {
+        push(format!("{prefix}/{name}"), shown(old.get(name)), shown(new.get(name)), found);
+    }
 }
 
 type Sides<'a, V> = (&'a String, Option<&'a V>, Option<&'a V>);

@@ -36,6 +36,11 @@ pub(super) fn path_of(key: &str) -> Option<&str> {
     if path.is_empty() { Some("/") } else { path.starts_with('/').then_some(path) }
 }
 
+/// The key of an object of S3.
+fn object_key(args: &Value, bucket: &str, key: &str) -> String {
+    format!("s3/{}/{}", text(args, bucket).unwrap_or_default(), text(args, key).unwrap_or_default())
+}
+
 fn text<'a>(args: &'a Value, name: &str) -> Option<&'a str> {
     args.get(name).and_then(Value::as_str).filter(|text| !text.is_empty())
 }
@@ -175,6 +180,15 @@ pub(super) fn of(op: &str, args: &Value, world: &World) -> Vec<Reach> {
             }
         }
         "sts.identity" => {}
+        "s3.bucket" => found.one(format!("s3/{}", text(args, "bucket").unwrap_or_default()), Itself),
+        "s3.list" => found.one(format!("s3/{}", text(args, "bucket").unwrap_or_default()), Below),
+        _ if op.starts_with("s3.") => {
+            found.one(object_key(args, "bucket", "key"), Below);
+            if op == "s3.copy" {
+                found.one(object_key(args, "from_bucket", "from_key"), Below);
+            }
+            found.paths(args, &["from", "to"], Itself);
+        }
         "exec.read" => {
             for key in program_reads(args) {
                 found.one(key, Below);
@@ -279,6 +293,8 @@ pub(super) fn targets(op: &str, args: &Value) -> Vec<String> {
             ends.map(|name| name.map(|name| format!("pg/{}/{name}", server()))).collect()
         }
         _ if op.starts_with("pg.") => vec![text(args, "database").map(|name| format!("pg/{}/{name}", server()))],
+        "s3.get_file" => vec![path("to")],
+        _ if op.starts_with("s3.") => vec![Some(object_key(args, "bucket", "key"))],
         _ if op.starts_with("http.") => vec![text(args, "url").map(|url| format!("http/{url}"))],
         _ => vec![Some(String::new())],
     };
@@ -316,6 +332,7 @@ pub(super) fn at_risk(op: &str, args: &Value, world: &World) -> Vec<String> {
             keys
         }
         "docker.copy_out" => Vec::new(),
+        _ if op.starts_with("s3.") => Vec::new(),
         "pg.execute" => vec![format!("pg/{}", named_server(args))],
         _ if op.starts_with("http.") => vec!["http".to_owned()],
         "exec.run" if is_cipher(args) => Vec::new(),

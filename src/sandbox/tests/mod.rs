@@ -1,5 +1,6 @@
 //! Every operation on the sandbox: done, stopped, done by half, undone.
 
+mod aws;
 mod effects;
 mod overlay;
 mod reads;
