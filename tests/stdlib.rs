@@ -40,6 +40,7 @@ fn library() -> Program {
         parallel: 1,
         steps: Vec::new(),
         drill: None,
+        places: Default::default(),
     };
     Program::compile(playbook, String::new(), &modules).unwrap()
 }

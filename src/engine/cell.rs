@@ -7,6 +7,7 @@ use parking_lot::{Condvar, Mutex};
 
 use super::bound::Bound;
 use super::capability::Granted;
+use super::decide::Frontier;
 use super::error::EngineError;
 use super::state::RunState;
 use crate::journal::Store;
@@ -53,6 +54,7 @@ pub enum Rest {
 pub struct Core {
     pub journal: RunJournal,
     pub state: RunState,
+    pub frontier: Frontier,
     pub activity: HashMap<StepPath, Activity>,
     /// An unwind job is queued or running, or waits for an instant.
     pub unwinding: Option<Activity>,

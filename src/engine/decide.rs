@@ -1,5 +1,7 @@
 //! What to do next: a pure function of program, state and time.
 
+use std::collections::BTreeSet;
+
 use serde_json::Map;
 
 use super::state::{RunState, StepState, StepStatus};
@@ -79,10 +81,136 @@ pub fn settled(state: &RunState, step: &Step) -> Settled {
     Settled::Output(Value::Object(outputs))
 }
 
-/// The outputs a step sees: those of all it needs, and of what these need.
+/// Whether a step has come to anything, as [`settled`] would say.
+fn is_settled(state: &RunState, step: &Step) -> bool {
+    let done = |path: &StepPath| state.step(path).is_some_and(|step| step.status.is_settled());
+    if done(&StepPath::of(&step.id.value)) {
+        return true;
+    }
+    step.foreach.is_some()
+        && state
+            .expanded
+            .get(&step.id.value)
+            .is_some_and(|items| items.iter().all(|(key, _)| done(&StepPath::keyed(&step.id.value, key))))
+}
+
+/// The steps that can be settled next: those whose needs are. Kept from one decision to the next, so that a decision looks at
+/// what is at work and not at the whole playbook; made anew when a settled step has become open again. It holds nothing that
+/// program and state do not say.
+#[derive(Debug, Default)]
+pub struct Frontier {
+    /// [`RunState::reopened`] when it was made.
+    made: Option<u64>,
+    /// How many needs of each step are open.
+    missing: Vec<usize>,
+    /// Which steps need each step.
+    needed_by: Vec<Vec<usize>>,
+    /// Open steps whose needs are settled, in the playbook's order.
+    ready: BTreeSet<usize>,
+    /// How many steps are open.
+    open: usize,
+}
+
+impl Frontier {
+    /// Brings it up to the state.
+    fn follow(&mut self, program: &Program, state: &RunState) {
+        let steps = &program.playbook.steps;
+        if self.made != Some(state.reopened) {
+            *self = Self { made: Some(state.reopened), open: steps.len(), ..Self::default() };
+            self.needed_by.resize(steps.len(), Vec::new());
+            for (place, step) in steps.iter().enumerate() {
+                let needs = step.needs.iter().filter_map(|need| program.playbook.place(&need.value));
+                let needs: BTreeSet<usize> = needs.collect();
+                self.missing.push(needs.len());
+                for need in &needs {
+                    self.needed_by[*need].push(place);
+                }
+                if needs.is_empty() {
+                    self.ready.insert(place);
+                }
+            }
+            // What a rollback put back may be needed by what is settled: those do not wait for it.
+            for (place, step) in steps.iter().enumerate() {
+                if self.missing[place] > 0 && is_settled(state, step) {
+                    self.missing[place] = 0;
+                    self.ready.insert(place);
+                }
+            }
+        }
+        let mut settled: Vec<usize> = self.ready.iter().copied().filter(|at| is_settled(state, &steps[*at])).collect();
+        while let Some(place) = settled.pop() {
+            if !self.ready.remove(&place) {
+                continue;
+            }
+            self.open -= 1;
+            for next in std::mem::take(&mut self.needed_by[place]) {
+                // Zero already if it was settled before what it needs.
+                if self.missing[next] > 0 {
+                    self.missing[next] -= 1;
+                    if self.missing[next] == 0 {
+                        self.ready.insert(next);
+                        if is_settled(state, &steps[next]) {
+                            settled.push(next);
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// The instances of the steps that can be settled next.
+    fn instances<'a>(
+        &'a self,
+        program: &'a Program,
+        state: &'a RunState,
+    ) -> impl Iterator<Item = (&'a Step, Vec<StepPath>)> + 'a {
+        self.ready.iter().filter_map(|place| program.playbook.steps.get(*place)).map(|step| {
+            let paths = match (&step.foreach, state.expanded.get(&step.id.value)) {
+                (Some(_), Some(items)) => items.iter().map(|(key, _)| StepPath::keyed(&step.id.value, key)).collect(),
+                _ => vec![StepPath::of(&step.id.value)],
+            };
+            (step, paths)
+        })
+    }
+
+    /// The earliest instant at which a retrying step is due.
+    #[must_use]
+    pub fn next_retry(&self, program: &Program, state: &RunState) -> Option<Timestamp> {
+        self.instances(program, state)
+            .flat_map(|(_, paths)| paths)
+            .filter_map(|path| match state.step(&path)?.status {
+                StepStatus::Retrying { not_before } => Some(not_before),
+                _ => None,
+            })
+            .min()
+    }
+}
+
+/// Whether a text names `steps`.
+fn names_steps(text: &str) -> bool {
+    let part = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    text.match_indices("steps")
+        .any(|(at, found)| !text[..at].ends_with(part) && !text[at + found.len()..].starts_with(part))
+}
+
+/// Whether anything that is evaluated for a step can see outputs of others.
+fn sees_outputs(step: &Step) -> bool {
+    // An approval is of what the approver saw, outputs included.
+    step.approval.is_some()
+        || texts(step).iter().any(|text| names_steps(text))
+        || step.when.iter().any(|when| names_steps(&when.value))
+        || step.foreach.iter().filter_map(|foreach| foreach.key.as_ref()).any(|key| names_steps(&key.value))
+        || step.verify.iter().any(|verify| names_steps(&verify.check.value))
+        || step.rollback.iter().any(|rollback| names_steps(&rollback.value))
+}
+
+/// The outputs a step sees: those of all it needs, and of what these need. None if it does not look at any.
 #[must_use]
 pub fn visible(program: &Program, state: &RunState, step: &Step) -> Value {
     let mut outputs = Map::new();
+    if !sees_outputs(step) {
+        return Value::Object(outputs);
+    }
     let mut todo: Vec<&str> = step.needs.iter().map(|need| need.value.as_str()).collect();
     while let Some(id) = todo.pop() {
         if outputs.contains_key(id) {
@@ -99,30 +227,37 @@ pub fn visible(program: &Program, state: &RunState, step: &Step) -> Value {
     Value::Object(outputs)
 }
 
-/// Whether a step's texts speak of another's output.
-fn refers_to(step: &Step, other: &str) -> bool {
-    let speaks = |text: &str| {
-        text.match_indices(&format!("steps.{other}"))
-            .any(|(at, found)| !text[at + found.len()..].starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_'))
-    };
-    fn any(template: &Template, speaks: &dyn Fn(&str) -> bool) -> bool {
+/// The expressions of a step's body and of its list.
+fn texts(step: &Step) -> Vec<&str> {
+    fn of<'a>(template: &'a Template, found: &mut Vec<&'a str>) {
         match template {
-            Template::Plain(_) => false,
-            Template::Expr(expr) => speaks(&expr.value),
-            Template::Text(parts, _) => parts.iter().any(|part| match part {
-                TextPart::Plain(_) => false,
-                TextPart::Expr(expr) => speaks(&expr.value),
-            }),
-            Template::List(items, _) => items.iter().any(|item| any(item, speaks)),
-            Template::Map(fields, _) => fields.iter().any(|(_, item)| any(item, speaks)),
+            Template::Plain(_) => {}
+            Template::Expr(expr) => found.push(&expr.value),
+            Template::Text(parts, _) => found.extend(parts.iter().filter_map(|part| match part {
+                TextPart::Plain(_) => None,
+                TextPart::Expr(expr) => Some(expr.value.as_str()),
+            })),
+            Template::List(items, _) => items.iter().for_each(|item| of(item, found)),
+            Template::Map(fields, _) => fields.iter().for_each(|(_, item)| of(item, found)),
         }
     }
-    let body = match &step.body {
-        Body::Uses { with, .. } => with.as_ref().is_some_and(|with| any(with, &speaks)),
-        Body::Script(script) => speaks(&script.value),
-        Body::Manual { instructions, .. } => any(instructions, &speaks),
-    };
-    body || step.foreach.as_ref().is_some_and(|foreach| any(&foreach.items, &speaks))
+    let mut found = Vec::new();
+    match &step.body {
+        Body::Uses { with, .. } => with.iter().for_each(|with| of(with, &mut found)),
+        Body::Script(script) => found.push(&script.value),
+        Body::Manual { instructions, .. } => of(instructions, &mut found),
+    }
+    step.foreach.iter().for_each(|foreach| of(&foreach.items, &mut found));
+    found
+}
+
+/// Whether a step's texts speak of another's output.
+fn refers_to(step: &Step, other: &str) -> bool {
+    let name = format!("steps.{other}");
+    texts(step).iter().any(|text| {
+        text.match_indices(&name)
+            .any(|(at, found)| !text[at + found.len()..].starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_'))
+    })
 }
 
 /// Whether a pause holds this step back.
@@ -137,7 +272,13 @@ fn held(state: &RunState, path: &StepPath) -> bool {
 
 /// What to do next. `busy` says whether something is already being done for a step, or waits for an instant that has not come.
 #[must_use]
-pub fn decide(program: &Program, state: &RunState, now: Timestamp, busy: &dyn Fn(&StepPath) -> bool) -> Vec<Next> {
+pub fn decide(
+    program: &Program,
+    state: &RunState,
+    frontier: &mut Frontier,
+    now: Timestamp,
+    busy: &dyn Fn(&StepPath) -> bool,
+) -> Vec<Next> {
     if state.finished.is_some() || state.header.is_none() {
         return Vec::new();
     }
@@ -145,29 +286,20 @@ pub fn decide(program: &Program, state: &RunState, now: Timestamp, busy: &dyn Fn
         let someone_busy = state.steps.keys().any(busy);
         return if someone_busy || !state.pauses.is_empty() { Vec::new() } else { vec![Next::Unwind] };
     }
+    frontier.follow(program, state);
     let mut next = Vec::new();
-    let mut at_work = state.steps.iter().filter(|(path, step)| is_at_work(step) && !held(state, path)).count();
+    let works = |path: &StepPath| state.step(path).is_some_and(|step| step.status.is_at_work()) && !held(state, path);
+    let mut at_work =
+        frontier.instances(program, state).flat_map(|(_, paths)| paths).filter(|path| works(path)).count();
     let limit = program.playbook.parallel.max(1) as usize;
-    let mut all_settled = true;
-    for step in &program.playbook.steps {
-        if settled(state, step) != Settled::Open {
-            continue;
-        }
-        all_settled = false;
+    for (step, instances) in frontier.instances(program, state) {
         let whole = StepPath::of(&step.id.value);
-        let instances = match (&step.foreach, state.expanded.get(&step.id.value)) {
-            (Some(_), Some(items)) => items.iter().map(|(key, _)| StepPath::keyed(&step.id.value, key)).collect(),
-            _ => vec![whole.clone()],
-        };
         let needs: Vec<Settled> = step
             .needs
             .iter()
             .filter_map(|need| program.playbook.step(&need.value))
             .map(|need| settled(state, need))
             .collect();
-        if needs.contains(&Settled::Open) {
-            continue;
-        }
         let missing = step
             .needs
             .iter()
@@ -180,7 +312,8 @@ pub fn decide(program: &Program, state: &RunState, now: Timestamp, busy: &dyn Fn
         let failed = instances
             .iter()
             .any(|path| matches!(state.step(path).map(|s| &s.status), Some(StepStatus::Failed { handled: false, .. })));
-        let mut of_step = instances.iter().filter(|path| state.step(path).is_some_and(is_at_work)).count();
+        let mut of_step =
+            instances.iter().filter(|path| state.step(path).is_some_and(|step| step.status.is_at_work())).count();
         let step_limit =
             step.foreach.as_ref().and_then(|foreach| foreach.parallel).map_or(usize::MAX, |n| n.max(1) as usize);
         for path in instances {
@@ -202,28 +335,11 @@ pub fn decide(program: &Program, state: &RunState, now: Timestamp, busy: &dyn Fn
             }
         }
     }
-    if all_settled && state.pauses.is_empty() {
+    if frontier.open == 0 && state.pauses.is_empty() {
         let (status, remarks) = ending(state);
         next.push(Next::Finish(status, remarks));
     }
     next
-}
-
-fn is_at_work(step: &StepState) -> bool {
-    matches!(step.status, StepStatus::Running | StepStatus::Verifying { .. } | StepStatus::Retrying { .. })
-}
-
-/// The earliest instant at which a retrying step is due.
-#[must_use]
-pub fn next_retry(state: &RunState) -> Option<Timestamp> {
-    state
-        .steps
-        .values()
-        .filter_map(|step| match step.status {
-            StepStatus::Retrying { not_before } => Some(not_before),
-            _ => None,
-        })
-        .min()
 }
 
 /// How a run that has come to its end has ended.

@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use super::capability;
 use super::cell::{Activity, Core, Observer, Rest, RunCell};
 use super::command;
-use super::decide::{Next, decide, next_retry};
+use super::decide::{Frontier, Next, decide};
 use super::effect::Advance;
 use super::error::EngineError;
 use super::schedule::{Job, Schedule};
@@ -155,6 +155,7 @@ impl Engine {
         let core = Core {
             journal,
             state,
+            frontier: Frontier::default(),
             activity: HashMap::new(),
             unwinding: None,
             rest: None,
@@ -372,7 +373,8 @@ impl Inner {
                 core.unwinding = None;
             }
             let quiescing = core.state.is_quiescing();
-            let next = decide(&cell.program, &core.state, now, &|path| match core.activity.get(path) {
+            let Core { state, frontier, activity, .. } = &mut *core;
+            let next = decide(&cell.program, state, frontier, now, &|path| match activity.get(path) {
                 Some(Activity::Busy) => true,
                 // A rollback does not wait for what a step waits for.
                 Some(Activity::Until(_)) => !quiescing,
@@ -422,7 +424,7 @@ impl Inner {
                     Activity::Until(at) => Some(*at),
                     Activity::Busy => None,
                 })
-                .chain(if quiescing { None } else { next_retry(&core.state) })
+                .chain(if quiescing { None } else { core.frontier.next_retry(&cell.program, &core.state) })
                 .min();
             let busy = begun
                 || core.unwinding == Some(Activity::Busy)

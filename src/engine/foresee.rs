@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::cell::RunCell;
+use super::cell::{READS_A_COMMIT, RunCell};
 use super::driver::{Host, Inner};
 use super::effect::find_revision;
 use super::error::EngineError;
@@ -112,7 +112,8 @@ impl Inner {
                 };
                 let output = unknown::rooted(output, &format!("steps.{path}"), &Shape::Any);
                 core.record(cell, Fact::StepSucceeded { step: path.clone(), output }, now)?;
-                self.commit(cell, &mut core)
+                // What a plan records need not survive: it is written in large parts.
+                if core.journal.buffered() < READS_A_COMMIT { Ok(()) } else { self.commit(cell, &mut core) }
             }
             Err(error) if base.is_empty() => self.step_failed(cell, &mut core, step, path, error),
             Err(_) => {

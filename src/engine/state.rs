@@ -78,6 +78,8 @@ pub struct RunState {
     pub cancelling: Option<(Actor, bool)>,
     pub finished: Option<(RunStatus, Vec<String>)>,
     pub notes: Vec<(Timestamp, Actor, String)>,
+    /// How often a settled step may have become open again, or an open one was settled out of turn, by a person.
+    pub reopened: u64,
     /// Sequence number of the next record.
     pub next_seq: u64,
     /// How many records there were after the last that says more than that the run is held, paused or spoken to.
@@ -164,6 +166,7 @@ impl RunState {
             return Err(illegal("the run had ended".to_owned()));
         }
         let at = record.at;
+        self.reopened += u64::from(self.reopens(&record.fact));
         match &record.fact {
             Fact::RunStarted { run, playbook, version, bundle, mode, params, by, seed, forked_from, .. } => {
                 self.header = Some(Header {
@@ -491,6 +494,22 @@ impl RunState {
                 StepStatus::Verifying { output, .. } => StepStatus::Succeeded { output },
                 other => other,
             };
+        }
+    }
+
+    /// Whether a settled step may no longer be settled after this, or a person settles one before its turn.
+    fn reopens(&self, fact: &Fact) -> bool {
+        match fact {
+            Fact::RollbackEnded { .. } | Fact::RestForeseen | Fact::StepDone { .. } => true,
+            Fact::StepStarted { step, .. }
+            | Fact::StepRetried { step, .. }
+            | Fact::Verifying { step, .. }
+            | Fact::StepFailed { step, .. }
+            | Fact::ApprovalAsked { step, .. }
+            | Fact::ManualAsked { step, .. } => self.steps.get(step).is_some_and(|state| state.status.is_settled()),
+            Fact::Expanded { step, .. } => self.expanded.contains_key(step.as_str()),
+            Fact::StepSkipped { by: Some(by), .. } => *by != super::unwind::engine_actor(),
+            _ => false,
         }
     }
 

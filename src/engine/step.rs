@@ -49,6 +49,23 @@ impl Given {
     }
 }
 
+impl StepStatus {
+    /// Those that need it need not wait any more.
+    #[must_use]
+    pub fn is_settled(&self) -> bool {
+        matches!(
+            self,
+            Self::Succeeded { .. } | Self::Failed { handled: true, .. } | Self::Skipped { .. } | Self::Done { .. }
+        )
+    }
+
+    /// It goes on, or will by itself.
+    #[must_use]
+    pub fn is_at_work(&self) -> bool {
+        matches!(self, Self::Running | Self::Verifying { .. } | Self::Retrying { .. })
+    }
+}
+
 /// A step instance.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct StepState {

@@ -35,6 +35,7 @@ impl Book {
             parallel: 8,
             steps: Vec::new(),
             drill: None,
+            places: Default::default(),
         };
         Self { text, playbook, modules: Vec::new() }
     }

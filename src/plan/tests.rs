@@ -18,6 +18,7 @@ fn playbook(parallel: u32) -> Playbook {
         parallel,
         steps: Vec::new(),
         drill: None,
+        places: Default::default(),
     }
 }
 

@@ -36,7 +36,7 @@ pub const SECRET_PROVIDERS: [&str; 3] = ["dotenv", "env", "file"];
 /// Keys of `drill`.
 pub const DRILL_KEYS: [&str; 4] = ["params", "skip", "shared", "measure"];
 /// Steps of one playbook.
-pub const MAX_STEPS: usize = 500;
+pub const MAX_STEPS: usize = 10_000;
 /// Steps at once when the playbook does not say.
 pub const DEFAULT_PARALLEL: u32 = 8;
 
@@ -103,6 +103,7 @@ impl Reader<'_> {
             secrets: fields.get("secrets").map(|node| self.secrets(node)).unwrap_or_default(),
             parallel,
             drill: fields.get("drill").and_then(|node| self.drill(node, &steps, fields.get("params"))),
+            places: Default::default(),
             steps,
         })
     }
@@ -339,6 +340,7 @@ impl Playbook {
             parallel: DEFAULT_PARALLEL,
             steps: Vec::new(),
             drill: None,
+            places: Default::default(),
         }
     }
 }

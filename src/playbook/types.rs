@@ -1,5 +1,7 @@
 //! A playbook as loaded: typed, checked for form, every part with its place in the user's text.
 
+use std::collections::HashMap;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use crate::model::Value;
@@ -216,12 +218,43 @@ pub struct Playbook {
     pub parallel: u32,
     pub steps: Vec<Step>,
     pub drill: Option<Drill>,
+    /// Where each step stands, found out when first asked.
+    pub places: Places,
+}
+
+/// Where each step of a playbook stands, by its id. All of them are equal: it says nothing that the steps do not.
+#[derive(Debug, Default)]
+pub struct Places(OnceLock<HashMap<String, usize>>);
+
+impl Clone for Places {
+    fn clone(&self) -> Self {
+        Self::default()
+    }
+}
+
+impl PartialEq for Places {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
 }
 
 impl Playbook {
     /// The step with this id.
     #[must_use]
     pub fn step(&self, id: &str) -> Option<&Step> {
-        self.steps.iter().find(|step| step.id.value == id)
+        self.place(id).and_then(|place| self.steps.get(place))
+    }
+
+    /// The number of the step with this id.
+    #[must_use]
+    pub fn place(&self, id: &str) -> Option<usize> {
+        let places = self.places.0.get_or_init(|| {
+            // The first of those that share an id, as everywhere.
+            self.steps.iter().enumerate().rev().map(|(place, step)| (step.id.value.clone(), place)).collect()
+        });
+        let is = |step: &Step| step.id.value == id;
+        let known = places.get(id).copied().filter(|place| self.steps.get(*place).is_some_and(is));
+        // Steps may have been put in since.
+        known.or_else(|| self.steps.iter().position(is))
     }
 }

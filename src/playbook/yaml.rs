@@ -18,7 +18,7 @@ pub const MAX_SCALAR: usize = 256 << 10;
 /// Nodes within nodes.
 pub const MAX_DEPTH: usize = 64;
 /// Nodes of one file.
-pub const MAX_NODES: usize = 100_000;
+pub const MAX_NODES: usize = 250_000;
 
 /// A node of the tree.
 #[derive(Clone, Debug, PartialEq)]

@@ -45,6 +45,7 @@ fn empty() -> Playbook {
         parallel: 8,
         steps: Vec::new(),
         drill: None,
+        places: Default::default(),
     }
 }
 
