@@ -49,6 +49,16 @@ fn evaluate(params: &[Param], texts: &[&str], file: Option<&[u8]>) -> (Value, Ve
 }
 
 #[test]
+fn what_hangs_on_a_missing_parameter_is_not_told_as_well() {
+    let params = declared(
+        "  mode: { type: string }\n  name: { type: string, default: \"${params.mode}\" }\n  volume: { type: string, default: \"${params.name}\" }\n",
+    );
+    let (_, faults) = evaluate(&params, &[], None);
+    let told: Vec<_> = faults.iter().map(|fault| (fault.code, fault.message.as_str())).collect();
+    assert_eq!(told, [("missing-param", "parameter `mode` has to be given")]);
+}
+
+#[test]
 fn every_missing_unknown_and_wrong_parameter_is_told_at_once() {
     let params = declared(
         "  source: { type: string, doc: What to recover }\n  target: { type: path, doc: Where to }\n  wait: { type: duration, default: 1m }\n",

@@ -102,6 +102,10 @@ pub fn consider(program: &Program, state: &RunState, command: &Command, now: Tim
                 Some(StepStatus::Failed { handled: false, .. }) => {
                     Ok(vec![Fact::StepRetried { step: step.clone(), not_before: now, from_start: false }])
                 }
+                _ if held && *from_start => Err(format!(
+                    "{step} has not failed, it is held up in the middle: there is no attempt to undo yet; \
+                     retry it without --from-start, or roll the run back"
+                )),
                 // A call in doubt, or credentials: the world is asked again. A script that was stopped goes on from its last call;
                 // where that was before its step had begun, nothing is recorded of the step.
                 _ if held => Ok(vec![Fact::Resumed { by }]),

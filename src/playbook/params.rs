@@ -87,6 +87,8 @@ pub fn evaluate(params: &[Param], given: &Given, means: &Means<'_>, collector: &
         }
     }
     let mut values = serde_json::Map::new();
+    // Parameters without a value: what hangs on them is not told as well.
+    let mut absent: Vec<&str> = Vec::new();
     for param in params {
         let name = &param.name.value;
         let text = given.texts.iter().rev().find(|(other, _)| other == name).map(|(_, text)| text);
@@ -96,6 +98,10 @@ pub fn evaluate(params: &[Param], given: &Given, means: &Means<'_>, collector: &
             }
             (None, Some(value)) => (typed(&param.kind, value.value.clone(), means), value.span),
             (None, None) => match &param.default {
+                Some(default) if names_any(default, &absent) => {
+                    absent.push(name);
+                    continue;
+                }
                 Some(default) => {
                     let scope = serde_json::json!({ "params": values });
                     let value = (means.evaluate)(default, &scope);
@@ -107,6 +113,7 @@ pub fn evaluate(params: &[Param], given: &Given, means: &Means<'_>, collector: &
                     collector.push(
                         Diagnostic::error("missing-param", param.name.span, message).hint(format!("-p {name}=…")),
                     );
+                    absent.push(name);
                     continue;
                 }
             },
@@ -123,11 +130,24 @@ pub fn evaluate(params: &[Param], given: &Given, means: &Means<'_>, collector: &
                 values.insert(name.clone(), value);
             }
             Err(error) => {
+                absent.push(name);
                 collector.push(Diagnostic::error("param-value", span, format!("parameter `{name}`: {error}")));
             }
         }
     }
     Value::Object(values)
+}
+
+/// Whether a default speaks of one of these parameters.
+fn names_any(default: &Template, absent: &[&str]) -> bool {
+    let goes_on = |rest: &str| rest.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_');
+    default.expressions().iter().any(|expression| {
+        absent.iter().any(|name| {
+            let name = format!("params.{name}");
+            let text = &expression.value;
+            text.match_indices(&name).any(|(at, found)| !goes_on(&text[at + found.len()..]))
+        })
+    })
 }
 
 /// A text from the command line as the value it means for a type.
@@ -305,7 +325,7 @@ mod tests {
             },
             seal: &|_| Ok(json!({ "$secret": { "provider": "sealed" } })),
             matches: &|pattern, text| pattern == text,
-            folder: Path::new("/work"),
+            folder: Path::new("/srv"),
         }
     }
 

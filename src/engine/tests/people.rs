@@ -109,6 +109,9 @@ fn a_call_in_doubt_that_the_world_cannot_settle_waits_for_a_person() {
         let engine = rig.drive();
         assert_eq!(rig.status(), RunStatus::Paused);
         rig.world.things.lock().cannot_tell = false;
+        // There is no failed attempt to undo: refused, not taken for a retry.
+        rig.say(&engine, bob(), Order::Retry { step: work(), from_start: true });
+        assert_eq!(rig.status(), RunStatus::Paused);
         let order = Order::Settle { step: work(), done, result: None, reason: "I looked".to_owned() };
         rig.say(&engine, bob(), order);
         assert_eq!(rig.output("work"), 3);
