@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::content::Content;
+use super::rds::Rds;
 use super::world::Named;
 use crate::model::Timestamp;
 
@@ -18,11 +19,19 @@ pub struct Aws {
     pub region: String,
     /// Buckets of S3, by name.
     pub buckets: Named<Bucket>,
+    /// Its databases.
+    #[serde(skip_serializing_if = "Rds::is_default")]
+    pub rds: Rds,
 }
 
 impl Default for Aws {
     fn default() -> Self {
-        Self { account: "123456789012".to_owned(), region: "eu-west-1".to_owned(), buckets: Named::new() }
+        Self {
+            account: "123456789012".to_owned(),
+            region: "eu-west-1".to_owned(),
+            buckets: Named::new(),
+            rds: Rds::default(),
+        }
     }
 }
 

@@ -15,6 +15,7 @@ pub mod overlay;
 pub mod postgres;
 mod programs;
 mod projects;
+pub mod rds;
 pub mod resources;
 pub mod seed;
 pub mod seed_file;

@@ -233,6 +233,7 @@ fn build(seed: WorldSeed) -> Result<World, SeedError> {
     world.seed = seed.seed;
     world.http = seed.http.into_iter().collect();
     world.aws = seed.aws;
+    world.aws.rds.complete();
     world.commands = seed.commands.into();
     for (name, fields) in seed.resources {
         if !custom::is_name(&name) {

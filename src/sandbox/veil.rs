@@ -49,7 +49,16 @@ pub fn why_unseen(error: &OpError) -> Option<&str> {
 }
 
 /// Fields that hold the time at which something was done.
-const TIMES: [&str; 2] = ["modified", "started_at"];
+const TIMES: [&str; 8] = [
+    "modified",
+    "started_at",
+    "created_at",
+    "data_until",
+    "earliest_restorable",
+    "latest_restorable",
+    "earliest",
+    "latest",
+];
 
 /// The value with everything that only the run will know marked as such. `since`: what was done later than this was done by
 /// the plan, and the run will do it at another time.

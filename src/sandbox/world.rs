@@ -117,7 +117,19 @@ pub enum ChildEnd {
 const DEPLOYMENT: [&str; 7] = ["files", "containers", "volumes", "postgres", "http", "aws", "resources"];
 
 /// Fields that differ between two deployments that are the same: when something was written or started, and which number is next.
-const INCIDENTAL: [&str; 7] = ["modified", "started_at", "next_oid", "ready_at", "id", "made_by", "sessions"];
+const INCIDENTAL: [&str; 11] = [
+    "modified",
+    "started_at",
+    "next_oid",
+    "ready_at",
+    "id",
+    "made_by",
+    "sessions",
+    "created_at",
+    "data_until",
+    "resource_id",
+    "courses",
+];
 
 /// What differs between two deployments, one line a difference: `files./srv/x: there before, gone now`. Empty when one is as the
 /// other. Times, ids of containers, sessions and the memory of the supervisor are no part of a deployment; neither is which try

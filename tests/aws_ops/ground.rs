@@ -1,9 +1,12 @@
 //! A live host, a server that stands for AWS, and a proxy between them.
 
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use muster::ops::Request;
+use muster::model::fault::ErrorClass;
 use muster::ops::spec::{Backend, Undo};
+use muster::ops::{OpError, Polled, Probe, ReadHost, Request, Sent, WriteHost};
 use serde_json::{Value, json};
 
 use crate::aws;
@@ -34,6 +37,54 @@ impl Ground {
     /// The way through the proxy.
     pub fn access(&self) -> Value {
         json!({ "region": "us-east-1", "endpoint": self.proxy.url() })
+    }
+
+    /// Asks the server's RDS itself for something, past everything that is tested here.
+    pub fn rds(&self, action: &str, fields: &[(&str, &str)]) -> String {
+        let fields = fields.iter().map(|(name, value)| format!("&{name}={value}")).collect::<String>();
+        let body = format!("Action={action}&Version=2014-10-31{fields}");
+        let text = format!(
+            "POST / HTTP/1.1\r\nHost: rds.us-east-1.amazonaws.com\r\nConnection: close\r\nContent-Type: \
+             application/x-www-form-urlencoded\r\nAuthorization: AWS4-HMAC-SHA256 \
+             Credential=test/20260101/us-east-1/rds/aws4_request, SignedHeaders=host, Signature=0\r\n\
+             Content-Length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        let mut stream = TcpStream::connect(aws::server().address).unwrap();
+        stream.write_all(text.as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200"), "{action}: {answer}");
+        answer
+    }
+
+    /// Does an effect as the engine does: what is in doubt is asked about, and what was not done is sent again.
+    pub fn settle(&self, op: &str, args: Value, key: &str) -> Result<Value, OpError> {
+        let request = self.world.ready(op, self.through(args), key)?;
+        for _ in 0..4 {
+            let error = match self.world.host.send(&request) {
+                Ok(Sent::Done(result)) => return Ok(result),
+                Ok(Sent::Running) => None,
+                Err(error) if [ErrorClass::Unknown, ErrorClass::Transient].contains(&error.class) => Some(error),
+                Err(error) => return Err(error),
+            };
+            match self.world.host.probe(&request)? {
+                Probe::Done { result } => return Ok(result),
+                Probe::NotDone => {}
+                other => panic!("{op}: {error:?}, {other:?}"),
+            }
+        }
+        panic!("{op} is never done");
+    }
+
+    /// Asks a wait once.
+    pub fn poll(&self, op: &str, args: Value) -> Result<Polled, OpError> {
+        self.world.host.poll(&self.world.request(op, self.through(args), ""))
+    }
+
+    /// A read through the proxy.
+    pub fn read(&self, op: &str, args: Value) -> Value {
+        self.world.read(op, self.through(args)).unwrap()
     }
 
     /// The arguments with the way through the proxy.

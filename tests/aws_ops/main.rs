@@ -9,4 +9,7 @@ mod ground;
 mod live_world;
 
 mod objects;
+mod rds;
+mod rds_restore;
+mod rds_sandbox;
 mod reach;

@@ -23,6 +23,8 @@ pub enum Spoil {
     Afterwards(u16, &'static str),
     /// The server's answer, of which only so many bytes of the body come.
     Cut(usize),
+    /// The server's answer, with one text in the place of another: states that the server itself never comes to.
+    Altered(&'static str, &'static str),
 }
 
 struct Rule {
@@ -114,6 +116,7 @@ fn exchange(client: &TcpStream, server: SocketAddr, shared: &Mutex<Shared>) -> i
             let end = answer.windows(4).position(|four| four == b"\r\n\r\n").map_or(answer.len(), |at| at + 4);
             (&*client).write_all(&answer[..answer.len().min(end + if head_only { 0 } else { bytes })])
         }
+        Some(Spoil::Altered(from, to)) => (&*client).write_all(&altered(&answer, from, to)),
         _ => (&*client).write_all(&answer),
     }
 }
@@ -222,4 +225,14 @@ fn refuse(stream: &TcpStream, head: &str, status: u16, code: &str) -> io::Result
     );
     (&*stream).write_all(text.as_bytes())?;
     stream.shutdown(Shutdown::Write)
+}
+
+/// The answer with one text in the place of another, its length mended.
+fn altered(answer: &[u8], from: &str, to: &str) -> Vec<u8> {
+    let text = String::from_utf8_lossy(answer);
+    let Some((head, body)) = text.split_once("\r\n\r\n") else { return answer.to_vec() };
+    let body = body.replace(from, to);
+    let kept: Vec<&str> =
+        head.lines().filter(|line| !line.to_ascii_lowercase().starts_with("content-length:")).collect();
+    format!("{}\r\nContent-Length: {}\r\n\r\n{body}", kept.join("\r\n"), body.len()).into_bytes()
 }

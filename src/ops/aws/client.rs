@@ -82,6 +82,7 @@ macro_rules! services {
 }
 
 services! {
+    aws_sdk_rds,
     aws_sdk_s3 => |sdk: &SdkConfig, config: aws_sdk_s3::config::Builder| {
         // Other servers than AWS have no name for each bucket.
         config.force_path_style(sdk.endpoint_url().is_some())

@@ -5,6 +5,7 @@ mod client;
 mod fault;
 mod hand;
 mod identity;
+pub mod rds;
 mod s3;
 
 pub use access::Access;
@@ -18,5 +19,5 @@ use super::spec::OpEntry;
 /// The entries of the families.
 #[must_use]
 pub fn entries() -> Vec<OpEntry> {
-    [identity::entries(), s3::entries()].into_iter().flatten().collect()
+    [identity::entries(), rds::entries(), s3::entries()].into_iter().flatten().collect()
 }

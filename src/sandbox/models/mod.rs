@@ -10,6 +10,8 @@ mod fs_undo;
 mod http;
 pub mod pg;
 mod pg_write;
+mod rds;
+mod rds_write;
 mod s3;
 mod values;
 
@@ -202,13 +204,14 @@ pub fn models() -> &'static BTreeMap<&'static str, Model> {
             http::models(),
             aws::models(),
             s3::models(),
+            rds::models(),
         ];
         families.into_iter().flatten().collect()
     })
 }
 
 /// The families that work on AWS.
-pub const AWS: [&str; 2] = ["s3", "sts"];
+pub const AWS: [&str; 3] = ["rds", "s3", "sts"];
 
 /// The identity of what a call works on.
 ///

@@ -79,6 +79,7 @@ pub(super) fn differences(before: &World, after: &World) -> Vec<Difference> {
         let (name, old, new) = sides(item);
         objects(&format!("s3/{name}"), old, new, &mut found);
     }
+    super::rds::differences(before, after, &mut found);
     found.sort_by(|a, b| a.key.cmp(&b.key));
     found
 }
@@ -100,9 +101,9 @@ fn objects(prefix: &str, old: Option<&Bucket>, new: Option<&Bucket>, found: &mut
     }
 }
 
-type Sides<'a, V> = (&'a String, Option<&'a V>, Option<&'a V>);
+pub(super) type Sides<'a, V> = (&'a String, Option<&'a V>, Option<&'a V>);
 
-fn sides<'a, V>(item: DiffItem<'a, 'a, String, V>) -> Sides<'a, V> {
+pub(super) fn sides<'a, V>(item: DiffItem<'a, 'a, String, V>) -> Sides<'a, V> {
     match item {
         DiffItem::Add(name, new) => (name, None, Some(new)),
         DiffItem::Update { old: (name, old), new: (_, new) } => (name, Some(old), Some(new)),
@@ -110,7 +111,7 @@ fn sides<'a, V>(item: DiffItem<'a, 'a, String, V>) -> Sides<'a, V> {
     }
 }
 
-fn push(key: String, before: Value, after: Value, found: &mut Vec<Difference>) {
+pub(super) fn push(key: String, before: Value, after: Value, found: &mut Vec<Difference>) {
     if before != after {
         found.push(Difference { key, before, after });
     }

@@ -51,7 +51,7 @@ impl Overlay {
             // What it works on is not known: it may be anything of its kind.
             let family = request.op.family();
             let why = format!("{} changes something that only the run will know: {why}", request.op.name);
-            state.spoil(if ["fs", "docker", "pg", "http", "s3"].contains(&family) { family } else { "" }, &why);
+            state.spoil(if ["fs", "docker", "pg", "http", "rds", "s3"].contains(&family) { family } else { "" }, &why);
             return Foreseen { takes: request.op.typical, ..guess(why) };
         }
         let touched = state.touched(&reach);

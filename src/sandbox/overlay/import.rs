@@ -91,7 +91,7 @@ struct SeenDatabase {
 }
 
 impl Importer<'_> {
-    fn ask<T: for<'de> Deserialize<'de>>(&self, op: &str, args: Value) -> Result<T, String> {
+    pub(super) fn ask<T: for<'de> Deserialize<'de>>(&self, op: &str, args: Value) -> Result<T, String> {
         let value = self.read(op, args).map_err(|error| error.message)?;
         T::deserialize(&value).map_err(|e| format!("what {op} answers cannot be read: {e}"))
     }
@@ -127,6 +127,7 @@ impl Importer<'_> {
                 }
                 "docker" if !name.is_empty() => self.see_container(state, name)?,
                 "image" => self.see_image(state, name)?,
+                "rds" => self.see_rds(state, key)?,
                 "volume" => self.see_volume(state, name)?,
                 "pg" if !name.is_empty() && named_server(&self.request.args) == name => self.see_server(state, name)?,
                 _ => {}

@@ -23,7 +23,7 @@ const LONGEST_WAIT: Duration = Duration::from_secs(86_400);
 
 /// Reads whose models know all there is to know once they have imported what they look at. The answers of the others hang on
 /// contents that are not imported, and on programs.
-const MODELLED: [&str; 14] = [
+const MODELLED: [&str; 19] = [
     "fs.stat",
     "fs.list",
     "fs.read_text",
@@ -38,6 +38,11 @@ const MODELLED: [&str; 14] = [
     "pg.server",
     "pg.databases",
     "pg.census",
+    "rds.instance",
+    "rds.cluster",
+    "rds.snapshot",
+    "rds.snapshots",
+    "rds.backups",
 ];
 
 fn after(what: &str) -> String {

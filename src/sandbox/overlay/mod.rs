@@ -9,6 +9,7 @@ mod footprint;
 mod import;
 mod look;
 mod modelled;
+mod rds;
 mod state;
 
 use std::sync::Arc;
@@ -116,6 +117,9 @@ impl Overlay {
             let container = args.get("container").and_then(Value::as_str).unwrap_or_default();
             let key = format!("docker/{container}");
             let _ = self.import(state, request, &[Reach { key, depth: footprint::Depth::Itself }]);
+        }
+        if !self.whole {
+            self.see_source(state, request);
         }
         footprint::of(name, args, &state.world)
     }

@@ -1,0 +1,240 @@
+//! How an operation on RDS becomes an entry of the table: what it decides is written over [`Look`], so that the sandbox's models
+//! decide the same.
+
+use std::collections::BTreeMap;
+
+use aws_sdk_rds::types::Tag;
+
+use super::database::{Database, KEY_TAG, Kind, RUN_TAG};
+use super::look::Look;
+use super::state::{Stand, stand};
+use crate::model::Value;
+use crate::model::fault::OpError;
+use crate::ops::aws::Access;
+use crate::ops::aws::client::Line;
+use crate::ops::aws::fault::Complaint;
+use crate::ops::context::{ReadContext, WriteContext};
+use crate::ops::spec::{Found, Operation, Poll, Predicted, Read, Repeat, Send, Undo, Wait, Write};
+
+/// Arguments that say in which account.
+pub trait InAccount {
+    /// Which account and region.
+    fn access(&self) -> &Access;
+}
+
+/// Implements [`InAccount`] for arguments with a field `aws`.
+macro_rules! in_account {
+    ($($args:ty),+ $(,)?) => {$(
+        impl $crate::ops::aws::rds::entry::InAccount for $args {
+            fn access(&self) -> &$crate::ops::aws::Access {
+                &self.aws
+            }
+        }
+    )+};
+}
+pub(super) use in_account;
+
+/// A question to RDS.
+pub trait Asks: Operation<Args: InAccount> {
+    /// Asks it.
+    ///
+    /// # Errors
+    /// As the operation says.
+    fn ask(look: &dyn Look, args: &Self::Args) -> Result<Self::Output, OpError>;
+}
+
+impl<O: Asks> Read for O {
+    fn read(context: &ReadContext<'_>, args: Self::Args) -> Result<Self::Output, OpError> {
+        Self::ask(&context.aws(args.access())?, &args)
+    }
+}
+
+/// A wait for something in RDS.
+pub trait Awaits: Operation<Args: InAccount> {
+    /// Asks once.
+    ///
+    /// # Errors
+    /// When what is waited for can never come.
+    fn ask(look: &dyn Look, args: &Self::Args) -> Result<Poll<Self::Output>, OpError>;
+}
+
+impl<O: Awaits> Wait for O {
+    fn poll(context: &ReadContext<'_>, args: Self::Args) -> Result<Poll<Self::Output>, OpError> {
+        Self::ask(&context.aws(args.access())?, &args)
+    }
+}
+
+/// The call whose effect is meant.
+#[derive(Clone, Copy)]
+pub struct Of<'c> {
+    /// The run.
+    pub run: &'c str,
+    /// The key of the call.
+    pub key: &'c str,
+    /// The image taken before.
+    pub before: &'c Value,
+}
+
+impl<'c> Of<'c> {
+    /// A text of the before-image; empty when it has none.
+    #[must_use]
+    pub fn earlier(&self, name: &str) -> &'c str {
+        self.before.get(name).and_then(Value::as_str).unwrap_or_default()
+    }
+
+    /// The tags of what this call makes: those that are asked for, and those that say whose it is.
+    pub(super) fn tags(&self, asked: Option<&BTreeMap<String, String>>) -> Vec<Tag> {
+        let ours = [(RUN_TAG, self.run), (KEY_TAG, self.key)];
+        let asked = asked.into_iter().flatten().map(|(name, value)| (name.as_str(), value.as_str()));
+        asked.chain(ours).map(|(name, value)| Tag::builder().key(name).value(value).build()).collect()
+    }
+}
+
+/// The hand that writes, with what it needs.
+pub struct Hands<'h, 'c> {
+    /// The line to AWS.
+    pub line: Line<'c>,
+    /// The call.
+    pub of: Of<'h>,
+    /// Where secrets are resolved.
+    pub context: &'h WriteContext<'c>,
+}
+
+/// An effect on RDS.
+pub trait Effects: Operation<Args: InAccount> {
+    /// See [`Write::REPEAT`].
+    const REPEAT: Repeat;
+    /// See [`Write::PROBE_DOC`].
+    const PROBE_DOC: &'static str;
+    /// See [`Write::UNDO_DOC`].
+    const UNDO_DOC: &'static str;
+
+    /// See [`Write::before`].
+    ///
+    /// # Errors
+    /// Refused, when a precondition does not hold; transient, when it will hold later.
+    fn image(look: &dyn Look, args: &Self::Args, run: &str) -> Result<Value, OpError>;
+
+    /// See [`Write::send`].
+    ///
+    /// # Errors
+    /// The class tells what is known about the world.
+    fn act(hands: &Hands<'_, '_>, args: &Self::Args) -> Result<Send<Self::Output>, OpError>;
+
+    /// See [`Write::probe`].
+    ///
+    /// # Errors
+    /// When AWS cannot be asked now.
+    fn became(look: &dyn Look, args: &Self::Args, of: Of<'_>) -> Result<Found<Self::Output>, OpError>;
+
+    /// See [`Write::undo`].
+    fn undoing(args: &Self::Args, before: &Value, key: &str) -> Undo;
+
+    /// See [`Write::fingerprint`].
+    ///
+    /// # Errors
+    /// When AWS cannot be asked now.
+    fn print(look: &dyn Look, args: &Self::Args, result: &Self::Output) -> Result<Value, OpError>;
+
+    /// See [`Write::predict`].
+    fn forecast(args: &Self::Args, before: &Value, key: &str) -> Predicted;
+}
+
+impl<O: Effects> Write for O {
+    const REPEAT: Repeat = <O as Effects>::REPEAT;
+    const PROBE_DOC: &'static str = <O as Effects>::PROBE_DOC;
+    const UNDO_DOC: &'static str = <O as Effects>::UNDO_DOC;
+
+    fn before(context: &ReadContext<'_>, args: &Self::Args) -> Result<Value, OpError> {
+        Self::image(&context.aws(args.access())?, args, context.run.as_str())
+    }
+
+    fn send(context: &WriteContext<'_>, args: Self::Args) -> Result<Send<Self::Output>, OpError> {
+        let read = &context.read;
+        let of = Of { run: read.run.as_str(), key: read.key, before: read.before };
+        Self::act(&Hands { line: context.aws(args.access())?, of, context }, &args)
+    }
+
+    fn probe(context: &ReadContext<'_>, args: &Self::Args) -> Result<Found<Self::Output>, OpError> {
+        let of = Of { run: context.run.as_str(), key: context.key, before: context.before };
+        Self::became(&context.aws(args.access())?, args, of)
+    }
+
+    fn undo(args: &Self::Args, before: &Value, key: &str) -> Undo {
+        Self::undoing(args, before, key)
+    }
+
+    fn fingerprint(context: &ReadContext<'_>, args: &Self::Args, result: &Self::Output) -> Result<Value, OpError> {
+        Self::print(&context.aws(args.access())?, args, result)
+    }
+
+    fn predict(args: &Self::Args, before: &Value, key: &str) -> Predicted {
+        Self::forecast(args, before, key)
+    }
+
+    fn release(_: &WriteContext<'_>, _: &Self::Args) {}
+}
+
+/// Checks a name that a call gives: AWS turns capitals into small letters without a word, and the thing is then not found.
+pub(super) fn check_name(act: &str, name: &str, most: usize) -> Result<(), OpError> {
+    let fits = name.starts_with(|c: char| c.is_ascii_lowercase())
+        && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
+        && !name.contains("--")
+        && !name.ends_with('-')
+        && name.len() <= most;
+    if fits {
+        return Ok(());
+    }
+    Err(OpError::refused(format!("{act}: `{name}` is no name that AWS keeps")).with_hint(format!(
+        "up to {most} small letters, digits and hyphens, a letter first, no two hyphens in a row and none at the end"
+    )))
+}
+
+/// Checks that nobody gives tags that Muster gives itself.
+pub(super) fn check_tags(act: &str, tags: Option<&BTreeMap<String, String>>) -> Result<(), OpError> {
+    let ours = |name: &&String| name.starts_with("muster.") || name.starts_with("aws:");
+    match tags.and_then(|tags| tags.keys().find(ours)) {
+        Some(name) => Err(OpError::refused(format!("{act}: the tag {name} is not for playbooks to give"))),
+        None => Ok(()),
+    }
+}
+
+/// The database of this name, which has to be there.
+pub(super) fn present(look: &dyn Look, act: &str, kind: Kind, id: &str) -> Result<Database, OpError> {
+    look.database(kind, id)?.ok_or_else(|| {
+        OpError::refused(format!("{act}: there is no {} {id}", kind.word()))
+            .with_hint("is it the right account and region? `sts.identity` tells which one this is")
+    })
+}
+
+/// Checks that AWS takes changes to a database now.
+pub(super) fn check_settled(act: &str, kind: Kind, found: &Database) -> Result<(), OpError> {
+    let (id, status) = (&found.id, &found.status);
+    match stand(kind, status) {
+        Stand::Usable => Ok(()),
+        Stand::Coming | Stand::New => Err(OpError::transient(format!("{act}: {} {id} is {status}", kind.word()))
+            .with_hint("rds.wait_available waits until it is available")),
+        Stand::Broken { why, choices } => {
+            Err(OpError::refused(format!("{act}: {} {id} is {status}: {why}", kind.word())).with_hint(choices))
+        }
+    }
+}
+
+/// Checks that a name is free.
+pub(super) fn check_free(look: &dyn Look, act: &str, kind: Kind, id: &str) -> Result<(), OpError> {
+    let Some(found) = look.database(kind, id)? else { return Ok(()) };
+    let owner = match found.owned_by.as_str() {
+        "" => "no run made it".to_owned(),
+        run => format!("run {run} made it"),
+    };
+    Err(OpError::refused(format!("{act}: there is a {} {id} already ({owner}, {})", kind.word(), found.status))
+        .with_hint("put the run's short id into the name, or rename the old one away by rds.rename"))
+}
+
+/// Whether AWS refused because of the state that the thing is in.
+pub(super) fn is_state(complaint: &Complaint) -> bool {
+    let code = complaint.code.trim_end_matches("Fault");
+    ["InvalidDBInstanceState", "InvalidDBClusterStateFault", "InvalidDBClusterState", "InvalidDBSnapshotState"]
+        .contains(&code)
+        || code == "InvalidDBClusterSnapshotState"
+}

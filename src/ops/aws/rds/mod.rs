@@ -1,0 +1,49 @@
+//! Databases of Amazon RDS: instances and Aurora clusters, their snapshots and automated backups.
+
+mod create_snapshot;
+mod database;
+mod delete;
+mod delete_snapshot;
+mod entry;
+mod look;
+mod read;
+mod restore;
+mod settings;
+mod snapshot;
+mod state;
+mod wait;
+
+pub use create_snapshot::{CreateSnapshot, CreateSnapshotArgs, SnapshotMade};
+pub use database::{Database, KEY_TAG, Kind, Member, RUN_TAG};
+pub use delete::{Delete, DeleteArgs};
+pub use delete_snapshot::{DeleteSnapshot, DeleteSnapshotArgs, Deleted};
+pub use entry::{Asks, Awaits, Effects, InAccount, Of};
+pub use look::{Look, Which};
+pub use read::{DescribeBackups, DescribeCluster, DescribeInstance, DescribeSnapshot, ListSnapshots};
+pub use restore::{Before, RestoreFromSnapshot, RestoreToPointInTime, Restored};
+pub use settings::{Carried, From, Settings, carry_over};
+pub use snapshot::{Backups, Snapshot};
+pub use state::{Stand, snapshot_stand, stand};
+pub use wait::{WaitAvailable, WaitSnapshot};
+
+pub(crate) use look::newest_first;
+
+use crate::ops::spec::{OpEntry, read, wait, write};
+
+/// The entries of the family.
+pub(super) fn entries() -> Vec<OpEntry> {
+    vec![
+        read::<DescribeInstance>(),
+        read::<DescribeCluster>(),
+        read::<DescribeSnapshot>(),
+        read::<ListSnapshots>(),
+        read::<DescribeBackups>(),
+        wait::<WaitAvailable>(),
+        wait::<WaitSnapshot>(),
+        write::<CreateSnapshot>(),
+        write::<DeleteSnapshot>(),
+        write::<RestoreFromSnapshot>(),
+        write::<RestoreToPointInTime>(),
+        write::<Delete>(),
+    ]
+}
