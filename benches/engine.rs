@@ -170,6 +170,7 @@ fn program(script: &str) -> Arc<Program> {
         params: Vec::new(),
         capabilities: vec![Grant { pattern: text("exec.*", 3), scope: Vec::new() }],
         secrets: Vec::new(),
+        checks: Vec::new(),
         parallel: 8,
         drill: None,
         steps: vec![Step {

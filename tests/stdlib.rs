@@ -37,6 +37,7 @@ fn library() -> Program {
         params: Vec::new(),
         capabilities: Vec::new(),
         secrets: Vec::new(),
+        checks: Vec::new(),
         parallel: 1,
         steps: Vec::new(),
         drill: None,

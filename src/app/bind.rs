@@ -108,10 +108,12 @@ impl App {
             let differences = vec!["planning again gave no plan".to_owned()];
             return Err(Stale::Changed { differences }.into());
         };
-        if now.digest == file.plan.digest {
+        let mut differences = if now.digest == file.plan.digest { Vec::new() } else { file.plan.differences(&now) };
+        differences.extend(file.plan.worse_checks(&now));
+        if now.digest == file.plan.digest && differences.is_empty() {
             return Ok(());
         }
-        Err(Stale::Changed { differences: file.plan.differences(&now) }.into())
+        Err(Stale::Changed { differences }.into())
     }
 
     /// The facts that bind a run to a plan. What it allows is kept in the store.

@@ -1,15 +1,18 @@
 //! The composition root: the only place that picks store, host and clock, and puts runs into an engine's hands.
 
 pub mod bind;
+pub mod check;
 pub mod error;
 pub mod fork;
 pub mod identity;
+mod preflight;
 pub mod prepare;
 pub mod rest;
 pub mod sandbox;
 pub mod session;
 pub mod settings;
 pub mod start;
+pub mod tools;
 
 use std::sync::Arc;
 use std::time::Duration;

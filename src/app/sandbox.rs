@@ -79,6 +79,17 @@ impl App {
         mut world: World,
         identity: Option<Identity>,
     ) -> Result<(Vec<Record>, Arc<Program>), AppError> {
+        self.plan_in_watched(start, world, identity, Arc::new(crate::engine::NoObserver))
+    }
+
+    /// As [`App::plan_in`], seen by an observer as it comes about.
+    pub(super) fn plan_in_watched(
+        &self,
+        start: &Start,
+        world: World,
+        identity: Option<Identity>,
+        observer: Arc<dyn Observer>,
+    ) -> Result<(Vec<Record>, Arc<Program>), AppError> {
         let program = compile(&start.bundle)?;
         world.models = models::compile(&start.bundle.models)?;
         let (now, seed) = (world.now, world.seed);
@@ -87,7 +98,8 @@ impl App {
         let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
         let engine = Engine::new(host, clock, Arc::clone(&store), Arc::clone(&self.redactor));
         let identity = identity.unwrap_or_else(|| Identity { run: RunId::from_entropy(spread(seed)), seed });
-        self.plan_with(&engine, &store, program, start, Some(identity), now)
+        let begin = Begin::new(&engine, &store, program, &start.params, Mode::Plan, now, observer);
+        self.plan_with(Begin { identity: Some(identity), ..begin })
     }
 
     /// Begins a run in this world.

@@ -128,24 +128,28 @@ impl App {
     /// # Errors
     /// When the bundle does not compile.
     pub fn plan(&self, start: &Start, identity: Option<Identity>) -> Result<(Vec<Record>, Arc<Program>), AppError> {
+        self.plan_watched(start, identity, Arc::new(crate::engine::NoObserver))
+    }
+
+    /// As [`App::plan`], seen by an observer as it comes about.
+    pub(super) fn plan_watched(
+        &self,
+        start: &Start,
+        identity: Option<Identity>,
+        observer: Arc<dyn Observer>,
+    ) -> Result<(Vec<Record>, Arc<Program>), AppError> {
         let program = self.program(&start.bundle, &start.params)?;
         let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
         let engine = self.plan_engine(Arc::clone(&store), crate::script::models::compile(&start.bundle.models)?);
-        self.plan_with(&engine, &store, program, start, identity, self.clock.now())
+        let now = self.clock.now();
+        let kept = self.machine_checks(&program, &start.params, now);
+        let begin = Begin::new(&engine, &store, program, &start.params, Mode::Plan, now, observer);
+        self.plan_with(Begin { identity, kept: &kept, ..begin })
     }
 
-    pub(super) fn plan_with(
-        &self,
-        engine: &Engine,
-        store: &Arc<dyn Store>,
-        program: Arc<Program>,
-        start: &Start,
-        identity: Option<Identity>,
-        now: Timestamp,
-    ) -> Result<(Vec<Record>, Arc<Program>), AppError> {
-        let observer = Arc::new(crate::engine::NoObserver);
-        let begin = Begin::new(engine, store, Arc::clone(&program), &start.params, Mode::Plan, now, observer);
-        let session = self.begin(Begin { identity, ..begin })?;
+    pub(super) fn plan_with(&self, begin: Begin<'_>) -> Result<(Vec<Record>, Arc<Program>), AppError> {
+        let (engine, store, program) = (begin.engine.clone(), Arc::clone(begin.store), Arc::clone(&begin.program));
+        let session = self.begin(begin)?;
         engine.run_until_idle();
         if let Some(error) = engine.take_failure(session.run()) {
             return Err(error.into());

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
 use super::commands::{
-    accept, answer, approve, cancel, completions, doctor, done, exit_codes, fork, kill, lint, logs, new, note, ops,
-    plan, playbook, ps, reject, report, resume, retry, rollback, run, schema, settle, show, skip, skip_undo, test,
+    accept, answer, approve, cancel, check, completions, doctor, done, exit_codes, fork, kill, lint, logs, new, note,
+    ops, plan, playbook, ps, reject, report, resume, retry, rollback, run, schema, settle, show, skip, skip_undo, test,
     world,
 };
 use super::context::Context;
@@ -35,6 +35,7 @@ pub enum Command {
     Schema(schema::Args),
     Test(test::Args),
     Playbook(playbook::Args),
+    Check(check::Args),
     Plan(plan::Args),
     Run(run::Args),
     Resume(resume::Args),
@@ -66,7 +67,7 @@ pub enum Command {
 /// The commands as they are grouped in `muster --help`.
 pub const GROUPS: [(&str, &[&str]); 6] = [
     ("Write a playbook", &["new", "lint", "test", "schema", "playbook"]),
-    ("Run a playbook", &["plan", "run", "resume", "fork"]),
+    ("Run a playbook", &["check", "plan", "run", "resume", "fork"]),
     (
         "Decide for a run that waits",
         &["retry", "skip", "done", "answer", "approve", "reject", "settle", "accept", "skip-undo"],
@@ -88,6 +89,7 @@ impl Command {
             Self::Schema(args) => schema::run(&args, context),
             Self::Test(args) => test::run(&args, context),
             Self::Playbook(args) => playbook::run(&args, context),
+            Self::Check(args) => check::run(&args, context),
             Self::Plan(args) => plan::run(&args, context),
             Self::Run(args) => run::run(&args, context),
             Self::Resume(args) => resume::run(args, context),

@@ -40,16 +40,19 @@ pub enum Code {
 
 /// The table as printed by `muster help exit-codes`.
 pub const TABLE: [(Code, &str); 13] = [
-    (Code::Done, "done; or a plan without changes"),
+    (Code::Done, "done; or a plan without changes; or every check passes"),
     (Code::Error, "error"),
     (Code::Changes, "the plan has changes (only with --detailed-exitcode)"),
     (Code::Invalid, "invalid playbook or parameters"),
-    (Code::Precondition, "a precondition failed; nothing was touched"),
+    (Code::Precondition, "a precondition or a check failed; nothing was touched"),
     (Code::RolledBack, "failed, and rolled back cleanly"),
     (Code::NeedsPerson, "failed, and a person is needed: a rollback is incomplete or a call is in doubt"),
     (Code::Paused, "paused: waits for an approval or an operator's choice, or was left for `muster resume`"),
     (Code::Stale, "stale or diverging plan refused"),
-    (Code::Incomplete, "the plan is incomplete: it has opaque or unknown steps (only with --detailed-exitcode)"),
+    (
+        Code::Incomplete,
+        "the plan is incomplete: it has opaque or unknown steps (only with --detailed-exitcode); or a check cannot be told",
+    ),
     (Code::Cancelled, "cancelled"),
     (Code::MissedObjective, "the drill ended but missed an objective"),
     (Code::Exceptions, "succeeded with exceptions: something failed and was handled, or was skipped"),

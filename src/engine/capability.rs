@@ -12,6 +12,20 @@ pub struct Granted {
     scope: Vec<(String, Value)>,
 }
 
+impl Granted {
+    /// Whether it covers an operation of this name, with some arguments.
+    #[must_use]
+    pub fn covers(&self, op: &str) -> bool {
+        glob::matches(&self.pattern, op)
+    }
+
+    /// What this argument has to match; `None` when it may be anything.
+    #[must_use]
+    pub fn limit(&self, argument: &str) -> Option<&Value> {
+        self.scope.iter().find(|(name, _)| name == argument).map(|(_, limit)| limit)
+    }
+}
+
 /// The grants of a playbook for these parameters.
 ///
 /// # Errors

@@ -22,6 +22,7 @@ use crate::journal::record::Fact;
 use crate::journal::run_journal::RunJournal;
 use crate::journal::{Store, StoreError};
 use crate::model::secret::Redactor;
+use crate::model::status::Mode;
 use crate::model::{RunId, Value};
 use crate::ops::{PlanHost, ReadHost, WriteHost};
 use crate::script::Program;
@@ -181,6 +182,15 @@ impl Engine {
             let mut core = cell.core.lock();
             for record in &fresh {
                 cell.observer.record(&id, record);
+            }
+            self.inner.commit(&cell, &mut core)?;
+        }
+        let planning = cell.core.lock().state.header.as_ref().is_some_and(|header| header.mode == Mode::Plan);
+        if planning {
+            let found = self.inner.check_all(&cell);
+            let mut core = cell.core.lock();
+            for check in found {
+                core.record(&cell, Fact::Checked { check }, self.inner.clock.now())?;
             }
             self.inner.commit(&cell, &mut core)?;
         }

@@ -16,6 +16,7 @@ pub mod bound;
 pub mod call;
 pub mod capability;
 pub mod cell;
+mod checks;
 pub mod command;
 pub mod decide;
 pub mod difference;

@@ -332,7 +332,7 @@ impl RunState {
             Fact::RunsIf { step, decision } => {
                 self.steps.entry(step.clone()).or_default().runs_if.push(decision.clone());
             }
-            Fact::Foretold { .. } | Fact::PathsForeseen { .. } => {}
+            Fact::Checked { .. } | Fact::Foretold { .. } | Fact::PathsForeseen { .. } => {}
             Fact::RestForeseen => self.foresee_rest(record.seq),
             Fact::NoReturn { step } => self.steps.entry(step.clone()).or_default().no_return = true,
             Fact::Verifying { step, output, until } => {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::model::check::Check;
 use crate::model::command::{Actor, Command};
 use crate::model::fault::{OpError, Target};
 use crate::model::forecast::{Basis, Change, Decision, PlanApproval, PlanPin, Tree, WayEnd};
@@ -205,6 +206,8 @@ pub enum Fact {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         at_most: Option<u64>,
     },
+    /// In a plan only: what was found of a precondition before the first step.
+    Checked { check: Check },
     /// In a plan only: whether the step runs depends on this, which only the run will know.
     RunsIf { step: StepPath, decision: Decision },
     /// In a plan only: which effects of a step may follow which, where they do not simply follow each other.

@@ -178,6 +178,10 @@ impl Cleaner<'_> {
                 }
                 branch.iter_mut().for_each(|decision| self.text(&mut decision.question));
             }
+            Fact::Checked { check } => {
+                self.text(&mut check.found);
+                self.texts(&mut check.hint);
+            }
             Fact::RunsIf { decision, .. } => self.text(&mut decision.question),
             Fact::Foretold { branch, end, .. } => {
                 branch.iter_mut().for_each(|decision| self.text(&mut decision.question));

@@ -164,13 +164,19 @@ fn misplaced(site: &Site<'_>, op: &OpEntry, at: Span, through: Option<&Through>)
         ));
     }
     // As the engine has it: what is verified is asked again and again, and never recorded.
-    (site.role.only_reads() && !matches!(op.effect, Effect::Read | Effect::Value)).then(|| {
+    let checks = matches!(site.role, Role::Check | Role::RecoveryPoint);
+    // What a check logs is told with what it found.
+    let logs = checks && op.effect == Effect::Log;
+    (site.role.only_reads() && !logs && !matches!(op.effect, Effect::Read | Effect::Value)).then(|| {
         let (what, hint) = match op.effect {
             Effect::Wait if site.role == Role::Verify => {
                 ("waits", "`verify` itself asks again until it is true: call an operation that reads")
             }
             Effect::Wait => ("waits", "wait in a step, and only look at the outcome here"),
             Effect::Ask => ("asks a person", "give the step an `approval`, or ask in a step of its own"),
+            _ if checks && op.effect.writes() => {
+                ("changes the world", "a check only looks: what has to be done belongs in a step")
+            }
             Effect::Log => ("writes to the log", "leave it out: what is found is recorded anyway"),
             _ => ("changes the world", "do it in the step's script, and only look at the outcome here"),
         };

@@ -5,7 +5,7 @@ use super::facts::Facts;
 use super::text::ScriptText;
 use crate::model::span::{Source, Spanned};
 use crate::playbook::diagnostic::Diagnostic;
-use crate::playbook::types::{Body, Playbook, Step, Template, TextPart};
+use crate::playbook::types::{Asks, Body, Playbook, Step, Template, TextPart};
 
 /// What a script or expression is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,6 +16,10 @@ pub enum Role {
     Scope,
     /// Where a secret stands.
     Secret,
+    /// `check`: whether the playbook would work now.
+    Check,
+    /// `recovery_point` of a check.
+    RecoveryPoint,
     /// A parameter that a drill sets.
     DrillParam,
     /// What a drill may touch although it did not make it.
@@ -44,13 +48,13 @@ impl Role {
     /// Whether it must call no operation.
     #[must_use]
     pub fn is_pure(self) -> bool {
-        !matches!(self, Self::Body | Self::Verify | Self::Rollback | Self::Measure)
+        !matches!(self, Self::Body | Self::Verify | Self::Rollback | Self::Measure | Self::Check | Self::RecoveryPoint)
     }
 
     /// Whether it may call only what reads.
     #[must_use]
     pub fn only_reads(self) -> bool {
-        matches!(self, Self::Verify | Self::Measure)
+        matches!(self, Self::Verify | Self::Measure | Self::Check | Self::RecoveryPoint)
     }
 
     /// Whether the item of a `foreach` can be seen there.
@@ -69,6 +73,8 @@ impl Role {
             Self::Default(_) => "the default of a parameter",
             Self::Scope => "the scope of a capability",
             Self::Secret => "the place of a secret",
+            Self::Check => "`check`",
+            Self::RecoveryPoint => "`recovery_point`",
             Self::DrillParam => "a parameter of the drill",
             Self::Shared => "what a drill shares",
             Self::Measure => "`measure`",
@@ -113,6 +119,13 @@ pub fn places(playbook: &Playbook) -> Vec<Place<'_>> {
     }
     for secret in &playbook.secrets {
         expressions(Some(&secret.from), &mut |expr| all.push((None, Role::Secret, expr)));
+    }
+    for check in &playbook.checks {
+        let role = match &check.asks {
+            Asks::Holds(_) => Role::Check,
+            Asks::RecoveryPoint { .. } => Role::RecoveryPoint,
+        };
+        all.push((None, role, check.script()));
     }
     for step in &playbook.steps {
         let here = Some(step);

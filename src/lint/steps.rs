@@ -20,7 +20,7 @@ pub fn check(playbook: &Playbook, sites: &[Site<'_>], found: &mut Vec<Diagnostic
         }
         found.extend(stands(step));
     }
-    for site in sites.iter().filter(|site| matches!(site.role, Role::When | Role::Verify)) {
+    for site in sites.iter().filter(|site| matches!(site.role, Role::When | Role::Verify | Role::Check)) {
         found.extend(no_bool(playbook, site));
     }
 }
@@ -43,7 +43,9 @@ fn no_bool(playbook: &Playbook, site: &Site<'_>) -> Option<Diagnostic> {
         .as_ref()
         .and_then(|name| playbook.params.iter().find(|param| param.name.value == *name))
         .filter(|param| param.kind != ParamType::Bool);
-    let (what, hint) = match (site.facts.no_bool, kind) {
+    // A check may say what it found.
+    let no_bool = site.facts.no_bool.filter(|what| site.role != Role::Check || *what != "a map");
+    let (what, hint) = match (no_bool, kind) {
         (Some(what), _) => (what.to_owned(), "write a comparison, such as `params.mode == \"local\"`".to_owned()),
         (None, Some(param)) => {
             let name = &param.name.value;

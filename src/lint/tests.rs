@@ -32,6 +32,7 @@ impl Book {
             params: Vec::new(),
             capabilities: Vec::new(),
             secrets: Vec::new(),
+            checks: Vec::new(),
             parallel: 8,
             steps: Vec::new(),
             drill: None,

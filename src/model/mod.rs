@@ -1,6 +1,7 @@
 //! The vocabulary: ids, values, spans, durations, secrets, policies. No IO, no clock.
 
 pub mod amount;
+pub mod check;
 pub mod command;
 pub mod fault;
 pub mod forecast;

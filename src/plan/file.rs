@@ -10,6 +10,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::{Plan, digest};
 use crate::engine::bound::Bound;
+use crate::model::check::Verdict;
 use crate::model::command::Actor;
 use crate::model::forecast::PlanApproval;
 use crate::model::paths::{PathEffect, Paths};
@@ -220,6 +221,20 @@ impl Plan {
     #[must_use]
     pub fn made(&self) -> usize {
         self.steps.iter().map(|step| step.made.len()).sum()
+    }
+
+    /// The preconditions that were better when this was planned than they are now, a line each.
+    #[must_use]
+    pub fn worse_checks(&self, now: &Self) -> Vec<String> {
+        let was = |id: &str| self.checks.iter().find(|check| check.id == id).map_or(Verdict::Pass, |was| was.verdict);
+        let worse = now.checks.iter().filter(|check| check.verdict > was(&check.id));
+        worse
+            .map(|check| {
+                let what = if check.found.is_empty() { &check.title } else { &check.found };
+                let (was, is) = (was(&check.id).as_str(), check.verdict.as_str());
+                format!("the check `{}`: it was {was}, it is {is}: {what}", check.id)
+            })
+            .collect()
     }
 
     /// How another plan differs from this one in what it does, a line each; empty when it does the same.

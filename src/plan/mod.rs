@@ -5,6 +5,7 @@ pub mod file;
 mod fold;
 mod given;
 mod order;
+pub mod preflight;
 pub mod report;
 mod rollback;
 #[cfg(test)]
@@ -19,6 +20,7 @@ use serde::{Deserialize, Serialize};
 pub use timeline::Timeline;
 pub use warnings::Warning;
 
+use crate::model::check::Check;
 use crate::model::forecast::{Basis, Change, Decision};
 use crate::model::paths::Paths;
 use crate::model::{StepPath, Value};
@@ -51,6 +53,9 @@ pub struct Plan {
     /// The run whose rest this is; absent in a plan of a whole run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rest: Option<Rest>,
+    /// What was found of its preconditions before the first step: those of the playbook, then those of the machine.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub checks: Vec<Check>,
     /// Its steps, in the playbook's order.
     pub steps: Vec<PlannedStep>,
     /// Effects, all told.

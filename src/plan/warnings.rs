@@ -9,6 +9,7 @@ use super::order::Order;
 use super::{Plan, PlannedStep, StepOutcome};
 use crate::model::StepPath;
 use crate::model::amount::format_duration;
+use crate::model::check::Verdict;
 use crate::model::forecast::Basis;
 
 /// Something to look at.
@@ -32,6 +33,7 @@ pub(super) fn of(plan: &Plan) -> Vec<Warning> {
     let order = Order::of(&plan.steps);
     let mut found = Vec::new();
     failing(plan, &mut found);
+    unmet(plan, &mut found);
     objectives(plan, &mut found);
     irreversible(plan, &order, &mut found);
     no_return(plan, &order, &mut found);
@@ -45,6 +47,19 @@ fn failing(plan: &Plan, found: &mut Vec<Warning>) {
         if let StepOutcome::Fails { error } = &step.outcome {
             found.push(warning("fails", Some(step), format!("it would fail as things are: {error}")));
         }
+    }
+}
+
+/// Preconditions that do not hold, or of which nobody can tell.
+fn unmet(plan: &Plan, found: &mut Vec<Warning>) {
+    for check in &plan.checks {
+        let (code, said) = match check.verdict {
+            Verdict::Pass => continue,
+            Verdict::Fail => ("check-failed", "fails"),
+            Verdict::Unknown => ("check-unknown", "cannot be told"),
+        };
+        let what = if check.found.is_empty() { &check.title } else { &check.found };
+        found.push(warning(code, None, format!("the check `{}` {said}: {what}", check.id)));
     }
 }
 

@@ -42,7 +42,7 @@ pub struct Gaps {
 }
 
 /// Faults of a value that was read all the same, or in which nothing could have been used.
-const LOSES_NOTHING: [&str; 17] = [
+const LOSES_NOTHING: [&str; 18] = [
     "bad-default",
     "bad-duration",
     "bad-grant",
@@ -54,6 +54,7 @@ const LOSES_NOTHING: [&str; 17] = [
     "empty",
     "format",
     "missing-key",
+    "no-max-age",
     "out-of-range",
     "secret-in-playbook",
     "unknown-key",

@@ -12,7 +12,7 @@ use crate::model::Value;
 use crate::model::span::{Span, Spanned};
 
 /// Keys at the top of a playbook.
-pub const KEYS: [&str; 13] = [
+pub const KEYS: [&str; 14] = [
     "muster",
     "name",
     "version",
@@ -23,6 +23,7 @@ pub const KEYS: [&str; 13] = [
     "params",
     "capabilities",
     "secrets",
+    "checks",
     "parallel",
     "steps",
     "drill",
@@ -101,6 +102,7 @@ impl Reader<'_> {
             params: fields.get("params").map(|node| self.params(node)).unwrap_or_default(),
             capabilities: fields.get("capabilities").map(|node| self.capabilities(node)).unwrap_or_default(),
             secrets: fields.get("secrets").map(|node| self.secrets(node)).unwrap_or_default(),
+            checks: fields.get("checks").map(|node| self.checks(node, rpo.is_some())).unwrap_or_default(),
             parallel,
             drill: fields.get("drill").and_then(|node| self.drill(node, &steps, fields.get("params"))),
             places: Default::default(),
@@ -337,6 +339,7 @@ impl Playbook {
             params: Vec::new(),
             capabilities: Vec::new(),
             secrets: Vec::new(),
+            checks: Vec::new(),
             parallel: DEFAULT_PARALLEL,
             steps: Vec::new(),
             drill: None,

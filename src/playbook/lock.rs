@@ -1,7 +1,7 @@
 //! `playbooks.lock`: which content each version of a playbook has. A version whose content changed is a lie in the history.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -29,7 +29,18 @@ pub enum LockError {
     Missing { name: String, version: String },
 }
 
+/// The lock file beside playbooks.
+pub const LOCK: &str = "playbooks.lock";
+
 impl Lock {
+    /// Where the lock of the playbook of this folder or name is, whether or not it is there; none for a shipped playbook.
+    #[must_use]
+    pub fn beside(name: &str) -> Option<PathBuf> {
+        let folders = [PathBuf::from(name), Path::new("playbooks").join(name)];
+        let folder = folders.into_iter().find(|folder| folder.join(super::bundle::MAIN).is_file())?;
+        Some(folder.canonicalize().ok()?.parent()?.join(LOCK))
+    }
+
     /// Reads a lock file; an absent one is empty.
     ///
     /// # Errors

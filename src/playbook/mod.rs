@@ -5,6 +5,7 @@ pub mod diagnostic;
 mod fields;
 pub mod gaps;
 pub mod load;
+mod load_check;
 pub mod load_expect;
 mod load_step;
 pub mod load_trial;

@@ -3,6 +3,7 @@
 use serde_json::{Map, json};
 
 use super::load::{DRILL_KEYS, KEYS, MAX_STEPS, PARAM_KEYS, SECRET_KEYS, SECRET_PROVIDERS};
+use super::load_check::{CHECK_KEYS, MAX_CHECKS};
 use super::load_step::{
     APPROVAL_KEYS, FOREACH_KEYS, MANUAL_KEYS, MAX_ATTEMPTS, ON_FAILURE, RETRY_KEYS, STEP_KEYS, VERIFY_KEYS,
 };
@@ -96,6 +97,12 @@ pub fn schema<'o>(operations: impl IntoIterator<Item = &'o str>) -> Value {
                 "description": "Where secrets stand whose values are redacted from all output",
                 "items": secret(),
             }),
+            "checks" => json!({
+                "type": "array",
+                "description": "Whether it would work now: `muster check` and every plan ask",
+                "maxItems": MAX_CHECKS,
+                "items": check(),
+            }),
             "parallel" => json!({ "type": "integer", "minimum": 1, "maximum": 1000, "description": "Steps at once" }),
             "steps" => json!({
                 "type": "array",
@@ -120,6 +127,21 @@ fn param() -> Value {
         "matches" => reference("words", "A glob that the text must match"),
         _ => reference("list_of_words", "The values of an enum"),
     })
+}
+
+fn check() -> Value {
+    let mut check = object(&CHECK_KEYS, &["id"], |key| match key {
+        "id" => reference("identifier", "Its name"),
+        "title" => json!({ "type": "string", "description": "What is asked, in one line" }),
+        "check" => reference("script", "Reads; gives true or false, or #{ ok, found, hint }"),
+        "recovery_point" => reference("script", "Reads; gives the time of the newest recovery point"),
+        "max_age" => reference("duration", "How old that may be; the playbook's RPO when not said"),
+        "hint" => json!({ "type": "string", "description": "What to do when it does not hold" }),
+        _ => reference("duration", "Longer than this, and it has failed; 30s when not said"),
+    });
+    check["oneOf"] = json!([{ "required": ["check"] }, { "required": ["recovery_point"] }]);
+    check["dependentRequired"] = json!({ "max_age": ["recovery_point"] });
+    check
 }
 
 fn secret() -> Value {

@@ -200,6 +200,40 @@ pub struct Drill {
     pub span: Span,
 }
 
+/// A precondition that the author states: whether the playbook would work now.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Check {
+    pub id: Spanned<String>,
+    /// What is asked, in a line.
+    pub title: String,
+    /// What it asks.
+    pub asks: Asks,
+    /// What to do when it does not hold.
+    pub hint: Option<String>,
+    /// Longer than this, and it has failed.
+    pub timeout: Duration,
+    pub span: Span,
+}
+
+/// What a check asks. Both are Rhai, and only read.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Asks {
+    /// Whether this is true; it may also give a map `{ ok, found, hint }`.
+    Holds(Spanned<String>),
+    /// When the newest recovery point was taken, and how old it may be: as old as the playbook's RPO when not said.
+    RecoveryPoint { at: Spanned<String>, max_age: Option<Duration> },
+}
+
+impl Check {
+    /// Its Rhai.
+    #[must_use]
+    pub fn script(&self) -> &Spanned<String> {
+        match &self.asks {
+            Asks::Holds(script) | Asks::RecoveryPoint { at: script, .. } => script,
+        }
+    }
+}
+
 /// A playbook.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Playbook {
@@ -214,6 +248,8 @@ pub struct Playbook {
     pub params: Vec<Param>,
     pub capabilities: Vec<Grant>,
     pub secrets: Vec<SecretSource>,
+    /// Whether it would work now.
+    pub checks: Vec<Check>,
     /// Steps at once; 8 when absent.
     pub parallel: u32,
     pub steps: Vec<Step>,

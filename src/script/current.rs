@@ -81,6 +81,11 @@ pub trait Calls {
         false
     }
 
+    /// Whether the answer is taken for a proof: then what is said of all of nothing is no answer.
+    fn vouches(&self) -> bool {
+        false
+    }
+
     /// What would follow is another round of a loop that has been shown: the evaluation is over.
     fn covered(&self, _each: &str) {}
 }

@@ -144,6 +144,7 @@ impl Program {
         for source in &playbook.secrets {
             collect(Some(&source.from), &mut scripts);
         }
+        scripts.extend(playbook.checks.iter().map(|check| check.script().clone()));
         for step in &playbook.steps {
             match &step.body {
                 Body::Uses { path, with } => {

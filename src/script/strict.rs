@@ -178,6 +178,9 @@ pub fn register(engine: &mut Engine) {
         place(&context, list, &closure, 0, "some").map(|place| place.is_some())
     });
     engine.register_fn("all", |context: NativeCallContext, list: &mut Array, closure: FnPtr| -> Fallible<bool> {
+        if list.is_empty() && super::current::calls().is_some_and(|calls| calls.vouches()) {
+            return Err("`all` is asked of an empty list: that would prove nothing".into());
+        }
         for (at, item) in list.iter_mut().enumerate() {
             if !holds("all", &context, &closure, item, at)? {
                 return Ok(false);

@@ -1,10 +1,11 @@
 //! `muster doctor`.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use serde::Serialize;
 
+use crate::app::check::LITTLE_ROOM;
+use crate::app::tools;
 use crate::cli::context::Context;
 use crate::cli::exit::Code;
 use crate::cli::failure::Failure;
@@ -12,20 +13,11 @@ use crate::cli::printer::Format;
 use crate::cli::render::look::{Glyph, Tone};
 use crate::cli::render::table::Table;
 use crate::cli::render::when;
-use crate::clock::SystemClock;
 use crate::journal::sqlite::{Options, SqliteStore};
 use crate::journal::{Store as _, StoreError};
 use crate::model::amount::format_size;
-use crate::model::secret::Redactor;
-use crate::model::{RunId, Value};
-use crate::ops::context::ReadContext;
+use crate::model::fault::OpError;
 use crate::ops::files::nothing;
-use crate::ops::process::{Children, ReadCommand};
-use crate::ops::secrets::Secrets;
-use crate::ops::spec::Backend;
-
-/// With less room than this the store may soon be unable to begin anything.
-const LITTLE_ROOM: u64 = 256 << 20;
 
 /// Check what Muster needs: the store, room on the disk, programs, the clock.
 ///
@@ -163,82 +155,30 @@ fn room(path: &Path) -> Check {
 }
 
 fn programs() -> Vec<Check> {
-    let redactor = Arc::new(Redactor::default());
-    let secrets = Secrets::new([0; 32], redactor);
-    let children = Children::new(std::env::temp_dir(), PathBuf::from("muster"));
-    let run = RunId::from_entropy(0);
-    let context = ReadContext {
-        run: &run,
-        key: "",
-        before: &Value::Null,
-        deadline: None,
-        clock: &SystemClock,
-        secrets: &secrets,
-        children: &children,
-    };
-    let ask = |what: &str, command: ReadCommand, need: &str| match context.run_read(&command) {
-        Ok(said) => {
-            let line = said.stdout.lines().next().unwrap_or_default().trim().to_owned();
-            Check::new(what, Verdict::Good, line)
-        }
-        Err(error) => Check::new(what, Verdict::Warning, error.message).hint(need),
-    };
-    let version = |program: &str| ReadCommand {
-        argv: vec![program.to_owned(), "--version".to_owned()],
-        timeout: Some(std::time::Duration::from_secs(10)),
-        ..ReadCommand::default()
-    };
     let mut checks = Vec::new();
     if let Err(error) = nothing() {
         // Every program would fail for this, and none of them would say so.
         checks.push(Check::new("/dev/null", Verdict::Bad, error.message).hint(error.hint.unwrap_or_default()));
         return checks;
     }
-    checks.push(containers(&context));
-    for program in ["psql", "pg_dump", "pg_restore"] {
-        checks.push(ask(program, version(program), "for pg.* outside a container"));
-    }
-    for program in ["age", "gpg"] {
-        checks.push(ask(program, version(program), "for backups encrypted with it"));
+    let told = |what: &str, found: Result<String, OpError>, need: &str| match found {
+        Ok(found) => Check::new(what, Verdict::Good, found),
+        Err(error) => {
+            Check::new(what, Verdict::Warning, error.message).hint(error.hint.unwrap_or_else(|| need.to_owned()))
+        }
+    };
+    checks.push(told("containers", tools::containers(), "for docker.*"));
+    for (program, need) in [
+        ("psql", "for pg.* outside a container"),
+        ("pg_dump", "for pg.* outside a container"),
+        ("pg_restore", "for pg.* outside a container"),
+        ("age", "for backups encrypted with it"),
+        ("gpg", "for backups encrypted with it"),
+    ] {
+        // What it is for says more than how to get it.
+        checks.push(told(program, tools::version(program).map_err(|error| OpError { hint: None, ..error }), need));
     }
     checks
-}
-
-fn containers(context: &ReadContext<'_>) -> Check {
-    let asked = match crate::ops::find("docker.info").map(|entry| &entry.backend) {
-        Some(Backend::Read(read)) => read(context, serde_json::json!({})),
-        _ => return Check::new("containers", Verdict::Warning, "this program is built without docker.*"),
-    };
-    match asked {
-        Ok(info) => {
-            let part = |key: &str| info.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
-            let found = format!("{} {}", part("runtime"), part("version"));
-            // A client that tells its version may still have no storage, or no daemon.
-            let list = ReadCommand {
-                argv: vec![part("runtime"), "ps".to_owned(), "--quiet".to_owned()],
-                timeout: Some(std::time::Duration::from_secs(20)),
-                ..ReadCommand::default()
-            };
-            match context.run_read(&list) {
-                Ok(said) => {
-                    let running = said.stdout.lines().count();
-                    Check::new("containers", Verdict::Good, format!("{found}, {running} running"))
-                }
-                Err(error) => {
-                    let said = error.detail.unwrap_or_default();
-                    let said = said.lines().last().unwrap_or_default();
-                    Check::new(
-                        "containers",
-                        Verdict::Warning,
-                        format!("{found} does not work: {} {said}", error.message),
-                    )
-                    .hint("docker.* will fail; try the client by hand as this user")
-                }
-            }
-        }
-        Err(error) => Check::new("containers", Verdict::Warning, error.message)
-            .hint("for docker.*; MUSTER_CONTAINER_RUNTIME names another client"),
-    }
 }
 
 fn boot() -> Check {

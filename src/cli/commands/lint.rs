@@ -1,6 +1,6 @@
 //! `muster lint`.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use crate::cli::context::Context;
 use crate::cli::exit::Code;
@@ -15,9 +15,6 @@ use crate::model::span::Source;
 use crate::playbook::bundle::{Bundle, MAIN};
 use crate::playbook::diagnostic::{self, Diagnostic, Severity};
 use crate::playbook::lock::{Lock, LockError};
-
-/// The lock file beside playbooks.
-const LOCK: &str = "playbooks.lock";
 
 /// Check playbooks, and show everything that is wrong with them.
 ///
@@ -183,7 +180,7 @@ fn check(name: &str) -> Result<Findings, Failure> {
 }
 
 fn heed_lock(args: &Args, name: &str, bundle: &Bundle) -> Result<(), Failure> {
-    let Some(path) = lock_beside(name) else { return Ok(()) };
+    let Some(path) = Lock::beside(name) else { return Ok(()) };
     let wrong = |error: LockError| {
         let failure = Failure::new(Kind::Invalid, error.to_string());
         match error {
@@ -199,11 +196,4 @@ fn heed_lock(args: &Args, name: &str, bundle: &Bundle) -> Result<(), Failure> {
         lock.write(&path).map_err(wrong)?;
     }
     lock.check(id, version, &bundle.digest).map_err(wrong)
-}
-
-/// The lock file beside a playbook's folder; none for a shipped playbook.
-fn lock_beside(name: &str) -> Option<PathBuf> {
-    let folders = [PathBuf::from(name), Path::new("playbooks").join(name)];
-    let folder = folders.into_iter().find(|folder| folder.join(MAIN).is_file())?;
-    Some(folder.canonicalize().ok()?.parent()?.join(LOCK))
 }

@@ -4,6 +4,7 @@ pub mod accept;
 pub mod answer;
 pub mod approve;
 pub mod cancel;
+pub mod check;
 pub mod completions;
 pub mod doctor;
 pub mod done;

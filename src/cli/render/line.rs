@@ -78,7 +78,7 @@ fn words(view: &View, record: &Record, look: Look) -> Option<(String, String)> {
             called(view, call, op, args, outcome, look)
         }
         Fact::RunsIf { step, decision } => of(step, format!("runs only if {}", one_line(&decision.question))),
-        Fact::Foretold { .. } | Fact::PathsForeseen { .. } | Fact::RestForeseen => None,
+        Fact::Checked { .. } | Fact::Foretold { .. } | Fact::PathsForeseen { .. } | Fact::RestForeseen => None,
         Fact::Ended { call, outcome } => {
             let entry = view.call(call)?;
             let took = when::took(when::between(entry.begun, record.at));

@@ -1,6 +1,7 @@
 //! What people see of a run: everything here is a fold over its records and never reaches into the engine.
 
 pub mod brief;
+pub mod checks;
 pub mod choices;
 pub mod line;
 pub mod live;

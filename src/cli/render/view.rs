@@ -233,6 +233,7 @@ impl View {
             | Fact::SecretMet { .. }
             | Fact::SecretAccepted { .. }
             | Fact::RunsIf { .. }
+            | Fact::Checked { .. }
             | Fact::Foretold { .. }
             | Fact::PathsForeseen { .. }
             | Fact::RestForeseen

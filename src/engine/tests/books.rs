@@ -24,6 +24,7 @@ pub fn book(steps: Vec<Step>) -> Playbook {
         params: Vec::new(),
         capabilities: vec![Grant { pattern: at("*".to_owned()), scope: Vec::new() }],
         secrets: Vec::new(),
+        checks: Vec::new(),
         parallel: 8,
         steps,
         ..empty()
@@ -42,6 +43,7 @@ fn empty() -> Playbook {
         params: Vec::new(),
         capabilities: Vec::new(),
         secrets: Vec::new(),
+        checks: Vec::new(),
         parallel: 8,
         steps: Vec::new(),
         drill: None,

@@ -121,21 +121,32 @@ pub(in crate::ops) fn check_program(
     {
         return Err(OpError::refused(format!("cannot run {program} in {}: no such folder", cwd.display())));
     }
-    let is_program = |path: &Path| {
+    find(program, cwd, env).map(|_| ())
+}
+
+/// Where a program is that could be run, as operations would find it.
+///
+/// # Errors
+/// Refused, when it is not there.
+pub fn find_program(program: &str) -> Result<PathBuf, OpError> {
+    find(program, None, &base_environment())
+}
+
+fn find(program: &str, cwd: Option<&Path>, env: &BTreeMap<String, String>) -> Result<PathBuf, OpError> {
+    let is_program = |path: &PathBuf| {
         use std::os::unix::fs::PermissionsExt;
         path.metadata().is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
     };
     let found = if program.contains('/') {
-        is_program(&cwd.unwrap_or(Path::new("/")).join(program))
+        Some(cwd.unwrap_or(Path::new("/")).join(program)).filter(is_program)
     } else {
         let path = env.get("PATH").map_or("", String::as_str);
-        std::env::split_paths(path).any(|folder| is_program(&folder.join(program)))
+        std::env::split_paths(path).map(|folder| folder.join(program)).find(is_program)
     };
-    if found {
-        return Ok(());
-    }
-    Err(OpError::refused(format!("cannot run {program}: there is no such program here"))
-        .with_hint(format!("install {program}, or put the folder it is in on PATH")))
+    found.ok_or_else(|| {
+        OpError::refused(format!("cannot run {program}: there is no such program here"))
+            .with_hint(format!("install {program}, or put the folder it is in on PATH"))
+    })
 }
 
 /// The end of a text that a program printed, at most `limit` bytes. When something is cut away in front, a broken first

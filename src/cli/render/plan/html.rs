@@ -12,6 +12,7 @@ use super::escape::html as esc;
 use super::page::{Note, Page, StepPage, Weight};
 use super::words::{self, Deed};
 use super::{change, graph};
+use crate::model::check::Verdict;
 use crate::model::forecast::{Basis, Change};
 use crate::plan::{Plan, PlannedCall, PlannedStep, PlannedUndo, StepOutcome};
 
@@ -36,6 +37,7 @@ pub fn text(plan: &Plan) -> String {
     sheet.cards(plan);
     sheet.facts(&page);
     sheet.warnings(plan);
+    sheet.checks(plan);
     sheet.graph(plan);
     sheet.gantt(plan);
     sheet.put("<h2 id=\"steps\">Steps</h2>\n<p id=\"tools\" hidden><button type=\"button\">Open all</button><button type=\"button\">Close all</button></p>\n");
@@ -161,6 +163,28 @@ impl Sheet {
             self.put(&format!("<dt>{}</dt><dd>{fact}</dd>\n", esc(name)));
         }
         self.put("</dl>\n");
+    }
+
+    fn checks(&mut self, plan: &Plan) {
+        if plan.checks.is_empty() {
+            return;
+        }
+        self.put("<h2>Checks</h2>\n<ul class=\"checks\">\n");
+        for check in &plan.checks {
+            let word = check.verdict.as_str();
+            let found = if check.found.is_empty() { String::new() } else { format!(": {}", check.found) };
+            self.put(&format!(
+                "<li>{} <b>{}</b> {}",
+                tag(&format!("check-{word}"), word),
+                code(&check.id),
+                esc(&cut(&format!("{}{found}", check.title), VALUE))
+            ));
+            if let Some(hint) = check.hint.as_ref().filter(|_| check.verdict != Verdict::Pass) {
+                self.put(&format!("<br><i>{}</i>", esc(&cut(hint, VALUE))));
+            }
+            self.put("</li>\n");
+        }
+        self.put("</ul>\n");
     }
 
     fn warnings(&mut self, plan: &Plan) {

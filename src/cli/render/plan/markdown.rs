@@ -7,6 +7,7 @@ use super::change;
 use super::escape::{code, markdown as esc};
 use super::page::{LISTED, Note, Page, StepPage, Weight};
 use super::words::{self, Deed};
+use crate::model::check::Verdict;
 use crate::model::forecast::{Basis, Change};
 use crate::plan::{Plan, PlannedCall, PlannedUndo, StepOutcome};
 
@@ -36,6 +37,7 @@ pub fn text(plan: &Plan) -> String {
     let page = Page::of(plan);
     let mut sheet = Sheet { text: String::new(), left_out: Vec::new() };
     sheet.head(&page);
+    sheet.checks(plan);
     sheet.steps(&page);
     sheet.details(&page);
     sheet.tail(plan);
@@ -124,6 +126,29 @@ impl Sheet {
                 self.line(&format!("> - and {} more", left));
                 self.left_out.push(words::count(left, "warning"));
             }
+        }
+        self.line("");
+    }
+
+    /// A line a check: what was found of it, and what to do where it does not hold.
+    fn checks(&mut self, plan: &Plan) {
+        if plan.checks.is_empty() {
+            return;
+        }
+        self.line("| check | | found |");
+        self.line("| --- | --- | --- |");
+        let mut left = 0;
+        for check in &plan.checks {
+            let passes = check.verdict == Verdict::Pass;
+            let hint = check.hint.as_ref().filter(|_| !passes).map(|hint| format!("; {hint}")).unwrap_or_default();
+            let found = if check.found.is_empty() { String::new() } else { format!(": {}", check.found) };
+            let verdict = if passes { "pass".to_owned() } else { format!("**{}**", check.verdict.as_str()) };
+            let said = sentence(&format!("{}{found}{hint}", check.title));
+            let row = format!("| {} | {verdict} | {said} |", name(&check.id));
+            if self.text.len() + row.len() < SUMMARY * 2 / 3 { self.line(&row) } else { left += 1 }
+        }
+        if left > 0 {
+            self.left_out.push(words::count(left, "check"));
         }
         self.line("");
     }

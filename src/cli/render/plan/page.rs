@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use super::super::checks;
 use super::block::{Block, blocks};
 use super::words;
 use crate::model::StepPath;
@@ -133,6 +134,9 @@ fn identity(plan: &Plan) -> Vec<(&'static str, String)> {
         facts.push(("works on", format!("{name} ({identity})")));
     }
     let given = given(plan);
+    if !plan.checks.is_empty() {
+        facts.push(("checks", checks::sum(&plan.checks)));
+    }
     facts.push(("given", if given.is_empty() { "nothing: every parameter is its default".to_owned() } else { given }));
     facts
 }

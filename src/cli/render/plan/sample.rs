@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::json;
 
+use crate::model::check::{Check, Source, Verdict};
 use crate::model::forecast::{Basis, Change, Decision};
 use crate::model::{StepPath, Value};
 use crate::plan::{
@@ -83,6 +84,7 @@ pub fn plan(steps: Vec<PlannedStep>) -> Plan {
         given: BTreeMap::from([("keep".to_owned(), json!("10m")), ("retire".to_owned(), json!(true))]),
         targets: BTreeMap::from([("postgres open-webui-db".to_owned(), "7301".to_owned())]),
         objectives: Objectives { rto_ms: Some(5_400_000), rpo_ms: None },
+        checks: Vec::new(),
         effects: steps.iter().flat_map(|step| &step.calls).filter(|call| call.writes).count(),
         coverage,
         timeline: Timeline {
@@ -280,6 +282,14 @@ pub fn everything() -> Plan {
         vec![choose, skipped, restore, branchy, looped, refused, supposed, byhand, retire, last, unreached, unknown];
     let mut plan = plan(steps);
     plan.timeline.open_ended = vec![StepPath::of("dump")];
+    let check = |id: &str, title: &str, verdict| Check::new(id, title, Source::Playbook, verdict);
+    plan.checks = vec![
+        check("database", "the database answers", Verdict::Pass),
+        check("newest_backup", "a backup is young enough", Verdict::Fail)
+            .found("26h old (2026-06-30T01:00:00Z), more than the 24h that may be lost")
+            .hint("see why last night's backup did not come about"),
+        check("room", "there is room for the safety copy", Verdict::Unknown).found("the run decides where it goes"),
+    ];
     plan.warnings = vec![
         Warning {
             code: "fails".to_owned(),
@@ -313,6 +323,9 @@ pub fn with_text(text: &str) -> Plan {
     plan.targets = BTreeMap::from([(h(), h())]);
     for warning in &mut plan.warnings {
         warning.message = h();
+    }
+    for check in &mut plan.checks {
+        (check.id, check.title, check.found, check.hint) = (h(), h(), h(), Some(h()));
     }
     for step in &mut plan.steps {
         step.title = h();

@@ -3,11 +3,13 @@
 use console::measure_text_width;
 
 use super::super::brief::{cut, one_line};
+use super::super::checks;
 use super::super::look::{Look, Tone};
 use super::block::{Block, reads};
 use super::page::{Note, Page, StepPage, Weight};
 use super::words::{self, Deed};
 use super::{bars, change};
+use crate::model::check::Verdict;
 use crate::model::forecast::Basis;
 use crate::plan::{Plan, PlannedCall, PlannedUndo, StepOutcome};
 
@@ -76,6 +78,25 @@ impl Sheet {
         let name = self.look.paint(Tone::Strong, &format!("{} {}", one_line(&plan.playbook), one_line(&plan.version)));
         self.say(0, &format!("plan of {name}  "), None, &plan.title);
         self.facts(&page.identity);
+        self.checks(plan);
+    }
+
+    /// What was found of the preconditions; what does not hold with what to do.
+    fn checks(&mut self, plan: &Plan) {
+        if !plan.checks.is_empty() {
+            self.line("");
+        }
+        for check in &plan.checks {
+            let (glyph, tone) = checks::sign(check.verdict);
+            let passes = check.verdict == Verdict::Pass;
+            let lead = format!("{} {}  ", self.look.glyph(glyph), one_line(&check.id));
+            let said =
+                if check.found.is_empty() { check.title.clone() } else { format!("{}: {}", check.title, check.found) };
+            self.say(2, &lead, (!passes).then_some(tone), &said);
+            if let Some(hint) = check.hint.as_ref().filter(|_| !passes) {
+                self.say(6, "", Some(Tone::Faint), hint);
+            }
+        }
     }
 
     fn facts(&mut self, facts: &[(&'static str, String)]) {
