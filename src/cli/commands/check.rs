@@ -20,7 +20,7 @@ use crate::model::check::Verdict;
 /// fails, and with 9 if none fails and one cannot be told. What does not end in time has failed. A check of the playbook's own
 /// that asks for a recovery point compares its age with the objective (RPO).
 ///
-/// Example: muster check omnichat-restore -p backup_dir=/srv/backups -o json
+/// Example: muster check omnichat-restore -f params.yaml -o json
 #[derive(clap::Args)]
 pub struct Args {
     /// The playbook: its folder, its name in ./playbooks, or the name of a shipped one.

@@ -180,7 +180,7 @@ impl Sheet {
                 esc(&cut(&format!("{}{found}", check.title), VALUE))
             ));
             if let Some(hint) = check.hint.as_ref().filter(|_| check.verdict != Verdict::Pass) {
-                self.put(&format!("<br><i>{}</i>", esc(&cut(hint, VALUE))));
+                self.put(&format!("<p class=\"faint\">{}</p>", esc(&cut(hint, VALUE))));
             }
             self.put("</li>\n");
         }
