@@ -32,7 +32,7 @@ impl Inner {
         let checks = &cell.program.playbook.checks;
         let mut found = Vec::with_capacity(checks.len());
         for part in checks.chunks(AT_ONCE) {
-            let asked: Vec<_> = part.iter().map(|check| self.ask(cell, check)).collect();
+            let asked: Vec<_> = part.iter().map(|check| self.ask_apart(cell, check)).collect();
             for (check, (answer, asked)) in part.iter().zip(asked) {
                 let patience = check.timeout.saturating_add(GRACE).saturating_sub(asked.elapsed());
                 let found_now = answer.recv_timeout(patience).unwrap_or_else(|error| match error {
@@ -49,7 +49,7 @@ impl Inner {
     }
 
     /// Asks on a thread of its own: what hangs on a dead disk cannot be ended, only left behind.
-    fn ask(self: &Arc<Self>, cell: &Arc<RunCell>, check: &Check) -> (mpsc::Receiver<check::Check>, Instant) {
+    fn ask_apart(self: &Arc<Self>, cell: &Arc<RunCell>, check: &Check) -> (mpsc::Receiver<check::Check>, Instant) {
         let (answer, answered) = mpsc::sync_channel(1);
         let (inner, cell, check) = (Arc::clone(self), Arc::clone(cell), check.clone());
         let thread = std::thread::Builder::new().name(format!("check-{}", check.id.value)).stack_size(4 << 20);

@@ -71,7 +71,8 @@ pub fn needs_of(op: &str) -> &'static [&'static str] {
 /// Whether every step was followed to its end.
 fn is_followed(steps: &[PlannedStep]) -> bool {
     steps.iter().all(|step| {
-        matches!(step.outcome, StepOutcome::Runs | StepOutcome::Skipped { .. }) && step.not_followed.is_empty()
+        matches!(step.outcome, StepOutcome::Done | StepOutcome::Runs | StepOutcome::Skipped { .. })
+            && step.not_followed.is_empty()
     })
 }
 
