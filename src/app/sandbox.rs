@@ -76,7 +76,7 @@ impl App {
     pub fn plan_in(
         &self,
         start: &Start,
-        mut world: World,
+        world: World,
         identity: Option<Identity>,
     ) -> Result<(Vec<Record>, Arc<Program>), AppError> {
         self.plan_in_watched(start, world, identity, Arc::new(crate::engine::NoObserver))
@@ -86,7 +86,7 @@ impl App {
     pub(super) fn plan_in_watched(
         &self,
         start: &Start,
-        world: World,
+        mut world: World,
         identity: Option<Identity>,
         observer: Arc<dyn Observer>,
     ) -> Result<(Vec<Record>, Arc<Program>), AppError> {
