@@ -10,6 +10,7 @@ mod live_world;
 
 mod objects;
 mod rds;
+mod rds_change;
 mod rds_restore;
 mod rds_sandbox;
 mod reach;

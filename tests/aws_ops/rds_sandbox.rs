@@ -132,3 +132,46 @@ fn a_restore_that_is_to_end_badly_does_so_and_says_why() {
     let error = found.unwrap_err();
     assert!(error.message.contains("incompatible-network") && error.hint.unwrap().contains("subnet_group"));
 }
+
+#[test]
+fn a_swap_a_modification_and_a_cluster_are_undone_without_a_trace() {
+    let sandbox = Sandbox::new();
+    let world = sandbox.host.world().lock().clone();
+    sandbox.write("rds.restore_to_point_in_time", json!({ "source": "chat", "id": "chat-r" }), "k1").unwrap();
+    sandbox.wait("rds.wait_available", json!({ "id": "chat-r" })).0.unwrap();
+    sandbox.write("rds.modify", json!({ "id": "chat-r", "settings": { "max_storage_gb": 200 } }), "k2").unwrap();
+    let (found, seen, _) = sandbox.wait("rds.wait_available", json!({ "id": "chat-r", "applied": true }));
+    assert_eq!((&found.unwrap()["settings"]["max_storage_gb"], seen.len()), (&json!(200), 1));
+    let (live, other) =
+        (sandbox.read("rds.instance", json!({ "id": "chat" })), json!({ "id": "chat-r", "to": "chat" }));
+    sandbox.write("rds.rename", json!({ "id": "chat", "to": "chat-old" }), "k3").unwrap();
+    sandbox.write("rds.rename", other, "k4").unwrap();
+    let now = sandbox.read("rds.instance", json!({ "id": "chat" }));
+    assert_eq!(now["endpoint"], live["endpoint"]);
+    assert_ne!(now["resource_id"], live["resource_id"]);
+    let back = json!({ "id": "chat", "to": "chat-r", "resource_id": now["resource_id"] });
+    sandbox.write("rds.rename", back, "u4").unwrap();
+    let back = json!({ "id": "chat-old", "to": "chat", "resource_id": live["resource_id"] });
+    sandbox.write("rds.rename", back, "u3").unwrap();
+    sandbox.write("rds.delete", json!({ "id": "chat-r", "made_by": "k1", "unprotect": true }), "u1").unwrap();
+    let restored = json!({ "kind": "cluster", "source": "vault", "id": "vault-r", "settings": {} });
+    let error = sandbox.write("rds.restore_to_point_in_time", restored, "k5").unwrap_err();
+    assert!(error.message.contains("has no automated backups"), "{error}");
+    sandbox.write("rds.create_snapshot", json!({ "kind": "cluster", "id": "vault", "snapshot": "v" }), "k6").unwrap();
+    sandbox.wait("rds.wait_snapshot", json!({ "kind": "cluster", "snapshot": "v" })).0.unwrap();
+    let restored = json!({ "kind": "cluster", "snapshot": "v", "id": "vault-r" });
+    sandbox.write("rds.restore_from_snapshot", restored, "k7").unwrap();
+    let member = json!({ "cluster": "vault-r", "id": "vault-r-1", "like": "vault-1" });
+    assert!(
+        sandbox.write("rds.create_cluster_instance", member.clone(), "k8").unwrap_err().message.contains("creating")
+    );
+    sandbox.wait("rds.wait_available", json!({ "kind": "cluster", "id": "vault-r" })).0.unwrap();
+    sandbox.write("rds.create_cluster_instance", member, "k8").unwrap();
+    let found = sandbox.read("rds.cluster", json!({ "id": "vault-r" }));
+    assert_eq!(found["members"], json!([{ "id": "vault-r-1", "writer": true }]));
+    sandbox.wait("rds.wait_available", json!({ "id": "vault-r-1" })).0.unwrap();
+    sandbox.write("rds.delete", json!({ "id": "vault-r-1", "made_by": "k8" }), "u8").unwrap();
+    sandbox.write("rds.delete", json!({ "kind": "cluster", "id": "vault-r", "made_by": "k7" }), "u7").unwrap();
+    sandbox.write("rds.delete_snapshot", json!({ "kind": "cluster", "snapshot": "v", "made_by": "k6" }), "u6").unwrap();
+    assert_eq!(diff(&world, &sandbox.host.world().lock()), Vec::<String>::new());
+}

@@ -7,8 +7,9 @@ use super::{Call, Effect, Model};
 use crate::model::Value;
 use crate::model::fault::OpError;
 use crate::ops::aws::rds::{
-    Before, CreateSnapshot, Database, Delete, DeleteSnapshot, Deleted, Effects, Kind, RestoreFromSnapshot,
-    RestoreToPointInTime, Restored, Settings, Snapshot, SnapshotMade,
+    Before, CreateClusterInstance, CreateSnapshot, Database, Delete, DeleteSnapshot, Deleted, Effects, Kind, Member,
+    MemberBefore, MemberMade, Modified, Modify, Rename, Renamed, RestoreFromSnapshot, RestoreToPointInTime, Restored,
+    Settings, Snapshot, SnapshotMade,
 };
 use crate::ops::spec::Operation;
 use crate::sandbox::World;
@@ -27,6 +28,10 @@ const FIRST_BACKUP: Duration = Duration::from_secs(120);
 const PLAY_BACK: Duration = Duration::from_secs(300);
 /// How long it is until a database is gone.
 const GONE: Duration = Duration::from_secs(300);
+/// How long a modification takes.
+const MODIFY: Duration = Duration::from_secs(60);
+/// How long it is until AWS knows a database by another name.
+const RENAME: Duration = Duration::from_secs(120);
 
 pub(super) fn models() -> Vec<(&'static str, Model)> {
     vec![
@@ -37,6 +42,9 @@ pub(super) fn models() -> Vec<(&'static str, Model)> {
         ),
         (RestoreFromSnapshot::NAME, Model::Write(effect::<RestoreFromSnapshot>(restore_from_snapshot))),
         (RestoreToPointInTime::NAME, Model::Write(effect::<RestoreToPointInTime>(restore_to_point_in_time))),
+        (CreateClusterInstance::NAME, Model::Write(effect::<CreateClusterInstance>(create_cluster_instance))),
+        (Modify::NAME, Model::Write(effect::<Modify>(modify))),
+        (Rename::NAME, Model::Write(effect::<Rename>(rename).by_child(|_, _| millis(RENAME)))),
         (Delete::NAME, Model::Write(effect::<Delete>(delete).by_child(|_, _| millis(GONE)))),
     ]
 }
@@ -214,4 +222,92 @@ fn delete(world: &mut World, call: &Call<'_>) -> Result<Value, OpError> {
         }
     }
     encode(&Deleted { deleted: true })
+}
+
+fn create_cluster_instance(world: &mut World, call: &Call<'_>) -> Result<Value, OpError> {
+    let args = args::<CreateClusterInstance>(call)?;
+    if world.aws.rds.instances.contains_key(&args.id) {
+        return Err(OpError::refused(format!("cannot make instance {}: there is one already", args.id)));
+    }
+    let before = MemberBefore::read(call.before);
+    let mut made = Database {
+        exists: true,
+        id: args.id.clone(),
+        status: "creating".to_owned(),
+        resource_id: chosen(world, || made_id(Kind::Instance, call.key)),
+        engine: before.engine.clone(),
+        engine_version: before.engine_version.clone(),
+        port: 5432,
+        cluster: args.cluster.clone(),
+        created_at: call.now.to_string(),
+        parameters: "in-sync".to_owned(),
+        settings: defaults(Kind::Instance, &before.engine, &before.engine_version).overlaid(&before.settings),
+        owned_by: call.run.to_string(),
+        made_by: call.key.to_owned(),
+        ..Database::default()
+    };
+    world.aws.rds.name_endpoints(Kind::Instance, &mut made);
+    let result = MemberMade { id: made.id.clone(), resource_id: made.resource_id.clone(), settings: before.settings };
+    if let Some(cluster) = world.aws.rds.clusters.get_mut(&args.cluster) {
+        let writer = !cluster.members.iter().any(|member| member.writer);
+        cluster.members.push(Member { id: args.id.clone(), writer });
+    }
+    let ends = world.aws.rds.restores_end.get(&args.id).cloned();
+    world.aws.rds.instances.insert(args.id.clone(), made);
+    set_course(world, Kind::Instance.of(&args.id), call, &[(CREATE, ends.as_deref().unwrap_or("available"))]);
+    encode(&result)
+}
+
+fn modify(world: &mut World, call: &Call<'_>) -> Result<Value, OpError> {
+    let args = args::<Modify>(call)?;
+    let resource_id = call.earlier("resource_id");
+    let found = world.aws.rds.databases_mut(args.kind).get_mut(&args.id);
+    let left_alone = resource_id.is_empty();
+    match found {
+        Some(found) if !left_alone && found.resource_id == resource_id => {
+            found.settings = found.settings.overlaid(&args.settings);
+            "available".clone_into(&mut found.status);
+            let what = args.kind.of(&args.id);
+            let former = world.aws.rds.courses.get(&what).cloned().unwrap_or_default();
+            set_course(world, what.clone(), call, &[(Duration::ZERO, "modifying"), (MODIFY, "available")]);
+            if let Some(course) = world.aws.rds.courses.get_mut(&what) {
+                (course.carried, course.left) = (former.carried, former.left);
+            }
+        }
+        _ if left_alone => {}
+        _ => return Err(OpError::refused(format!("cannot modify {}: it is gone, or another", args.id))),
+    }
+    encode(&Modified { id: args.id.clone(), resource_id: resource_id.to_owned(), settings: args.settings })
+}
+
+fn rename(world: &mut World, call: &Call<'_>) -> Result<Value, OpError> {
+    let args = args::<Rename>(call)?;
+    let resource_id = call.earlier("resource_id").to_owned();
+    let result = encode(&Renamed { id: args.to.clone(), resource_id });
+    if call.before["already"] == true {
+        return result;
+    }
+    if world.aws.rds.databases(args.kind).contains_key(&args.to) {
+        return Err(OpError::refused(format!("cannot rename {}: there is a {} already", args.id, args.to)));
+    }
+    let Some(mut found) = world.aws.rds.databases_mut(args.kind).remove(&args.id) else {
+        return Err(OpError::refused(format!("cannot rename {}: there is none", args.id)));
+    };
+    found.id.clone_from(&args.to);
+    world.aws.rds.name_endpoints(args.kind, &mut found);
+    for instance in found.members.iter().map(|member| member.id.clone()).collect::<Vec<_>>() {
+        if let Some(instance) = world.aws.rds.instances.get_mut(&instance) {
+            instance.cluster.clone_from(&args.to);
+        }
+    }
+    if let Some(cluster) = world.aws.rds.clusters.get_mut(&found.cluster) {
+        for member in cluster.members.iter_mut().filter(|member| member.id == args.id) {
+            member.id.clone_from(&args.to);
+        }
+    }
+    world.aws.rds.databases_mut(args.kind).insert(args.to.clone(), found);
+    if let Some(course) = world.aws.rds.courses.remove(&args.kind.of(&args.id)) {
+        world.aws.rds.courses.insert(args.kind.of(&args.to), course);
+    }
+    result
 }

@@ -6,7 +6,10 @@ mod delete;
 mod delete_snapshot;
 mod entry;
 mod look;
+mod member;
+mod modify;
 mod read;
+mod rename;
 mod restore;
 mod settings;
 mod snapshot;
@@ -19,7 +22,10 @@ pub use delete::{Delete, DeleteArgs};
 pub use delete_snapshot::{DeleteSnapshot, DeleteSnapshotArgs, Deleted};
 pub use entry::{Asks, Awaits, Effects, InAccount, Of};
 pub use look::{Look, Which};
+pub use member::{CreateClusterInstance, MemberBefore, MemberMade};
+pub use modify::{Modified, Modify};
 pub use read::{DescribeBackups, DescribeCluster, DescribeInstance, DescribeSnapshot, ListSnapshots};
+pub use rename::{Rename, Renamed};
 pub use restore::{Before, RestoreFromSnapshot, RestoreToPointInTime, Restored};
 pub use settings::{Carried, From, Settings, carry_over};
 pub use snapshot::{Backups, Snapshot};
@@ -44,6 +50,9 @@ pub(super) fn entries() -> Vec<OpEntry> {
         write::<DeleteSnapshot>(),
         write::<RestoreFromSnapshot>(),
         write::<RestoreToPointInTime>(),
+        write::<CreateClusterInstance>(),
+        write::<Modify>(),
+        write::<Rename>(),
         write::<Delete>(),
     ]
 }
