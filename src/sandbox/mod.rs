@@ -7,6 +7,7 @@ pub mod custom;
 mod deeds;
 pub mod fault;
 mod fill;
+pub mod helm;
 pub mod host;
 pub mod kept;
 pub mod modelled;

@@ -8,6 +8,7 @@ use super::aws::Aws;
 use super::content::{Content, sha256_hex};
 use super::custom::{self, Custom, Fields};
 use super::fill::{Fill, before, fill_text, fill_value};
+use super::helm::{Chart, ReleaseSeed};
 use super::postgres::{Answer, Contents, Database, DumpImage, Server, Table};
 use super::resources::{Command, Container, Endpoint, Image, Mount, State, Volume};
 use super::seed_file::{FileMap, FileSeed, SizeSeed};
@@ -80,6 +81,12 @@ pub struct WorldSeed {
     /// The AWS account.
     #[serde(default)]
     pub aws: Aws,
+    /// Charts of helm's, by what a playbook finds them by: an absolute path, `oci://…` or `REPOSITORY/CHART`.
+    #[serde(default)]
+    pub charts: BTreeMap<String, Chart>,
+    /// Releases of helm's, by `NAMESPACE/NAME`, or `CONTEXT/NAMESPACE/NAME` where playbooks name a context.
+    #[serde(default)]
+    pub releases: BTreeMap<String, ReleaseSeed>,
     /// Programs that the sandbox does not know by itself.
     #[serde(default)]
     pub commands: Vec<Command>,
@@ -282,6 +289,24 @@ fn build(seed: WorldSeed) -> Result<World, SeedError> {
         }
     }
     world.files = build_tree(&world, &seed.files, "files")?;
+    for (found_by, mut chart) in seed.charts {
+        if chart.name.is_empty() {
+            chart.name = found_by.rsplit('/').next().unwrap_or_default().to_owned();
+        }
+        world.charts.insert(found_by, chart);
+    }
+    for (key, release) in seed.releases {
+        let at = format!("releases.{key}");
+        let chart = world.charts.get(&release.chart);
+        let chart = chart.ok_or_else(|| wrong(&at, format!("there is no chart {} under `charts`", release.chart)))?;
+        let key = match key.matches('/').count() {
+            1 => format!("current/{key}"),
+            2 => key,
+            _ => return Err(wrong(at, "a release is named NAMESPACE/NAME or CONTEXT/NAMESPACE/NAME")),
+        };
+        let built = release.build(&key, chart, world.now);
+        world.releases.insert(key, built);
+    }
     Ok(world)
 }
 

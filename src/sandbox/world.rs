@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::aws::Aws;
 use super::custom::Custom;
+use super::helm::{Chart, Release};
 use super::modelled::Modelled;
 use super::postgres::Server;
 use super::resources::{Command, Container, Endpoint, Image, Volume};
@@ -45,6 +46,12 @@ pub struct World {
     pub postgres: Named<Server>,
     /// What answers, by URL.
     pub http: Named<Endpoint>,
+    /// Charts, by what they are found by: a path, or `oci://…`.
+    #[serde(default)]
+    pub charts: Named<Chart>,
+    /// Releases of charts, by `CLUSTER/NAMESPACE/NAME`.
+    #[serde(default)]
+    pub releases: Named<Release>,
     /// The AWS account.
     #[serde(default)]
     pub aws: Aws,
@@ -136,10 +143,14 @@ const INCIDENTAL: [&str; 11] = [
 /// of a call made a thing: its key, and the object id of a database that a run made.
 #[must_use]
 pub fn diff(before: &World, after: &World) -> Vec<String> {
+    let releases = |world: &World| -> Value {
+        world.releases.iter().map(|(name, release)| (name.clone(), release.standing())).collect()
+    };
+    let mut found = Vec::new();
+    compare("releases", &releases(before), &releases(after), &mut found);
     let (Ok(before), Ok(after)) = (serde_json::to_value(before), serde_json::to_value(after)) else {
         return vec!["a world cannot be written down".to_owned()];
     };
-    let mut found = Vec::new();
     for part in DEPLOYMENT {
         compare(part, &before[part], &after[part], &mut found);
     }
@@ -199,6 +210,8 @@ impl World {
             volumes: Named::new(),
             postgres: Named::new(),
             http: Named::new(),
+            charts: Named::new(),
+            releases: Named::new(),
             aws: Aws::default(),
             commands: Arc::default(),
             resources: Named::new(),

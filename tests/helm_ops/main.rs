@@ -7,6 +7,7 @@ mod kube;
 #[path = "../live_world/mod.rs"]
 mod live_world;
 mod others;
+mod plans;
 mod reads;
 mod server;
 mod upgrades;

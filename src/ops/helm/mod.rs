@@ -14,8 +14,8 @@ mod values;
 
 use super::spec::{self, OpEntry};
 
-pub use objects::rolled_out;
-pub use values::{merged, nested};
+pub use objects::{changes, rolled_out, shown as shown_object, workload_names};
+pub use values::{hidden as shown_values, merged, nested};
 
 /// The entries of the family.
 #[must_use]

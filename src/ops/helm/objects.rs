@@ -184,6 +184,13 @@ pub fn changes(
 /// Kinds that roll out.
 pub const WORKLOADS: [&str; 4] = ["Deployment", "StatefulSet", "DaemonSet", "Job"];
 
+/// The workloads among these objects, as `KIND/NAMESPACE/NAME`.
+#[must_use]
+pub fn workload_names(objects: &[Value], namespace: &str) -> Vec<String> {
+    let is_one = |object: &&Value| WORKLOADS.iter().any(|kind| object["kind"] == json!(kind));
+    objects.iter().filter(is_one).map(|object| name(object, namespace)).collect()
+}
+
 /// Whether the rollout of a workload is complete: true, or how far it is.
 ///
 /// # Errors

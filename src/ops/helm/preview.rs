@@ -72,8 +72,7 @@ pub fn preview(context: &ReadContext<'_>, args: &UpgradeArgs, revision: u32) -> 
         }
     };
     let resource = args.release.resource(&args.cluster);
-    let shown = |value: &Value| hidden(value, "");
-    let pair = (shown(&supplied), shown(&rendered["config"]));
+    let pair = (values::hidden(&supplied), values::hidden(&rendered["config"]));
     let changes = objects::changes(&resource, &args.release.namespace, (&pair.0, &pair.1), &live, &documents);
     let text = |pointer: &str| rendered.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
     Ok(Preview {
@@ -84,18 +83,6 @@ pub fn preview(context: &ReadContext<'_>, args: &UpgradeArgs, revision: u32) -> 
         documents,
         changes,
     })
-}
-
-/// Values as they may be shown: not those that are named like secrets.
-fn hidden(value: &Value, name: &str) -> Value {
-    match value {
-        Value::String(_) if values::is_secret_name(name) => Value::from(crate::model::secret::REDACTED),
-        Value::Object(fields) => {
-            Value::Object(fields.iter().map(|(name, inner)| (name.clone(), hidden(inner, name))).collect())
-        }
-        Value::Array(items) => Value::Array(items.iter().map(|inner| hidden(inner, name)).collect()),
-        other => other.clone(),
-    }
 }
 
 /// Applies the objects with `dryRun=All`, which helm's own dry run does not. Empty when the server would take them all; else why

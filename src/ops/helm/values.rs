@@ -96,6 +96,23 @@ pub fn sealed(secrets: &Secrets, values: &Value, secret: &[String], plain: &[Str
     walk(secrets, values, "", "", (secret, plain))
 }
 
+/// Values as they may be shown: not those that are named like secrets.
+#[must_use]
+pub fn hidden(values: &Value) -> Value {
+    fn walk(value: &Value, name: &str) -> Value {
+        match value {
+            Value::String(_) if is_secret_name(name) => Value::from(crate::model::secret::REDACTED),
+            handle if crate::model::secret::is_handle(handle) => Value::from(crate::model::secret::REDACTED),
+            Value::Object(fields) => {
+                Value::Object(fields.iter().map(|(name, inner)| (name.clone(), walk(inner, name))).collect())
+            }
+            Value::Array(items) => Value::Array(items.iter().map(|inner| walk(inner, name)).collect()),
+            other => other.clone(),
+        }
+    }
+    walk(values, "")
+}
+
 /// The values of `over` over those of `base`, as helm merges them: maps by their keys, all else whole; null takes a key away.
 #[must_use]
 pub fn merged(base: &Value, over: &Value) -> Value {

@@ -7,6 +7,7 @@ pub mod exec;
 mod fs;
 mod fs_read;
 mod fs_undo;
+pub mod helm;
 mod http;
 pub mod pg;
 mod pg_write;
@@ -202,6 +203,7 @@ pub fn models() -> &'static BTreeMap<&'static str, Model> {
             docker::models(),
             pg::models(),
             http::models(),
+            helm::models(),
             aws::models(),
             s3::models(),
             rds::models(),
@@ -226,6 +228,9 @@ pub fn target(world: &World, call: &Call<'_>) -> Result<Option<Target>, OpError>
     }
     if AWS.contains(&call.op.split('.').next().unwrap_or_default()) {
         return Ok(Some(aws::target(world)));
+    }
+    if call.op.starts_with("helm.") {
+        return Ok(Some(helm::target(call)));
     }
     Ok(None)
 }

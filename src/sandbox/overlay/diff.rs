@@ -10,6 +10,7 @@ use crate::model::forecast::Change;
 use crate::sandbox::aws::{Bucket, Stored};
 use crate::sandbox::content::Content;
 use crate::sandbox::custom::Custom;
+use crate::sandbox::helm::Release;
 use crate::sandbox::postgres::{Database, Server};
 use crate::sandbox::resources::{Container, Volume};
 use crate::sandbox::tree::{Node, Tree};
@@ -80,6 +81,10 @@ pub(super) fn differences(before: &World, after: &World) -> Vec<Difference> {
         objects(&format!("s3/{name}"), old, new, &mut found);
     }
     super::rds::differences(before, after, &mut found);
+    for item in before.releases.diff(&after.releases) {
+        let (name, old, new) = sides(item);
+        push(format!("helm/{name}"), old.map_or(Value::Null, release), new.map_or(Value::Null, release), &mut found);
+    }
     found.sort_by(|a, b| a.key.cmp(&b.key));
     found
 }
@@ -160,6 +165,16 @@ fn container(found: &Container) -> Value {
 
 fn volume(found: &Volume) -> Value {
     json!({ "files": found.files.len() })
+}
+
+fn release(found: &Release) -> Value {
+    found.latest().map_or(Value::Null, |latest| {
+        let values = crate::ops::helm::shown_values(&latest.values);
+        json!({
+            "revision": latest.number, "status": latest.status, "chart": latest.chart, "version": latest.chart_version,
+            "values": values,
+        })
+    })
 }
 
 fn server(found: &Server) -> Value {

@@ -51,7 +51,10 @@ impl Overlay {
             // What it works on is not known: it may be anything of its kind.
             let family = request.op.family();
             let why = format!("{} changes something that only the run will know: {why}", request.op.name);
-            state.spoil(if ["fs", "docker", "pg", "http", "rds", "s3"].contains(&family) { family } else { "" }, &why);
+            state.spoil(
+                if ["fs", "docker", "pg", "http", "rds", "s3", "helm"].contains(&family) { family } else { "" },
+                &why,
+            );
             return Foreseen { takes: request.op.typical, ..guess(why) };
         }
         let touched = state.touched(&reach);
@@ -89,7 +92,11 @@ impl Overlay {
         if !self.whole && BLIND.contains(&request.op.name) && own.is_none() {
             return self.blind(state, request, Some(before.unwrap_or(image)), None);
         }
+        let tried = before.clone().filter(|_| request.op.name == "helm.upgrade");
         let mut foreseen = self.act(state, request, effect, image, before, open);
+        if let Some(tried) = tried {
+            rendered(&mut foreseen, &tried);
+        }
         foreseen.takes += waited;
         if let Some(file) = own.filter(|_| foreseen.basis == Basis::Predicted) {
             foreseen.why = format!("by {file}");
@@ -314,6 +321,21 @@ impl Overlay {
 fn with_millis(mut result: Value) -> Value {
     result["millis"] = unknown(PROGRAM);
     result
+}
+
+/// An upgrade that helm has rendered and the API server has tried: it does exactly that. Otherwise why that is not sure.
+fn rendered(foreseen: &mut Foreseen, before: &Value) {
+    if foreseen.outcome.is_err() {
+        return;
+    }
+    if let Ok(changes) = serde_json::from_value(before["changes"].clone()) {
+        foreseen.changes = changes;
+    }
+    match before["doubt"].as_str() {
+        Some("") => (foreseen.basis, foreseen.why) = (Basis::Exact, String::new()),
+        Some(doubt) => (foreseen.basis, foreseen.why) = (Basis::Predicted, doubt.to_owned()),
+        None => {}
+    }
 }
 
 /// How a program ends of which nothing is known but which codes are no failure.

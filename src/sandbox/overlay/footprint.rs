@@ -2,6 +2,7 @@
 //! answer for them itself.
 
 use crate::model::Value;
+use crate::sandbox::models::helm::named as named_release;
 use crate::sandbox::models::pg::named_server;
 use crate::sandbox::resources::Mount;
 use crate::sandbox::tree::{join, normal, split};
@@ -108,6 +109,13 @@ pub(super) fn of(op: &str, args: &Value, world: &World) -> Vec<Reach> {
         }
         "fs.rename" | "fs.rename_back" | "fs.archive" => found.paths(args, &["from", "to"], Below),
         _ if op.starts_with("fs.") => found.paths(args, &["path", "from", "to", "archive"], Itself),
+        _ if op.starts_with("helm.") => {
+            found.one(format!("helm/{}", named_release(args)), Itself);
+            found.paths(args, &["values_files"], Itself);
+            if text(args, "chart").is_some_and(|chart| chart.starts_with('/')) {
+                found.paths(args, &["chart"], Below);
+            }
+        }
         "docker.list" => found.one("docker".to_owned(), Below),
         "docker.info" => {}
         "docker.read" | "docker.exec" | "docker.copy_in" | "docker.copy_out" => {
@@ -296,6 +304,7 @@ pub(super) fn targets(op: &str, args: &Value) -> Vec<String> {
         _ if op.starts_with("pg.") => vec![text(args, "database").map(|name| format!("pg/{}/{name}", server()))],
         "s3.get_file" => vec![path("to")],
         _ if op.starts_with("s3.") => vec![Some(object_key(args, "bucket", "key"))],
+        _ if op.starts_with("helm.") => vec![Some(format!("helm/{}", named_release(args)))],
         _ if op.starts_with("http.") => vec![text(args, "url").map(|url| format!("http/{url}"))],
         _ if op.starts_with("rds.") => super::rds::targets(op, args).into_iter().map(Some).collect(),
         _ => vec![Some(String::new())],

@@ -13,6 +13,8 @@ use crate::model::{Timestamp, Value};
 use crate::ops;
 use crate::ops::host::{ReadHost, Request};
 use crate::sandbox::content::{Content, Unseen};
+use crate::sandbox::helm::{Release, Revision};
+use crate::sandbox::models::helm::named as named_release;
 use crate::sandbox::models::pg::named_server;
 use crate::sandbox::postgres::{CATALOGUE, Contents, Database, Server};
 use crate::sandbox::resources::{Container, Image, Mount, State as Stands, Volume};
@@ -129,9 +131,65 @@ impl Importer<'_> {
                 "image" => self.see_image(state, name)?,
                 "rds" => self.see_rds(state, key)?,
                 "volume" => self.see_volume(state, name)?,
+                "helm" => self.see_release(state, key)?,
                 "pg" if !name.is_empty() && named_server(&self.request.args) == name => self.see_server(state, name)?,
                 _ => {}
             }
+        }
+        Ok(())
+    }
+
+    /// Looks at a release: its history, and the values of its revisions. What the chart renders stays with the live system.
+    fn see_release(&self, state: &mut State, key: &str) -> Result<(), String> {
+        if state.is_own(key) || state.seen.contains(key) || format!("helm/{}", named_release(&self.request.args)) != key
+        {
+            return Ok(());
+        }
+        let (release, cluster) = (self.request.args["release"].clone(), self.request.args.get("cluster"));
+        let args = |more: Value| {
+            let mut args = more;
+            args["release"] = release.clone();
+            if let Some(cluster) = cluster {
+                args["cluster"] = cluster.clone();
+            }
+            args
+        };
+        let history: Value = self.ask("helm.history", args(json!({})))?;
+        let listed = history["revisions"].as_array().cloned().unwrap_or_default();
+        let latest: Value = if listed.is_empty() { Value::Null } else { self.ask("helm.release", args(json!({})))? };
+        let mut found = Release::default();
+        for one in &listed {
+            let text = |name: &str| one[name].as_str().unwrap_or_default().to_owned();
+            let number = one["revision"].as_u64().and_then(|number| u32::try_from(number).ok()).unwrap_or(0);
+            let values: Value = self.ask("helm.values", args(json!({ "revision": number })))?;
+            // helm's history has name and version in one.
+            let version = latest["chart_version"].as_str().unwrap_or_default();
+            let chart = text("chart");
+            let (name, version) = match chart.strip_suffix(&format!("-{version}")) {
+                Some(name) => (name.to_owned(), version.to_owned()),
+                None => chart.rsplit_once('-').map_or_else(
+                    || (chart.clone(), String::new()),
+                    |(name, version)| (name.to_owned(), version.to_owned()),
+                ),
+            };
+            found.revisions.push(Revision {
+                number,
+                status: text("status"),
+                chart: name,
+                chart_version: version,
+                app_version: text("app_version"),
+                values: values["values"].clone(),
+                defaults: Value::Null,
+                objects: None,
+                ready_at: None,
+                updated: instant(&text("updated")).unwrap_or(state.now),
+                description: text("description"),
+                key: String::new(),
+            });
+        }
+        state.seen.insert(key.to_owned());
+        if !found.revisions.is_empty() {
+            state.world_mut().releases.insert(named_release(&self.request.args), found);
         }
         Ok(())
     }

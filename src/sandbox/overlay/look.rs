@@ -23,7 +23,7 @@ const LONGEST_WAIT: Duration = Duration::from_secs(86_400);
 
 /// Reads whose models know all there is to know once they have imported what they look at. The answers of the others hang on
 /// contents that are not imported, and on programs.
-const MODELLED: [&str; 19] = [
+const MODELLED: [&str; 22] = [
     "fs.stat",
     "fs.list",
     "fs.read_text",
@@ -43,6 +43,9 @@ const MODELLED: [&str; 19] = [
     "rds.snapshot",
     "rds.snapshots",
     "rds.backups",
+    "helm.release",
+    "helm.values",
+    "helm.history",
 ];
 
 fn after(what: &str) -> String {
@@ -185,7 +188,7 @@ impl Overlay {
                 Err(error) => answer(Err(error), Basis::Exact, ""),
             },
             Touched::Unknown(why) => self.come(request, format!("what {name} waits for: {why}")),
-            Touched::Changed(what) if !self.whole && request.op.family() == "http" => {
+            Touched::Changed(what) if !self.whole && ["http", "helm"].contains(&request.op.family()) => {
                 self.come(request, format!("whether it answers after {what}"))
             }
             Touched::Changed(what) => match self.import(state, request, &reach) {

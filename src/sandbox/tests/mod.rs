@@ -2,6 +2,7 @@
 
 mod aws;
 mod effects;
+mod helm;
 mod overlay;
 mod reads;
 mod schema;
