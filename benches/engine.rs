@@ -189,6 +189,7 @@ fn program(script: &str) -> Arc<Program> {
             point_of_no_return: None,
             span: Span::default(),
         }],
+        places: Default::default(),
     };
     Arc::new(Program::compile(playbook, "bench".to_owned(), &[]).expect("it compiles"))
 }

@@ -45,7 +45,7 @@ impl Inner {
         }
         let outcome = self.entering(cell, step, path, &scope, approved, attempt);
         match outcome {
-            Ok(Entering::As(fact)) => core.record(cell, fact, now).map(|_| ()),
+            Ok(Entering::As(fact)) => core.record(cell, *fact, now).map(|_| ()),
             Ok(Entering::Asking(inputs)) => self.ask(cell, core, path, &scope, &inputs, again),
             Err(error) if error.is_overtime() => self.overtime(cell, core, path, &error),
             Err(error) => self.step_failed(cell, core, step, path, error.into_op_error()),
@@ -89,7 +89,7 @@ impl Inner {
                 Value::Bool(false) => {
                     let reason = format!("`when: {}` is false", when.value.trim());
                     let fact = Fact::StepSkipped { step: path.clone(), reason, by: None, result: None };
-                    return Ok(Entering::As(fact));
+                    return Ok(Entering::As(Box::new(fact)));
                 }
                 other => {
                     let what = format!("`when: {}` gives {other}, not true or false", when.value.trim());
@@ -125,14 +125,14 @@ impl Inner {
                 }
                 keyed.push((key, item));
             }
-            return Ok(Entering::As(Fact::Expanded { step: path.clone(), items: keyed, over: None }));
+            return Ok(Entering::As(Box::new(Fact::Expanded { step: path.clone(), items: keyed, over: None })));
         }
         if let Body::Manual { instructions, .. } = &step.body
             && (approved || step.approval.is_none())
         {
             let text = program.template(instructions, scope)?;
             let instructions = text.as_str().map_or_else(|| text.to_string(), str::to_owned);
-            return Ok(Entering::As(Fact::ManualAsked { step: path.clone(), instructions }));
+            return Ok(Entering::As(Box::new(Fact::ManualAsked { step: path.clone(), instructions })));
         }
         let inputs = match &step.body {
             Body::Uses { with: Some(with), .. } => program.template(with, scope)?,
@@ -141,7 +141,7 @@ impl Inner {
         if step.approval.is_some() && !approved {
             return Ok(Entering::Asking(inputs));
         }
-        Ok(Entering::As(Fact::StepStarted { step: path.clone(), attempt, inputs, keep: 0 }))
+        Ok(Entering::As(Box::new(Fact::StepStarted { step: path.clone(), attempt, inputs, keep: 0 })))
     }
 
     /// Asks for the approvals of a step. Those given to the run's plan before it began may be enough.
@@ -203,7 +203,7 @@ const EXPIRED: &str = "an approval has expired";
 /// What entering a step comes to.
 enum Entering {
     /// This.
-    As(Fact),
+    As(Box<Fact>),
     /// Its approvals are to be asked for; these are its inputs.
     Asking(Value),
 }

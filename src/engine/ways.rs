@@ -214,7 +214,7 @@ fn merge(ways: &[&Followed], depth: usize) -> Merged {
             }
         }
         if let (Some((branch, yes)), Some((_, no))) = (y.next(), n.next()) {
-            calls.push((branch, either(yes, no, &question)));
+            calls.push((branch, either(yes, no, question)));
             (yes_at, no_at) = (yes_at + 1, no_at + 1);
         }
     }

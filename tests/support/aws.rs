@@ -5,15 +5,15 @@
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
-use std::process::{ChildStdin, Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 /// The server.
 pub struct Server {
     pub address: SocketAddr,
-    /// Open as long as this process lives: the server ends when it is closed.
-    _alive: ChildStdin,
+    /// Its standard input is open as long as this process lives: the server ends when it is closed.
+    _alive: Child,
 }
 
 /// Runs a program until its standard input is closed, so that it never outlives the test binary, however that ends.
@@ -31,7 +31,7 @@ pub fn server() -> &'static Server {
         let folder = String::from_utf8(setup.stdout).expect("a path");
         let moto = Path::new(folder.trim()).join("bin/moto_server");
         let address = TcpListener::bind("127.0.0.1:0").expect("a free port").local_addr().expect("an address");
-        let mut child = Command::new("sh")
+        let child = Command::new("sh")
             .args(["-c", LEASHED, "sh"])
             .arg(moto)
             .args(["-H", "127.0.0.1", "-p", &address.port().to_string()])
@@ -46,7 +46,7 @@ pub fn server() -> &'static Server {
             assert!(begun.elapsed() < Duration::from_secs(60), "the server that stands for AWS does not start");
             std::thread::sleep(Duration::from_millis(20));
         }
-        Server { address, _alive: child.stdin.take().expect("it was piped") }
+        Server { address, _alive: child }
     })
 }
 

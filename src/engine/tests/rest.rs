@@ -73,10 +73,13 @@ fn what_is_done_keeps_its_results_and_only_what_is_ahead_is_foreseen() {
     assert_eq!(rig.world.things.lock().sends, 2);
 }
 
+/// A name, the steps of a playbook, and the calls that are ahead of it.
+type Standing<'a> = (&'a str, Box<dyn Fn() -> Vec<Step>>, &'a [(String, String)]);
+
 #[test]
 fn a_rest_begins_wherever_a_run_can_stand() {
     let all = [line("a", "1"), line("b", "2"), line("c", "3")];
-    let books: [(&str, Box<dyn Fn() -> Vec<Step>>, &[(String, String)]); 4] = [
+    let books: [Standing<'_>; 4] = [
         (
             "before an approval",
             Box::new(|| {
