@@ -21,6 +21,9 @@ const EDGE: f64 = 4.0;
 const LETTERS: usize = 24;
 const LETTER: f64 = 7.3;
 
+/// A higher drawing is not made to fit on one sheet of paper: its names would be too small to read.
+const SHEET: f64 = 2_000.0;
+
 /// A box: the instances of one `foreach` step stand in one.
 struct Node<'p> {
     name: &'p str,
@@ -47,9 +50,7 @@ pub fn svg(plan: &Plan, anchor: impl Fn(&PlannedStep) -> String) -> String {
         nodes.iter().map(|node| (cut(&one_line(node.name), LETTERS), note(node))).collect();
     let widths: Vec<f64> = labels
         .iter()
-        .map(|(name, note)| {
-            (name.chars().count() as f64 * LETTER).max(note.chars().count() as f64 * 6.2).max(44.0) + 22.0
-        })
+        .map(|(name, note)| (name.chars().count().max(note.chars().count()) as f64 * LETTER).max(44.0) + 22.0)
         .collect();
     let needs: Vec<Vec<usize>> = nodes
         .iter()
@@ -67,8 +68,9 @@ pub fn svg(plan: &Plan, anchor: impl Fn(&PlannedStep) -> String) -> String {
     let top = |level: usize| EDGE + level as f64 * (HIGH + BETWEEN);
     let critical: Vec<bool> = nodes.iter().map(|node| node.steps.iter().any(|step| step.critical)).collect();
     let mut text = format!(
-        "<svg class=\"graph\" width=\"{width:.0}\" height=\"{height:.0}\" viewBox=\"0 0 {width:.1} {height:.1}\" role=\"group\" \
-         aria-label=\"Steps by what they need\">\n"
+        "<svg class=\"graph{}\" width=\"{width:.0}\" height=\"{height:.0}\" viewBox=\"0 0 {width:.1} {height:.1}\" role=\"group\" \
+         aria-label=\"Steps by what they need\">\n",
+        if height > SHEET { " long" } else { "" }
     );
     for (from, to, passed) in &layout.lines {
         let mut points = vec![(layout.boxes[*from].0, top(layout.boxes[*from].1) + HIGH)];
