@@ -433,6 +433,21 @@ pub fn with_stand_ins(value: &Value) -> Value {
     }
 }
 
+/// A value for a message: its unknown parts say what they stand for, of whatever type they are.
+#[must_use]
+pub fn in_words(value: &Value) -> Value {
+    if let Some(unknown) = Unknown::of(value) {
+        return Value::from(unknown.shown());
+    }
+    match value {
+        Value::Object(fields) => {
+            Value::Object(fields.iter().map(|(name, value)| (name.clone(), in_words(value))).collect())
+        }
+        Value::Array(items) => Value::Array(items.iter().map(in_words).collect()),
+        value => value.clone(),
+    }
+}
+
 /// What several ways of going on have in common: equal parts stay, parts that differ are unknown.
 #[must_use]
 pub fn joined(values: &[Value], why: &str, root: &str) -> Value {

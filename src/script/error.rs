@@ -6,6 +6,7 @@ use super::convert;
 use super::current::{Limit, MAX_MEMORY};
 use crate::model::amount::{format_duration, format_size};
 use crate::model::fault::{ErrorClass, OpError};
+use crate::model::unknown::in_words;
 
 /// Why a script did not give a result.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -129,7 +130,8 @@ fn innermost(error: &EvalAltResult) -> (&EvalAltResult, Position, Option<String>
 
 fn describe(error: &EvalAltResult) -> String {
     match error {
-        EvalAltResult::ErrorRuntime(value, _) => match convert::to_value(value) {
+        // What only the run will know is told in words, the whole message or a part of it.
+        EvalAltResult::ErrorRuntime(value, _) => match convert::to_value(value).map(|value| in_words(&value)) {
             Ok(crate::model::Value::String(text)) => text,
             Ok(crate::model::Value::Null) => "the script gave up (`throw` without a message)".to_owned(),
             Ok(value) => value

@@ -157,6 +157,20 @@ fn what_a_loop_may_have_left_as_nothing_is_asked_about_after_it() {
 }
 
 #[test]
+fn what_is_thrown_and_only_the_run_will_know_is_told_in_words() {
+    for (thrown, message) in [
+        ("d.why", "(d.why)"),
+        ("`no room for ${d.size}`", "no room for (d.size)"),
+        ("\"no room for \" + d.size", "no room for (d.size)"),
+        ("#{ message: `it has ${d.size}`, code: 3 }", "it has (d.size)"),
+        ("#{ size: d.size, code: 3 }", r#"{"code":3,"size":"(d.size)"}"#),
+    ] {
+        let rig = planned(vec![draws(&format!("if d.n == 0 {{ throw {thrown}; }} {}", set("a", "1")))]);
+        assert_eq!(told(&rig), [format!("[d.n == 0] stops: {message}")], "{thrown}");
+    }
+}
+
+#[test]
 fn a_loop_that_ends_the_step_may_go_round_not_even_once() {
     let rig = planned(vec![draws(&format!("for x in d.list {{ {} return 1; }} {}", set("a", "1"), set("b", "1")))]);
     assert_eq!(effects(&rig), ["/b=1 if d.list.is_empty()", "/a=1 if not d.list.is_empty() for each of d.list"]);
