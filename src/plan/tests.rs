@@ -125,6 +125,17 @@ fn the_longest_chain_decides_the_duration() {
 }
 
 #[test]
+fn nobody_is_waited_for_at_a_step_that_does_not_come() {
+    let approved = |id: &str, outcome: StepOutcome| {
+        let approval = Some(PlannedApproval { count: 1, by: vec![] });
+        PlannedStep { outcome, approval, ..step(id, &[], vec![]) }
+    };
+    let skipped = StepOutcome::Skipped { reason: "`when` is false".to_owned() };
+    let plan = plan(vec![approved("a", StepOutcome::Runs), approved("b", skipped)], 8, None);
+    assert_eq!(plan.timeline.people, [StepPath::of("a")]);
+}
+
+#[test]
 fn what_runs_at_once_is_limited_as_in_the_run() {
     let steps = || (0..4).map(|n| step(&format!("s{n}"), &[], vec![call("fs.delete", "", 10)])).collect::<Vec<_>>();
     assert_eq!(plan(steps(), 4, None).timeline.total_ms, 10);

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BinaryHeap};
 
 use serde::{Deserialize, Serialize};
 
-use super::{PlannedCall, PlannedStep};
+use super::{PlannedCall, PlannedStep, StepOutcome};
 use crate::model::StepPath;
 use crate::model::forecast::Decision;
 use crate::playbook::types::Playbook;
@@ -132,7 +132,11 @@ pub(super) fn lay_out(steps: &mut [PlannedStep], playbook: &Playbook) -> Timelin
         total_ms: end.map_or(0, |end| steps[end].ends_ms),
         critical,
         people: of(&|step| {
-            step.approval.is_some() || step.manual || step.calls.iter().any(|call| call.op.starts_with("ask."))
+            // Nobody is asked for a step that does not come.
+            let comes =
+                !matches!(step.outcome, StepOutcome::Skipped { .. } | StepOutcome::NotReached | StepOutcome::Done);
+            comes
+                && (step.approval.is_some() || step.manual || step.calls.iter().any(|call| call.op.starts_with("ask.")))
         }),
         open_ended: of(&|step| step.calls.iter().any(|call| call.repeated.is_some())),
     }
