@@ -1,9 +1,16 @@
 //! A plan that was reviewed is what runs: whatever changed since is refused, and what is not in the plan is not done. Whether it would
 //! work is asked before.
 
-#[path = "support/cli.rs"]
+mod check;
+#[path = "../support/running.rs"]
+mod running;
+#[path = "../support/cli.rs"]
 mod support;
 
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use running::Running;
 use serde_json::{Value, json};
 use support::{Desk, Said};
 
@@ -186,13 +193,19 @@ fn an_effect_that_is_not_in_the_plan_stops_the_run_before_it() {
 
 /// A run that was planned while there was no flag, asks, and finds one: it stands before a copy that is not in its plan.
 fn stands_outside(bench: &Bench, gated: bool) {
+    stands_outside_before(bench, gated, "");
+}
+
+/// The same; its last step does something more before its copy.
+fn stands_outside_before(bench: &Bench, gated: bool, more: &str) {
     let gate = if gated { "    approval: { by: [dr-lead] }\n" } else { "" };
     let slow = PLAYBOOK
-        .replace("fs.copy]", "fs.copy, ask.confirm]")
+        .replace("fs.copy]", "fs.copy, ask.confirm, time.sleep]")
         .replace("      if host::fs::stat", "      host::ask::confirm(\"go on?\");\n      if host::fs::stat")
         .replace("  - id: copy\n", &format!("  - id: copy\n{gate}"));
-    let after = "  - id: after\n    needs: [copy]\n    script: |\n      host::fs::copy(#{ from: params.from, to: params.to + \".3\" });\n";
-    bench.desk.file("playbooks/copies/playbook.yaml", &(slow + after));
+    let after = "  - id: after\n    needs: [copy]\n    script: |\n";
+    let last = "      host::fs::copy(#{ from: params.from, to: params.to + \".3\" });\n";
+    bench.desk.file("playbooks/copies/playbook.yaml", &format!("{slow}{after}{more}{last}"));
     bench.plan(&[]);
     if gated {
         assert_eq!(as_(bench, "bob@here", &APPROVE).code, 0);
@@ -290,6 +303,35 @@ fn a_plan_of_the_rest_is_approved_like_any_other() {
     let went = bench.desk.muster(&GO_ON);
     assert_eq!(went.code, 0, "{went:?}");
     assert!(bench.is_copied(2) && bench.is_copied(3));
+}
+
+/// Killed by SIGKILL once it goes on under the new plan: whoever takes it up needs no file, and is held to that plan.
+#[test]
+fn a_run_killed_under_the_plan_of_its_rest_is_still_held_to_it() {
+    let more = "      host::time::sleep(1500);\n      \
+                if host::fs::stat(params.to + \".late\").exists { host::fs::copy(#{ from: params.from, to: params.to + \".4\" }); }\n";
+    for late in [false, true] {
+        let bench = Bench::new();
+        stands_outside_before(&bench, false, more);
+        assert_eq!(plan_rest(&bench).code, 0);
+        let mut holder = Running::start(bench.desk.command(&GO_ON).stdout(Stdio::null()).stderr(Stdio::null()));
+        let begun = Instant::now();
+        while !bench.is_copied(2) {
+            assert!(begun.elapsed() < Duration::from_secs(20), "it does not go on");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        holder.kill().unwrap();
+        holder.wait().unwrap();
+        if late {
+            bench.desk.file("copy.late", "");
+        }
+        let again = bench.desk.muster(&GO_ON);
+        assert!(again.code == 8 && again.stderr.contains("moved on"), "a plan is bound once: {again:?}");
+        let went = bench.desk.muster(&["resume", "@latest"]);
+        assert_eq!((went.code, bench.is_copied(3)), if late { (7, false) } else { (0, true) }, "{went:?}");
+        assert!(!bench.is_copied(4), "it is in no plan");
+        assert_eq!(went.stdout.contains("not in the plan"), late, "{went:?}");
+    }
 }
 
 #[test]
@@ -414,178 +456,4 @@ fn an_approval_moves_to_no_other_plan() {
     let said = bench.run();
     assert_eq!(said.code, 8, "{said:?}");
     assert!(said.stderr.contains("of another plan"), "{said:?}");
-}
-
-/// Asks what a check can ask of files and of this machine.
-const ASKS: &str = r#"
-muster: 1
-name: asks
-version: 1.0.0
-title: Asks whether it would work
-objectives: { rto: 1h, rpo: 24h }
-params:
-  backups: { type: path, doc: Where backups are. }
-  tool: { type: string, default: sh, doc: A program. }
-  proof: { type: string, default: "true", doc: What is asked. }
-capabilities:
-  - fs.stat
-  - fs.list: { path: "${params.backups}" }
-  - fs.read_text: { path: "${params.backups}/*" }
-  - exec.read: { argv: "${params.tool} -c *" }
-checks:
-  - id: newest
-    title: A backup is young enough
-    recovery_point: |
-      host::fs::list(params.backups).entries.map(|entry| host::fs::read_text(entry.path).text)
-    hint: look why there is none
-  - id: proof
-    title: It is proven
-    timeout: 1s
-    check: |
-      if params.proof == "throws" { throw "the script gave up"; }
-      if params.proof == "text" { return "yes"; }
-      if params.proof == "all" { return host::fs::list(params.backups).entries.all(|entry| entry.bytes > 0); }
-      if params.proof == "hangs" { return host::exec::read(#{ argv: [params.tool, "-c", "sleep 20"] }).code == 0; }
-      if params.proof == "map" { return #{ ok: false, found: "half of it", hint: "make it whole" }; }
-      params.proof == "true"
-steps:
-  - id: look
-    script: |
-      host::exec::read(#{ argv: [params.tool, "-c", "true"] }).code
-"#;
-
-struct Asked {
-    code: i32,
-    report: Value,
-}
-
-impl Asked {
-    fn check(&self, id: &str) -> &Value {
-        let all = self.report["checks"].as_array().expect("checks");
-        all.iter().find(|check| check["id"] == id).unwrap_or_else(|| panic!("no check {id}: {}", self.report))
-    }
-}
-
-/// Asks over backups of these ages in hours.
-fn ask(ages: &[i64], more: &[&str]) -> Asked {
-    let desk = Desk::new();
-    desk.file("playbooks/asks/playbook.yaml", ASKS);
-    std::fs::create_dir_all(desk.path().join("backups")).unwrap();
-    for hours in ages {
-        let at = jiff::Timestamp::now() - jiff::SignedDuration::from_hours(*hours);
-        desk.file(&format!("backups/{hours}"), &at.to_string());
-    }
-    let said = desk.muster(&[&["check", "asks", "-p", "backups=backups", "-o", "json"][..], more].concat());
-    let report = serde_json::from_str(&said.stdout).unwrap_or_else(|_| panic!("{said:?}"));
-    Asked { code: said.code, report }
-}
-
-#[test]
-fn a_playbook_that_would_work_passes_and_the_report_says_when_and_of_what() {
-    let asked = ask(&[30, 2], &[]);
-    assert_eq!((asked.code, &asked.report["verdict"]), (0, &json!("pass")), "{}", asked.report);
-    let report = &asked.report;
-    assert_eq!((&report["muster_check"], &report["world"]), (&json!(1), &json!("live")));
-    assert!(report["checked_at"].is_string() && report["took_ms"].is_u64() && report["bundle"].is_string());
-    let newest = asked.check("newest");
-    assert_eq!(newest["recovery_point"]["max_age_ms"], json!(24 * 3_600_000_u64));
-    assert!(newest["recovery_point"]["age_ms"].as_u64().unwrap() / 3_600_000 == 2, "the newest counts: {newest}");
-    for id in ["proof", "program.sh", "plan.end", "plan.rto", "muster.store"] {
-        assert_eq!(asked.check(id)["verdict"], "pass", "{report}");
-    }
-}
-
-#[test]
-fn a_recovery_point_that_is_too_old_or_not_there_fails() {
-    let old = ask(&[25, 70], &[]);
-    assert_eq!((old.code, &old.check("newest")["verdict"]), (4, &json!("fail")), "{}", old.report);
-    assert!(old.check("newest")["found"].as_str().unwrap().contains("more than the 1d"), "{}", old.report);
-    assert_eq!(old.check("newest")["hint"], "look why there is none");
-    let none = ask(&[], &[]);
-    assert_eq!((none.code, &none.check("newest")["verdict"]), (4, &json!("fail")), "{}", none.report);
-    assert_eq!(none.check("newest")["found"], "there is no recovery point");
-    let ahead = ask(&[-3], &[]);
-    assert_eq!((ahead.code, &ahead.check("newest")["verdict"]), (4, &json!("fail")), "{}", ahead.report);
-}
-
-#[test]
-fn a_check_that_throws_hangs_or_does_not_answer_fails_and_what_is_said_of_nothing_is_no_proof() {
-    let wrong = [
-        ("throws", "the script gave up"),
-        ("text", "where true, false or"),
-        ("hangs", "1s"),
-        ("map", "half of it"),
-        ("false", "the script gives false"),
-    ];
-    for (proof, found) in wrong {
-        let asked = ask(&[1], &["-p", &format!("proof={proof}")]);
-        assert_eq!((asked.code, &asked.check("proof")["verdict"]), (4, &json!("fail")), "{}", asked.report);
-        assert!(asked.check("proof")["found"].as_str().unwrap().contains(found), "{proof}: {}", asked.report);
-        assert_eq!(asked.check("newest")["verdict"], "pass", "the others are asked all the same");
-    }
-    let nothing = ask(&[], &["-p", "proof=all"]);
-    assert_eq!(nothing.check("proof")["verdict"], "fail", "{}", nothing.report);
-    assert_eq!(ask(&[1], &["-p", "proof=all"]).code, 0);
-}
-
-#[test]
-fn a_program_that_is_not_there_fails_and_is_named() {
-    let asked = ask(&[1], &["-p", "tool=no-such-tool"]);
-    assert_eq!(asked.code, 4, "{}", asked.report);
-    assert_eq!(asked.check("program.no-such-tool")["verdict"], "fail");
-    assert!(asked.check("program.no-such-tool")["hint"].as_str().unwrap().contains("install no-such-tool"));
-    assert_eq!(asked.check("plan.end")["verdict"], "fail", "the plan meets it too");
-}
-
-#[test]
-fn a_database_that_cannot_be_reached_fails() {
-    let desk = Desk::new();
-    let playbook = r##"
-muster: 1
-name: base
-version: 1.0.0
-title: A database
-capabilities: [pg.server]
-checks:
-  - id: database
-    check: |
-      host::pg::server(#{ server: #{ host: "127.0.0.1", port: 1, user: "nobody" } }).version != ""
-steps:
-  - { id: only, script: "1" }
-"##;
-    desk.file("playbooks/base/playbook.yaml", playbook);
-    let said = desk.muster(&["check", "base"]);
-    assert_eq!(said.code, 4, "{said:?}");
-    assert!(said.stdout.contains("fail     database"), "{said:?}");
-}
-
-#[test]
-fn a_check_may_not_write() {
-    let desk = Desk::new();
-    desk.file(
-        "playbooks/asks/playbook.yaml",
-        &ASKS.replace("- fs.stat\n", "- fs.stat\n  - fs.make_dir\n").replace(
-            "if params.proof == \"throws\" { throw \"the script gave up\"; }",
-            "host::fs::make_dir(params.backups + \"/made\");",
-        ),
-    );
-    let said = desk.muster(&["check", "asks", "-p", "backups=backups"]);
-    assert_eq!(said.code, 3, "{said:?}");
-    assert!(said.stderr.contains("only-reads") && said.stderr.contains("a check only looks"), "{said:?}");
-}
-
-#[test]
-fn a_plan_shows_its_checks_and_is_refused_when_one_no_longer_holds() {
-    let desk = Desk::new();
-    desk.file("playbooks/asks/playbook.yaml", ASKS);
-    let young = jiff::Timestamp::now() - jiff::SignedDuration::from_hours(1);
-    desk.file("backups/young", &young.to_string());
-    let plan = desk.muster(&["plan", "asks", "-p", "backups=backups", "--out", "plan.json"]);
-    assert!(plan.code == 0 && plan.stdout.contains("A backup is young enough"), "{plan:?}");
-    std::fs::remove_file(desk.path().join("backups/young")).unwrap();
-    let refused = desk.muster(&["run", "--plan", "plan.json"]);
-    assert_eq!(refused.code, 8, "{refused:?}");
-    assert!(refused.stderr.contains("the check `newest`: it was pass, it is fail"), "{refused:?}");
-    let warned = desk.muster(&["plan", "asks", "-p", "backups=backups"]);
-    assert!(warned.stdout.contains("the check `newest` fails: there is no recovery point"), "{warned:?}");
 }
