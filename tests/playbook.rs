@@ -109,7 +109,7 @@ fn too_large_too_deep_and_too_many_are_each_said_so() {
     assert_eq!(codes(&format!("a: {}", "[".repeat(200))), ["too-deep"]);
     assert_eq!(codes(&"[".repeat(900_000)), ["too-deep"]);
     assert_eq!(codes(&"- ".repeat(400_000)), ["too-deep"]);
-    assert_eq!(codes(&format!("[{}]", "1,".repeat(200_000))), ["too-large"]);
+    assert_eq!(codes(&format!("[{}]", "1,".repeat(yaml::MAX_NODES))), ["too-large"]);
     let deep: String = (0..200).map(|n| format!("{}a:\n", " ".repeat(n))).collect();
     assert_eq!(codes(&deep), ["too-deep"]);
 }
