@@ -43,8 +43,6 @@ impl Bound {
 /// The key of the one instance that stands for all of a `foreach` over a list that only the run will know. The key of an instance of
 /// a known list begins with it if only the run will know the rest.
 pub const ANY_KEY: &str = "*";
-/// Stands between the names of loops, the outer one first.
-pub const WITHIN: &str = ", in it ";
 
 /// Whether a value is what a plan said, where it said anything.
 #[must_use]

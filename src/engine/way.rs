@@ -11,7 +11,7 @@ use super::driver::{Host, Inner};
 use super::error::EngineError;
 use crate::journal::record::Outcome;
 use crate::model::fault::OpError;
-use crate::model::forecast::{Basis, Change};
+use crate::model::forecast::{Basis, Change, WITHIN};
 use crate::model::unknown::{self, Shape};
 use crate::model::{CallId, Phase, StepPath, Value};
 use crate::ops::foresight::{Foreseen, Mark};
@@ -296,7 +296,7 @@ impl Calls for Way {
                     before: foreseen.before,
                     takes_ms: u64::try_from(foreseen.takes.as_millis()).unwrap_or(u64::MAX),
                     changes: foreseen.changes,
-                    repeated: (depth > 0).then(|| labels.join(bound::WITHIN)),
+                    repeated: (depth > 0).then(|| labels.join(WITHIN)),
                     at_most: (depth > 0).then(|| (bound::MAX_ROUNDS as u64).saturating_pow(depth)),
                     depth: state.taken.len(),
                     sent: false,

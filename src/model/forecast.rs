@@ -6,6 +6,9 @@ use serde::{Deserialize, Serialize};
 use super::command::Actor;
 use super::{Timestamp, Value};
 
+/// Stands between the names of loops that a call is in, the outer one first.
+pub const WITHIN: &str = ", in it ";
+
 /// How much a line of a plan can be believed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

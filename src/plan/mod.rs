@@ -247,7 +247,7 @@ pub struct PlannedCall {
     /// The answers to open questions under which it is made; empty when it is made whatever they are.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub branch: Vec<Decision>,
-    /// It stands in a loop over this, which only the run will know.
+    /// It stands in this loop over what only the run will know; with all those around it, the outer one first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub repeated: Option<String>,
     /// How often at most, then: the run may not exceed it.

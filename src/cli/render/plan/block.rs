@@ -1,9 +1,12 @@
 //! The calls of a step as a reader follows them: reads folded into one line, alternatives under their question, rounds under
 //! their loop.
 
-use crate::model::forecast::{Basis, Decision};
+use crate::model::forecast::{Basis, Decision, WITHIN};
 use crate::ops::Effect;
 use crate::plan::PlannedCall;
+
+/// Begins the name of a loop over the items of something.
+pub const EACH: &str = "each of ";
 
 /// A part of what a step does.
 #[derive(Debug)]
@@ -23,10 +26,10 @@ pub enum Block<'p> {
     },
     /// One round of a loop over what only the run will know.
     Loop {
-        /// Over what.
-        over: &'p str,
-        /// How often at most.
-        at_most: Option<u64>,
+        /// Which: `each of steps.list.names`, `each round of the loop in line 3`.
+        which: &'p str,
+        /// How often at most, in words; empty when that cannot be said.
+        most: String,
         /// The round.
         body: Vec<Block<'p>>,
     },
@@ -43,14 +46,18 @@ fn nest<'p>(calls: &[&'p PlannedCall], depth: usize, within: Option<&str>) -> Ve
     let mut blocks: Vec<Block<'p>> = Vec::new();
     let mut rest = calls;
     while let Some(&first) = rest.first() {
-        let repeated = first.repeated.as_deref().filter(|over| within != Some(over));
+        let entered = entered(first, within);
         let decision = first.branch.get(depth);
-        let round = run(rest, |call| repeated.is_some() && call.repeated.as_deref() == repeated);
+        let round = run(rest, |call| entered.is_some_and(|(path, _)| stands_in(call, path)));
         // A loop that stands wholly under one answer is shown under it, and any other around its questions.
         let under_one = decision.is_some() && round.iter().all(|call| call.branch.get(depth) == decision);
-        if let Some(over) = repeated.filter(|_| !under_one) {
-            let at_most = round.iter().filter_map(|call| call.at_most).max();
-            blocks.push(Block::Loop { over, at_most, body: nest(round, depth, Some(over)) });
+        if let Some((path, which)) = entered.filter(|_| !under_one) {
+            // What stands deeper is made more often than this goes round.
+            let own = round.iter().filter(|call| call.repeated.as_deref() == Some(path));
+            let most = own.filter_map(|call| call.at_most).max().map_or_else(String::new, |most| {
+                format!(", at most {most} times{}", if within.is_none() { "" } else { " in all" })
+            });
+            blocks.push(Block::Loop { which, most, body: nest(round, depth, Some(path)) });
             rest = &rest[round.len()..];
         } else if let Some(Decision { question, .. }) = decision {
             let asked = run(rest, |call| call.branch.get(depth).is_some_and(|of| of.question == *question));
@@ -74,6 +81,24 @@ fn nest<'p>(calls: &[&'p PlannedCall], depth: usize, within: Option<&str>) -> Ve
         }
     }
     blocks
+}
+
+/// The loop that a call stands in next below those of `within`: with all around it, and alone.
+fn entered<'p>(call: &'p PlannedCall, within: Option<&str>) -> Option<(&'p str, &'p str)> {
+    let all = call.repeated.as_deref()?;
+    let inner = match within {
+        Some(within) => all.strip_prefix(within)?.strip_prefix(WITHIN)?,
+        None => all,
+    };
+    let which = inner.split(WITHIN).next()?;
+    let path = all.get(..all.len() - inner.len() + which.len())?;
+    Some((path, which))
+}
+
+/// Whether a call stands in this loop, or in one in it.
+fn stands_in(call: &PlannedCall, path: &str) -> bool {
+    let rest = call.repeated.as_deref().and_then(|all| all.strip_prefix(path));
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(WITHIN))
 }
 
 /// As many of the first calls as are so.

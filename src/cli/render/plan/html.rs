@@ -7,7 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest as _, Sha256};
 
 use super::super::brief::cut;
-use super::block::{Block, reads};
+use super::block::{Block, EACH, reads};
 use super::escape::html as esc;
 use super::page::{Note, Page, StepPage, Weight};
 use super::words::{self, Deed};
@@ -353,9 +353,12 @@ impl Sheet {
                         }
                     }
                 }
-                Block::Loop { over, at_most, body } => {
-                    let most = at_most.map_or_else(String::new, |most| format!(", at most {most} times"));
-                    self.way(" loop", &format!("each of {}{most}, one round:", code(&cut(over, VALUE))), body);
+                Block::Loop { which, most, body } => {
+                    let which = match which.strip_prefix(EACH) {
+                        Some(over) => format!("{EACH}{}", code(&cut(over, VALUE))),
+                        None => esc(&cut(which, VALUE)),
+                    };
+                    self.way(" loop", &format!("{which}{most}, one round:"), body);
                 }
             }
         }

@@ -2,7 +2,7 @@
 //! GitHub takes.
 
 use super::super::brief::{cut, one_line, shell_word};
-use super::block::{Block, reads};
+use super::block::{Block, EACH, reads};
 use super::change;
 use super::escape::{code, markdown as esc};
 use super::page::{LISTED, Note, Page, StepPage, Weight};
@@ -313,9 +313,12 @@ impl List {
                         }
                     }
                 }
-                Block::Loop { over, at_most, body } => {
-                    let most = at_most.map_or_else(String::new, |most| format!(", at most {most} times"));
-                    self.item(depth, &format!("each of {}{most}, one round:", code(&cut(&one_line(over), SENTENCE))));
+                Block::Loop { which, most, body } => {
+                    let which = match which.strip_prefix(EACH) {
+                        Some(over) => format!("{EACH}{}", code(&cut(&one_line(over), SENTENCE))),
+                        None => esc(&cut(&one_line(which), SENTENCE)),
+                    };
+                    self.item(depth, &format!("{which}{most}, one round:"));
                     self.blocks(body, depth + 1);
                 }
             }

@@ -216,22 +216,27 @@ pub fn everything() -> Plan {
                 "pg.dump",
                 Unknown,
                 "pg/db",
-                json!({ "database": { "$unknown": "a list", "source": "each of steps.choose.names" }, "to": "/d" }),
+                json!({ "database": { "$unknown": "a list", "source": "steps.choose.names[]" }, "to": "/d" }),
             ),
-            "steps.choose.names",
+            "each of steps.choose.names",
         ),
         under(
-            rounds(call("fs.sha256", Unknown, "fs/d", json!({ "path": "/d" })), "steps.choose.names"),
+            rounds(call("fs.sha256", Unknown, "fs/d", json!({ "path": "/d" })), "each of steps.choose.names"),
             &[("item.big", true)],
         ),
         under(
-            rounds(call("fs.delete", Predicted, "fs/d", json!({ "path": "/d" })), "steps.choose.names"),
+            rounds(call("fs.delete", Predicted, "fs/d", json!({ "path": "/d" })), "each of steps.choose.names"),
             &[("item.big", false)],
         ),
         under(
-            rounds(call("fs.delete", Predicted, "fs/e", json!({ "path": "/e" })), "steps.choose.more"),
+            rounds(call("fs.delete", Predicted, "fs/e", json!({ "path": "/e" })), "each of steps.choose.more"),
             &[("params.clean", true)],
         ),
+        rounds(
+            call("fs.delete", Predicted, "fs/f", json!({ "path": "/f" })),
+            "each of steps.choose.left, in it each round of the loop in line 9",
+        ),
+        rounds(call("fs.delete", Predicted, "fs/g", json!({ "path": "/g" })), "each of steps.choose.left"),
     ];
     let mut looped = at(step("dump", "Dump each", &["restore"], looped), 1_860_000, 3_660_000, true);
     looped.runs_if = vec![];

@@ -190,9 +190,8 @@ impl Sheet {
                         }
                     }
                 }
-                Block::Loop { over, at_most, body } => {
-                    let most = at_most.map_or_else(String::new, |most| format!(", at most {most} times"));
-                    self.alternative(indent, &format!("each of {over}{most}, one round:"), body);
+                Block::Loop { which, most, body } => {
+                    self.alternative(indent, &format!("{which}{most}, one round:"), body);
                 }
             }
         }

@@ -124,6 +124,16 @@ fn body(page: &str) -> String {
 }
 
 #[test]
+fn a_loop_is_named_once_and_one_in_it_stands_in_it() {
+    let text = table::text(&everything(), Look::PLAIN, true);
+    assert!(!text.contains("each of each"), "{text}");
+    let outer = "  each of steps.choose.left, at most 20 times, one round:\n";
+    let inner = "    each round of the loop in line 9, at most 20 times in all, one round:\n";
+    assert!(text.contains(&format!("{outer}{inner}")), "{text}");
+    assert_eq!(text.matches(outer).count(), 1, "both calls stand in one round: {text}");
+}
+
+#[test]
 fn a_browser_shows_everything_a_plan_says() {
     snapshot!("plan_html", body(&html::text(&everything())));
 }
