@@ -21,6 +21,7 @@ use muster::playbook::diagnostic::Collector;
 use muster::playbook::params::{self, Given, Means};
 use muster::playbook::shipped;
 use muster::playbook::types::{OnFailure, Template};
+use muster::sandbox::Overlay;
 use muster::sandbox::content::Content;
 use muster::sandbox::fault::{Action, Faults, Moment};
 use muster::sandbox::host::{Hook, SandboxHost};
@@ -121,8 +122,14 @@ impl Rig {
     fn drive(&self, hook: Option<Hook>) {
         let clock: Arc<dyn muster::clock::Clock> = self.clock.clone();
         let store: Arc<dyn Store> = self.store.clone();
-        let engine =
-            Engine::new(Host::Full(Arc::new(self.host(hook))), clock, Arc::clone(&store), Arc::clone(&self.redactor));
+        let engine = Engine::new(
+            Host::Full(Arc::new(self.host(hook))),
+            clock.clone(),
+            Arc::clone(&store),
+            Arc::clone(&self.redactor),
+        );
+        let (world, redactor) = (Arc::clone(&self.world), Arc::clone(&self.redactor));
+        let engine = engine.foreseeing(Arc::new(move || Arc::new(Overlay::over_run(&world, clock.now(), &redactor))));
         let now = self.world.lock().now;
         let head = Head {
             run: self.run.clone(),

@@ -209,7 +209,8 @@ impl App {
         let program = self.program(&start.bundle, &start.params)?;
         self.keep_bundle(&start.bundle)?;
         let bound = self.binding(file)?;
-        let (engine, store) = (self.live_engine(), self.store());
+        let models = crate::script::models::compile(&start.bundle.models)?;
+        let (engine, store) = (self.live_engine(models), self.store());
         let begin = Begin::new(&engine, &store, program, &start.params, Mode::Live, self.clock.now(), observer);
         let identity = Some(Identity { run: file.run.clone(), seed: file.seed });
         self.begin(Begin { identity, kept: &bound, ..begin })

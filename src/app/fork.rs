@@ -67,7 +67,8 @@ impl App {
         );
         kept.push(Fact::Noted { by: self.settings.actor.clone(), text });
         self.keep_bundle(&start.bundle)?;
-        let (engine, store) = (self.live_engine(), self.store());
+        let models = crate::script::models::compile(&start.bundle.models)?;
+        let (engine, store) = (self.live_engine(models), self.store());
         let begin = Begin::new(&engine, &store, program, &start.params, Mode::Live, self.clock.now(), observer);
         let session = self.begin(Begin { forked_from: Some(origin.clone()), kept: &kept, ..begin })?;
         self.say(origin, Order::Note { text: format!("forked at {from} as {}", session.run()) })?;

@@ -88,11 +88,19 @@ impl App {
         }
     }
 
-    /// An engine that can act on the world.
+    /// An engine that can act on the world, and foresee what it would do, with the playbook's own models.
     #[must_use]
-    pub fn live_engine(&self) -> Engine {
+    pub fn live_engine(&self, models: Modelled) -> Engine {
         let host = LiveHost::new(self.reader(), crate::ops::context::Writer::new(Arc::clone(&self.children)));
-        Engine::new(Host::Full(Arc::new(host)), Arc::clone(&self.clock), self.store(), Arc::clone(&self.redactor))
+        let engine =
+            Engine::new(Host::Full(Arc::new(host)), Arc::clone(&self.clock), self.store(), Arc::clone(&self.redactor));
+        let (clock, redactor) = (Arc::clone(&self.clock), Arc::clone(&self.redactor));
+        let (secrets, children) = (Arc::clone(&self.secrets), Arc::clone(&self.children));
+        engine.foreseeing(Arc::new(move || {
+            let reader = LiveReader::new(Arc::clone(&clock), Arc::clone(&secrets), Arc::clone(&children));
+            let overlay = Overlay::over(Arc::new(reader)).redacting(Arc::clone(&redactor));
+            Arc::new(overlay.modelled(models.clone()))
+        }))
     }
 
     /// What a plan on the live system is answered by; the playbook's own models for its own programs.

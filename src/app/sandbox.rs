@@ -160,11 +160,14 @@ impl App {
 
     fn sandbox_engine(&self, world: World, clock: Arc<dyn Clock>, hook: Option<Hook>, kept: KeptWorlds) -> Engine {
         let world = Arc::new(Mutex::new(world));
+        let shared = Arc::clone(&world);
         let mut host = SandboxHost::new(world, Arc::clone(&clock), Arc::clone(&self.redactor)).keeping(kept);
         if let Some(hook) = hook {
             host = host.on_send(hook);
         }
-        Engine::new(Host::Full(Arc::new(host)), clock, self.store(), Arc::clone(&self.redactor))
+        let (redactor, time) = (Arc::clone(&self.redactor), Arc::clone(&clock));
+        let engine = Engine::new(Host::Full(Arc::new(host)), clock, self.store(), Arc::clone(&self.redactor));
+        engine.foreseeing(Arc::new(move || Arc::new(Overlay::over_run(&shared, time.now(), &redactor))))
     }
 
     /// Lets the sandbox answer what the run asks of people.

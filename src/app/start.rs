@@ -11,7 +11,7 @@ use crate::model::command::{Command, Order};
 use crate::model::status::{Mode, RunStatus};
 use crate::model::{RunId, Timestamp, Value};
 use crate::playbook::bundle::Bundle;
-use crate::script::{Program, Scope};
+use crate::script::{Program, Scope, models};
 
 /// A run to begin.
 pub struct Start {
@@ -108,7 +108,7 @@ impl App {
         self.keep_bundle(&start.bundle)?;
         let store = self.store();
         self.tidy();
-        let engine = self.live_engine();
+        let engine = self.live_engine(models::compile(&start.bundle.models)?);
         self.begin(Begin::new(&engine, &store, program, &start.params, Mode::Live, self.clock.now(), observer))
     }
 
@@ -140,7 +140,7 @@ impl App {
     ) -> Result<(Vec<Record>, Arc<Program>), AppError> {
         let program = self.program(&start.bundle, &start.params)?;
         let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
-        let engine = self.plan_engine(Arc::clone(&store), crate::script::models::compile(&start.bundle.models)?);
+        let engine = self.plan_engine(Arc::clone(&store), models::compile(&start.bundle.models)?);
         let now = self.clock.now();
         let kept = self.machine_checks(&program, &start.params, now);
         let begin = Begin::new(&engine, &store, program, &start.params, Mode::Plan, now, observer);
@@ -279,7 +279,7 @@ impl App {
         }
         let program = self.program(bundle, &params)?;
         self.learn_secrets(&records);
-        let engine = self.live_engine();
+        let engine = self.live_engine(models::compile(&bundle.models)?);
         let run = engine.adopt(program, journal, &records, None, observer)?;
         Ok(Session::new(engine, run))
     }

@@ -2,13 +2,16 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 
 use parking_lot::{Condvar, Mutex};
 
+use super::ahead::Ahead;
 use super::bound::Bound;
 use super::capability::Granted;
 use super::decide::Frontier;
 use super::error::EngineError;
+use super::gate::Gates;
 use super::state::RunState;
 use crate::journal::Store;
 use crate::journal::record::{Fact, Record};
@@ -80,10 +83,16 @@ pub struct RunCell {
     pub id: RunId,
     pub program: Arc<Program>,
     pub granted: Vec<Granted>,
+    /// Which steps its approvals cover.
+    pub gates: Gates,
     pub core: Mutex<Core>,
     pub rested: Condvar,
-    /// The plan that the run is bound to, as last read from the store, under the digest of its blob.
-    pub bound: Mutex<Option<(String, Arc<Bound>)>>,
+    /// What the run is held to, by a plan or by what was approved, as read from the store: by the digest of its blob.
+    pub bound: Mutex<HashMap<String, Arc<Bound>>>,
+    /// How the run was last foreseen to go on, for questions that come together. Locked before [`RunCell::core`].
+    pub ahead: Mutex<Option<Ahead>>,
+    /// How many questions are about to be asked once it is known what they are about.
+    pub asking: AtomicUsize,
     pub observer: Arc<dyn Observer>,
 }
 
@@ -116,23 +125,28 @@ impl Core {
 }
 
 impl RunCell {
-    /// The plan that the run is bound to, if it is.
+    /// What a step is held to: the plan that the run is bound to, or else what was foreseen and approved.
     ///
     /// # Errors
     /// When it cannot be read: then nothing may be sent.
-    pub fn bound_to(&self, store: &dyn Store) -> Result<Option<Arc<Bound>>, EngineError> {
-        let Some(pin) = self.core.lock().state.plan.clone() else { return Ok(None) };
+    pub fn bound_of(&self, store: &dyn Store, step: &StepPath) -> Result<Option<Arc<Bound>>, EngineError> {
+        let blob = {
+            let core = self.core.lock();
+            let plan = core.state.plan.as_ref().map(|plan| plan.bound.clone());
+            match plan.or_else(|| self.gates.tree(&core.state, step).map(|tree| tree.bound.clone())) {
+                Some(blob) => blob,
+                None => return Ok(None),
+            }
+        };
         let mut known = self.bound.lock();
-        if let Some((blob, bound)) = known.as_ref()
-            && *blob == pin.bound
-        {
+        if let Some(bound) = known.get(&blob) {
             return Ok(Some(Arc::clone(bound)));
         }
-        let bytes = store.blob(&pin.bound)?;
+        let bytes = store.blob(&blob)?;
         let bound: Bound = serde_json::from_slice(&bytes)
             .map_err(|error| EngineError::Plan { run: self.id.clone(), what: error.to_string() })?;
         let bound = Arc::new(bound);
-        *known = Some((pin.bound, Arc::clone(&bound)));
+        known.insert(blob, Arc::clone(&bound));
         Ok(Some(bound))
     }
 }

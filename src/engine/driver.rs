@@ -2,17 +2,20 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use parking_lot::Mutex;
 
+use super::ahead::{Foresight, Told};
 use super::capability;
 use super::cell::{Activity, Core, Observer, Rest, RunCell};
 use super::command;
 use super::decide::{Frontier, Next, decide};
 use super::effect::Advance;
 use super::error::EngineError;
+use super::gate::Gates;
 use super::schedule::{Job, Schedule};
 use super::scope::run_scope;
 use super::state::RunState;
@@ -58,6 +61,7 @@ pub struct Inner {
     pub(super) store: Arc<dyn Store>,
     pub(super) redactor: Arc<Redactor>,
     pub(super) schedule: Schedule,
+    pub(super) foresight: Told,
     runs: Mutex<HashMap<RunId, Arc<RunCell>>>,
     workers: Mutex<Vec<JoinHandle<()>>>,
 }
@@ -80,10 +84,18 @@ impl Engine {
                 store,
                 redactor,
                 schedule,
+                foresight: Told::default(),
                 runs: Mutex::default(),
                 workers: Mutex::default(),
             }),
         }
+    }
+
+    /// From now on whoever is asked for an approval is told what it lets the run do, and the run is held to that.
+    #[must_use]
+    pub fn foreseeing(self, foresight: Foresight) -> Self {
+        self.inner.foresight.get_or_init(|| foresight);
+        self
     }
 
     /// Starts worker threads. They end with [`Engine::stop`].
@@ -121,7 +133,14 @@ impl Engine {
 
     /// Does everything there is to do on this thread, until nothing is left but what waits for people or a real clock.
     pub fn run_until_idle(&self) {
-        while let Some(job) = self.inner.schedule.try_next() {
+        self.run_while(&|| true);
+    }
+
+    /// As [`Engine::run_until_idle`], as long as it is wanted.
+    pub fn run_while(&self, wanted: &dyn Fn() -> bool) {
+        while wanted()
+            && let Some(job) = self.inner.schedule.try_next()
+        {
             self.inner.perform(job);
         }
     }
@@ -171,11 +190,14 @@ impl Engine {
         };
         let cell = Arc::new(RunCell {
             id: id.clone(),
+            gates: Gates::of(&program.playbook),
             program,
             granted,
             core: Mutex::new(core),
             rested: parking_lot::Condvar::new(),
             bound: Mutex::default(),
+            ahead: Mutex::default(),
+            asking: AtomicUsize::new(0),
             observer,
         });
         {
@@ -327,6 +349,19 @@ impl Inner {
                     }
                 }
             }
+            Job::Foresee(run, path, since) => {
+                if let Some(cell) = self.cell(&run) {
+                    let asked = self.ask_foreseen(&cell, &path, since);
+                    if cell.asking.fetch_sub(1, Ordering::Relaxed) == 1 {
+                        // Nobody else is about to ask.
+                        *cell.ahead.lock() = None;
+                    }
+                    match asked {
+                        Ok(()) => self.schedule.submit(Job::Drive(run)),
+                        Err(error) => self.broken(&cell, error),
+                    }
+                }
+            }
             Job::Unwind(run) => {
                 if let Some(cell) = self.cell(&run) {
                     match self.unwind(&cell) {
@@ -418,7 +453,7 @@ impl Inner {
                         break;
                     }
                     Next::Enter(path) => {
-                        self.enter(cell, &mut core, &path)?;
+                        self.enter(cell, &mut core, &path, None)?;
                         again = true;
                     }
                 }

@@ -2,17 +2,20 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use sha2::{Digest as _, Sha256};
 
+use super::ahead::Gated;
 use super::bound::ANY_KEY;
-use super::cell::{Core, RunCell};
+use super::cell::{Activity, Core, RunCell};
 use super::command::given_before;
 use super::decide::visible;
 use super::driver::Inner;
 use super::error::EngineError;
+use super::schedule::Job;
 use super::scope::{item_of, run_scope};
-use super::state::{CallKind, StepState};
+use super::state::{CallKind, StepState, StepStatus};
 use crate::journal::record::Fact;
 use crate::model::fault::OpError;
 use crate::model::secret::REDACTED;
@@ -21,12 +24,14 @@ use crate::playbook::types::{Body, Step};
 use crate::script::{Scope, ScriptError};
 
 impl Inner {
-    /// A step whose needs are settled: `when`, `foreach`, approval, inputs, all pure and recorded.
+    /// A step whose needs are settled: `when`, `foreach`, approval, inputs, all pure and recorded. What an approval would let the
+    /// run do is foreseen by a job, which comes back here with it.
     pub(super) fn enter(
         self: &Arc<Self>,
         cell: &Arc<RunCell>,
         core: &mut Core,
         path: &StepPath,
+        gated: Option<Gated>,
     ) -> Result<(), EngineError> {
         let now = self.clock.now();
         let Some(step) = cell.program.playbook.step(path.step()) else { return Ok(()) };
@@ -46,7 +51,16 @@ impl Inner {
         let outcome = self.entering(cell, step, path, &scope, approved, attempt);
         match outcome {
             Ok(Entering::As(fact)) => core.record(cell, *fact, now).map(|_| ()),
-            Ok(Entering::Asking(inputs)) => self.ask(cell, core, path, &scope, &inputs, again),
+            Ok(Entering::Asking(_)) if gated.is_none() && self.foresees(&core.state) => {
+                core.activity.insert(path.clone(), Activity::Busy);
+                cell.asking.fetch_add(1, Ordering::Relaxed);
+                self.schedule.submit(Job::Foresee(cell.id.clone(), path.clone(), core.state.next_seq));
+                Ok(())
+            }
+            Ok(Entering::Asking(inputs)) => {
+                let ask = Ask { inputs: &inputs, again, gated: gated.unwrap_or_default() };
+                self.ask(cell, core, path, &scope, ask)
+            }
             Err(error) if error.is_overtime() => self.overtime(cell, core, path, &error),
             Err(error) => self.step_failed(cell, core, step, path, error.into_op_error()),
         }
@@ -151,28 +165,51 @@ impl Inner {
         core: &mut Core,
         path: &StepPath,
         scope: &Scope,
-        inputs: &Value,
-        again: Option<String>,
+        ask: Ask<'_>,
     ) -> Result<(), EngineError> {
         let now = self.clock.now();
         let Some(approval) = cell.program.playbook.step(path.step()).and_then(|step| step.approval.as_ref()) else {
             return Ok(());
         };
+        let Ask { inputs, again, mut gated } = ask;
         let (targets, plan) = (&core.state.targets, core.state.plan.as_ref().map(|plan| &plan.digest));
-        let what = serde_json::json!([cell.program.digest, scope.params, path, inputs, scope.steps, targets, plan])
-            .to_string();
+        if plan.is_some() {
+            // It was bound to a plan meanwhile: that is what is approved.
+            gated = Gated::default();
+        }
+        let tree = gated.tree.as_ref().map(|tree| &tree.digest);
+        let what =
+            serde_json::json!([cell.program.digest, scope.params, path, inputs, scope.steps, targets, plan, tree])
+                .to_string();
         let fact = Fact::ApprovalAsked {
             step: path.clone(),
             by: approval.by.clone(),
             count: approval.count,
             digest: hex(&Sha256::digest(what.as_bytes())),
-            tree: None,
-            unforeseen: None,
+            tree: gated.tree,
+            unforeseen: gated.unforeseen,
             again,
         };
         core.record(cell, fact, now)?;
         let given = given_before(&cell.program, &core.state, path, now);
         given.into_iter().try_for_each(|fact| core.record(cell, fact, now).map(|_| ()))
+    }
+
+    /// Foresees what the approval of a step would let the run do, and asks for it, unless something came between.
+    pub(super) fn ask_foreseen(
+        self: &Arc<Self>,
+        cell: &Arc<RunCell>,
+        path: &StepPath,
+        since: u64,
+    ) -> Result<(), EngineError> {
+        let gated = self.foresee_gated(cell, path, since)?;
+        let mut core = cell.core.lock();
+        core.activity.remove(path);
+        let pending = core.state.step(path).is_none_or(|step| matches!(step.status, StepStatus::Pending));
+        match gated {
+            Some(gated) if pending => self.enter(cell, &mut core, path, Some(gated)),
+            _ => Ok(()),
+        }
     }
 
     /// Before an effect: whether the step's approval stands. If not, it is asked for; that of a plan may be enough.
@@ -181,7 +218,7 @@ impl Inner {
             return Ok(true);
         };
         let scope = self.scope(cell, path);
-        let mut core = cell.core.lock();
+        let core = cell.core.lock();
         let now = self.clock.now();
         let Some(present) = core.state.step(path) else { return Ok(true) };
         // What has begun goes on under the approvals with which it began.
@@ -192,13 +229,29 @@ impl Inner {
         }
         let inputs = present.inputs.clone();
         let again = if present.approved { EXPIRED } else { "what was approved was another plan, or nothing was" };
-        self.ask(cell, &mut core, path, &scope, &inputs, Some(again.to_owned()))?;
+        let since = core.state.next_seq;
+        drop(core);
+        // Whatever came between: the step is driven again, and comes back here.
+        let Some(gated) = self.foresee_gated(cell, path, since)? else { return Ok(false) };
+        let mut core = cell.core.lock();
+        let ask = Ask { inputs: &inputs, again: Some(again.to_owned()), gated };
+        self.ask(cell, &mut core, path, &scope, ask)?;
         self.commit(cell, &mut core)?;
         Ok(core.state.step(path).is_some_and(|present| present.approved))
     }
 }
 
 const EXPIRED: &str = "an approval has expired";
+
+/// A question for approvals.
+pub(super) struct Ask<'a> {
+    /// The step's inputs.
+    inputs: &'a Value,
+    /// Why it is asked again.
+    again: Option<String>,
+    /// What is known of what it lets the run do.
+    gated: Gated,
+}
 
 /// What entering a step comes to.
 enum Entering {

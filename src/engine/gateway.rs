@@ -201,23 +201,27 @@ impl Gateway {
         }
     }
 
-    /// An effect: approved where it has to be, and in the plan if there is one.
+    /// An effect: approved where it has to be, and in the plan or in what was approved.
     fn effect(&self, call: NewCall) -> Result<Advance, EngineError> {
         if self.phase == Phase::Body && !self.inner.is_approved(&self.cell, &self.step)? {
             return Ok(Advance::Paused);
         }
         match self.leaves_plan(&call)? {
             None => self.inner.begin_effect(&self.cell, call),
-            Some(effect) => self.inner.pause(&self.cell, Pause::OutsidePlan { step: self.step.clone(), effect }),
+            Some(effect) => {
+                let approved = self.cell.core.lock().state.plan.is_none();
+                self.inner.pause(&self.cell, Pause::OutsidePlan { step: self.step.clone(), effect, approved })
+            }
         }
     }
 
-    /// What the call would do, if the plan that the run is bound to does not have it there. Undoing is in every plan.
+    /// What the call would do, if the plan that the run is bound to, or what was approved, does not have it there. Undoing is in
+    /// every plan.
     fn leaves_plan(&self, call: &NewCall) -> Result<Option<String>, EngineError> {
         if self.phase != Phase::Body {
             return Ok(None);
         }
-        let Some(bound) = self.cell.bound_to(self.inner.store.as_ref())? else { return Ok(None) };
+        let Some(bound) = self.cell.bound_of(self.inner.store.as_ref(), &self.step)? else { return Ok(None) };
         let core = self.cell.core.lock();
         let body = core.state.step(&self.step).map_or(&[][..], |step| &step.body);
         let effects = body.iter().map(|index| &core.state.calls[*index]);

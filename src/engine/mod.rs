@@ -11,6 +11,7 @@
 //! through [`effect`], which writes the intent before and the outcome after, [`mod@wait`], and [`follow`], which finds out what
 //! became of a call that has the first but not the last.
 
+pub mod ahead;
 pub mod attempt;
 pub mod bound;
 pub mod call;
@@ -26,6 +27,7 @@ pub mod entry;
 pub mod error;
 pub mod follow;
 pub mod foresee;
+pub mod gate;
 pub mod gateway;
 pub mod paths;
 pub mod rest;
@@ -45,6 +47,7 @@ mod ways;
 #[cfg(test)]
 mod tests;
 
+pub use ahead::Foresight;
 pub use cell::{NoObserver, Observer, Rest};
 pub use driver::{Engine, Host};
 pub use error::EngineError;

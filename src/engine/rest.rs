@@ -34,6 +34,18 @@ pub fn foresee(
     now: Timestamp,
     redactor: &Arc<Redactor>,
 ) -> Result<Vec<Record>, EngineError> {
+    foresee_while(program, records, host, now, redactor, &|| true)
+}
+
+/// As [`foresee`], as long as somebody wants to know: what is foreseen may break off after any step.
+pub(super) fn foresee_while(
+    program: &Arc<Program>,
+    records: &[Record],
+    host: Arc<dyn PlanHost>,
+    now: Timestamp,
+    redactor: &Arc<Redactor>,
+    wanted: &dyn Fn() -> bool,
+) -> Result<Vec<Record>, EngineError> {
     let unreadable = |run: RunId| move |source| EngineError::Journal { run, source };
     let run = match records.first().map(|record| &record.fact) {
         Some(Fact::RunStarted { run, .. }) => run.clone(),
@@ -75,7 +87,7 @@ pub fn foresee(
     let engine =
         Engine::new(Host::Planning(host), Arc::new(SimClock::at(now)), Arc::clone(&store), Arc::clone(redactor));
     let run = engine.adopt(Arc::clone(program), journal, &known, None, Arc::new(NoObserver))?;
-    engine.run_until_idle();
+    engine.run_while(wanted);
     match engine.take_failure(&run) {
         Some(error) => Err(error),
         None => Ok(apart::records(store.as_ref(), &run)?),

@@ -19,6 +19,9 @@ pub enum Job {
     Drive(RunId),
     /// Run (or replay) a step's body, or ask its `verify`.
     Work(RunId, StepPath),
+    /// Foresee what the approval of a step would let the run do, and ask for it. The run had this many records when the step was
+    /// come to.
+    Foresee(RunId, StepPath, u64),
     /// Settle open effects, then undo.
     Unwind(RunId),
 }

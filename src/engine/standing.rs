@@ -1,7 +1,7 @@
 //! Where a run stands, as people are told: projections of its state.
 
 use super::state::{CallKind, CallState, RunState, StepState, StepStatus, concerns_call};
-use crate::journal::record::Pause;
+use crate::journal::record::{Pause, outside_of};
 use crate::model::status::RunStatus;
 use crate::model::{StepPath, Value};
 
@@ -124,7 +124,9 @@ pub fn describe(pause: &Pause, state: &RunState) -> String {
         Pause::Credentials { step, message } | Pause::Overtime { step, message } => format!("{step}: {message}"),
         Pause::Secret { step, now, .. } => format!("{step}: secret {} has changed", now.name()),
         Pause::Undo { call, reason } => format!("undo of {call}: {reason}"),
-        Pause::OutsidePlan { step, effect } => format!("{step} is about to do what is not in the plan: {effect}"),
+        Pause::OutsidePlan { step, effect, approved } => {
+            format!("{step} is about to do what is {}: {effect}", outside_of(*approved))
+        }
         Pause::PointOfNoReturn { step } => format!("rolling back would go past the point of no return of {step}"),
         Pause::RolledBackTo { step } => format!("rolled back to {step}"),
     }

@@ -86,10 +86,22 @@ pub enum Pause {
     Undo { call: CallId, reason: String },
     /// A rollback would cross a point of no return.
     PointOfNoReturn { step: StepPath },
-    /// A step is about to do what is not in the plan that the run is bound to. Nothing was sent.
-    OutsidePlan { step: StepPath, effect: String },
+    /// A step is about to do what is not in the plan that the run is bound to, or else not in what was approved. Nothing was sent.
+    OutsidePlan {
+        step: StepPath,
+        effect: String,
+        /// There is no plan; it is what was approved that it leaves.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        approved: bool,
+    },
     /// A rollback to this step has ended; the steps after it wait to be run again.
     RolledBackTo { step: StepPath },
+}
+
+/// What an effect is not in, for the sentence that says so.
+#[must_use]
+pub fn outside_of(approved: bool) -> &'static str {
+    if approved { "not in what was approved" } else { "not in the plan" }
 }
 
 impl Pause {

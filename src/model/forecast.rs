@@ -121,6 +121,8 @@ pub struct Tree {
     pub records: String,
     /// How many records of the run these follow.
     pub after: u64,
+    /// How many effects there are in it, on all ways together, that are not made yet.
+    pub effects: u64,
 }
 
 /// The answer that a plan assumed to a question that only the run can answer.

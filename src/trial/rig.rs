@@ -154,7 +154,10 @@ impl Life<'_> {
         let store: Arc<dyn Store> = Arc::clone(self.store) as Arc<dyn Store>;
         let sandbox = SandboxHost::new(Arc::clone(self.world), Arc::clone(&clock), Arc::clone(&redactor));
         let host = FaultyHost::new(sandbox, Arc::clone(self.book), Arc::clone(self.store));
-        let engine = Engine::new(Host::Full(Arc::new(host)), clock, Arc::clone(&store), Arc::clone(&redactor));
+        let engine =
+            Engine::new(Host::Full(Arc::new(host)), Arc::clone(&clock), Arc::clone(&store), Arc::clone(&redactor));
+        let (world, secrets) = (Arc::clone(self.world), Arc::clone(&redactor));
+        let engine = engine.foreseeing(Arc::new(move || Arc::new(Overlay::over_run(&world, clock.now(), &secrets))));
         let failed = |error: &dyn std::fmt::Display| match self.store.stopped() {
             true => Ok(true),
             false => Err(error.to_string()),

@@ -3,6 +3,7 @@
 use super::brief::shell_word;
 use super::view::{StepState, View};
 use crate::journal::Pause;
+use crate::journal::record::outside_of;
 use crate::model::StepPath;
 use crate::model::status::RunStatus;
 
@@ -74,13 +75,19 @@ pub fn of_pause(run: &str, pause: &Pause, rolling_back: bool) -> Vec<Choice> {
             choice(whole("skip-undo") + " -m 'WHY'", "leave this effect standing and undo the rest"),
             choice(whole("cancel") + " --no-rollback", "end here and leave the rest as it is"),
         ],
-        Pause::OutsidePlan { .. } => vec![
+        Pause::OutsidePlan { approved, .. } => vec![
             choice(
                 format!("muster plan --run {run} --out FILE"),
                 "plan what is left from here, and have that reviewed",
             ),
             choice(whole("resume") + " --plan FILE", "go on under that plan"),
-            choice(whole("resume"), "look again, once the world is as it was when the plan was made"),
+            choice(
+                whole("resume"),
+                match approved {
+                    true => "look again, once the world is as it was when the approval was asked for",
+                    false => "look again, once the world is as it was when the plan was made",
+                },
+            ),
             undo_all(),
             choice(whole("cancel") + " --no-rollback", "end here and leave everything as it is"),
         ],
@@ -153,8 +160,8 @@ pub fn reason(pause: &Pause) -> String {
         Pause::Undo { call, reason } => {
             format!("the undo of call {call} needs a decision: {}", super::brief::one_line(reason))
         }
-        Pause::OutsidePlan { step, effect } => {
-            format!("step {step} is about to do what is not in the plan: {}", super::brief::one_line(effect))
+        Pause::OutsidePlan { step, effect, approved } => {
+            format!("step {step} is about to do what is {}: {}", outside_of(*approved), super::brief::one_line(effect))
         }
         Pause::PointOfNoReturn { step } => format!("step {step} is a point of no return"),
         Pause::RolledBackTo { step } => format!("rolled back to step {step}; the steps after it wait"),

@@ -1,8 +1,9 @@
 //! The engine against a world that is a map: every promise at the lowest level at which it can fail.
 
-mod books;
+pub(super) mod books;
 mod crash;
 mod flow;
+mod gates;
 mod people;
 mod rest;
 mod secrets;
@@ -67,7 +68,9 @@ impl Rig {
             Mode::Plan => Host::Planning(Arc::new(crate::sandbox::Overlay::over(self.world.clone()))),
             _ => Host::Full(self.world.clone()),
         };
-        Engine::new(host, self.clock.clone(), self.store.clone(), self.redactor.clone())
+        let engine = Engine::new(host, self.clock.clone(), self.store.clone(), self.redactor.clone());
+        let world = self.world.clone();
+        engine.foreseeing(Arc::new(move || Arc::new(crate::sandbox::Overlay::over(world.clone()))))
     }
 
     fn head(&self) -> Head {
@@ -89,11 +92,20 @@ impl Rig {
     /// Takes the run, new or not, and drives it as far as it goes.
     pub fn drive(&self) -> Engine {
         let engine = self.engine();
+        if self.adopted_by(&engine) {
+            engine.run_until_idle();
+        }
+        engine
+    }
+
+    /// Gives the run, new or not, into the hands of an engine. A store that is stopped cannot take the first records either: then
+    /// the run has not begun.
+    pub fn adopted_by(&self, engine: &Engine) -> bool {
         self.world.dies_with(&self.store);
         if self.store.head(&self.run).is_err() && self.store.create(&self.head()).is_err() {
-            return engine;
+            return false;
         }
-        let Ok(Taken::Yes { epoch }) = self.store.take(&self.run) else { return engine };
+        let Ok(Taken::Yes { epoch }) = self.store.take(&self.run) else { return false };
         let store: Arc<dyn Store> = self.store.clone();
         let opened = RunJournal::open(store, self.redactor.clone(), self.run.clone(), epoch);
         let (journal, records) = opened.expect("the journal loads");
@@ -110,11 +122,7 @@ impl Rig {
             engine: "test".to_owned(),
             forked_from: None,
         });
-        // A store that is stopped cannot take the first records either: then the run has not begun.
-        if engine.adopt(self.program.clone(), journal, &records, first, Arc::new(NoObserver)).is_ok() {
-            engine.run_until_idle();
-        }
-        engine
+        engine.adopt(self.program.clone(), journal, &records, first, Arc::new(NoObserver)).is_ok()
     }
 
     pub fn say(&self, engine: &Engine, by: Actor, what: Order) {

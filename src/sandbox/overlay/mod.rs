@@ -20,7 +20,7 @@ use parking_lot::Mutex;
 use self::footprint::Reach;
 use self::import::Importer;
 use self::state::State;
-use super::host::SandboxReader;
+use super::host::{SandboxReader, settle};
 use super::modelled::Modelled;
 use super::models::Call;
 use super::veil;
@@ -63,6 +63,14 @@ impl Overlay {
         let (shared, clock) = (Arc::new(Mutex::new(world.clone())), Arc::new(SimClock::at(since)));
         let base = Arc::new(SandboxReader::new(shared, clock, Arc::clone(&redactor)));
         Self::new(base, true, world, since).redacting(redactor)
+    }
+
+    /// Over the world of a run in the sandbox, as far as it has come at this instant.
+    #[must_use]
+    pub fn over_run(world: &Mutex<World>, now: Timestamp, redactor: &Arc<Redactor>) -> Self {
+        let mut world = world.lock().clone();
+        settle(&mut world, now, redactor);
+        Self::over_world(world).redacting(Arc::clone(redactor))
     }
 
     fn new(base: Arc<dyn ReadHost>, whole: bool, mut world: World, since: Timestamp) -> Self {
