@@ -73,6 +73,23 @@ steps:
     with: { path: "${params.folder}/a.txt", text: a }
 "#;
 
+/// A file, one more if there is a switch, and one after these.
+const GATED: &str = r#"  - fs.stat
+  - fs.write_text: { path: "${params.folder}/*" }
+steps:
+  - id: retire
+    approval: { by: [dr-lead] }
+    script: |
+      host::fs::write_text(#{ path: params.folder + "/a.txt", text: "a" });
+      if host::fs::stat(params.folder + "/switch").exists {
+          host::fs::write_text(#{ path: params.folder + "/b.txt", text: "b" });
+      }
+  - id: after
+    needs: [retire]
+    script: |
+      host::fs::write_text(#{ path: params.folder + "/c.txt", text: "c" })
+"#;
+
 fn desk(steps: &str) -> Desk {
     let desk = Desk::new();
     desk.file("playbooks/recover/playbook.yaml", &format!("{HEAD}{steps}"));
@@ -168,6 +185,45 @@ fn the_starter_cannot_approve_and_another_can_once() {
     assert_eq!((given.code, given.stderr.as_str()), (0, ""), "{given:?}");
     assert!(facts(&given).contains(&"approved".to_owned()), "{}", given.stdout);
     assert!(there(&desk, "a.txt"));
+}
+
+/// A run without a plan that has come to an approval, which says what it is of, before somebody who may give it.
+fn asked() -> Desk {
+    let desk = stopped(GATED, 7);
+    let pages = [&["show", "@latest"][..], &["approve", "@latest", "retire", "--role", "dr-lead"]];
+    let shown = desk.muster(pages[0]).stdout;
+    assert!(shown.contains("it lets the run do 2 effects and no others"), "{shown}");
+    // The starter is told what it is of, and refused.
+    for page in [shown, desk.muster(pages[1]).stderr] {
+        let (_, page) = page.split_once("What the approval of retire lets the run do").expect("it is told");
+        assert!(page.contains("/a.txt") && page.contains("/c.txt") && !page.contains("/b.txt"), "{page}");
+    }
+    assert!(!there(&desk, "a.txt"));
+    desk.env("MUSTER_ACTOR", "erin@desk")
+}
+
+#[test]
+fn an_approval_lets_the_run_do_what_was_shown_with_the_question() {
+    let desk = asked();
+    let went = desk.muster(&["approve", "@latest", "retire", "--role", "dr-lead"]);
+    assert_eq!(went.code, 0, "{went:?}");
+    assert!(there(&desk, "a.txt") && !there(&desk, "b.txt") && there(&desk, "c.txt"));
+}
+
+#[test]
+fn what_was_not_approved_stops_the_run_before_it_is_done() {
+    let desk = asked();
+    desk.file("switch", "");
+    let stopped = desk.muster(&["approve", "@latest", "retire", "--role", "dr-lead"]);
+    assert_eq!(stopped.code, 7, "{stopped:?}");
+    assert!(stopped.stdout.contains("not in what was approved: fs.write_text"), "{stopped:?}");
+    assert!(there(&desk, "a.txt") && !there(&desk, "b.txt") && !there(&desk, "c.txt"));
+    // It goes on under a plan of what is left, which is approved in its turn.
+    assert_eq!(desk.muster(&["plan", "--run", "@latest", "--out", "rest.json"]).code, 0);
+    assert_eq!(desk.muster(&["resume", "@latest", "--plan", "rest.json"]).code, 7);
+    assert!(!there(&desk, "b.txt"));
+    assert_eq!(desk.muster(&["approve", "@latest", "retire", "--role", "dr-lead"]).code, 0);
+    assert!(there(&desk, "b.txt") && there(&desk, "c.txt"));
 }
 
 #[test]

@@ -6,6 +6,7 @@ pub mod context;
 pub mod drive;
 pub mod exit;
 pub mod failure;
+pub mod gated;
 pub mod order;
 pub mod params;
 pub mod printer;

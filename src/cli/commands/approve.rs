@@ -7,8 +7,10 @@ use crate::cli::args::words;
 use crate::cli::context::{self, Context};
 use crate::cli::exit::Code;
 use crate::cli::failure::Failure;
+use crate::cli::gated;
 use crate::cli::order::{self, Manner};
 use crate::cli::params::duration;
+use crate::cli::printer::Format;
 use crate::cli::render::view::StepState;
 use crate::cli::render::{summary, when};
 use crate::model::command::Order;
@@ -21,8 +23,11 @@ const A_DAY: Duration = Duration::from_hours(24);
 /// Let a step start that waits for approval, or approve a plan before it is run.
 ///
 /// Nobody approves what they started. In an emergency --break-glass does away with that rule; it needs a reason and stands
-/// in the record as what it is. An approval of a plan file counts at every step of it that waits for you; whatever changes the plan
-/// voids it.
+/// in the record as what it is.
+///
+/// An approval of a step lets the run do what `muster show` lists: the effects of that step and of those that need it, up to the next
+/// approval, as they were foreseen when it was asked for. What is not among them stops the run before it is done. An approval of a
+/// plan file counts at every step of it that waits for you; whatever changes the plan voids it.
 ///
 /// Example: muster approve 7k3f9q retire --role dr-lead -m 'checked the new database'
 #[derive(clap::Args)]
@@ -81,6 +86,12 @@ pub fn run(args: Args, context: &Context) -> Result<Code, Failure> {
     let store = context.store()?;
     let head = context::head_of(store.as_ref(), run)?;
     let view = context::view_of(store.as_ref(), &head)?;
+    if args.manner.watch.output == Format::Table {
+        let what = gated::of_step(store.as_ref(), &head, &view, &step, context.printer.err)?;
+        if !what.is_empty() {
+            context.printer.note(what.trim_end());
+        }
+    }
     drop(store);
     // In the sandbox it is as late as it is there.
     let now = summary::time_of(&view, context.now());

@@ -4,6 +4,7 @@ use crate::cli::args::RunArg;
 use crate::cli::context::{self, Context};
 use crate::cli::exit::Code;
 use crate::cli::failure::Failure;
+use crate::cli::gated;
 use crate::cli::printer::Format;
 use crate::cli::render::sheet::{self, Parts};
 use crate::journal::Store as _;
@@ -52,7 +53,10 @@ pub fn run(args: &Args, context: &Context) -> Result<Code, Failure> {
         Format::Table => {
             let held = head.holder.as_ref().map(|holder| format!("{} (process {})", holder.who, holder.pid));
             let parts = Parts { calls: args.calls, outputs: args.results };
-            context.printer.result(&sheet::text(&view, held.as_deref(), parts, context.now(), context.printer.out))?;
+            let look = context.printer.out;
+            let gated = gated::all(store.as_ref(), &head, &view, look)?;
+            let page = sheet::text(&view, held.as_deref(), parts, context.now(), look);
+            context.printer.result(&if gated.is_empty() { page } else { format!("{page}\n{gated}") })?;
         }
     }
     Ok(Code::Done)

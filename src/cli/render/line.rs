@@ -113,10 +113,17 @@ fn words(view: &View, record: &Record, look: Look) -> Option<(String, String)> {
         Fact::StepDone { step, evidence, by, .. } => {
             of(step, format!("done by hand by {}: {}", by.name, one_line(evidence)))
         }
-        Fact::ApprovalAsked { step, by, count, again, .. } => {
+        Fact::ApprovalAsked { step, by, count, again, tree, unforeseen, .. } => {
             let by = if by.is_empty() { "anybody but the starter".to_owned() } else { by.join(", ") };
             let again = again.as_ref().map(|why| format!(" again, since {}", one_line(why))).unwrap_or_default();
-            of(step, warn(&format!("waits{again} for {count} approval{} by {by}", if *count == 1 { "" } else { "s" })))
+            let many = if *count == 1 { "" } else { "s" };
+            let of_what = match (tree, unforeseen) {
+                (Some(tree), _) if tree.effects == 1 => ", which lets it do 1 effect".to_owned(),
+                (Some(tree), _) => format!(", which lets it do {} effects", tree.effects),
+                (None, Some(why)) => format!("; what it would do could not be foreseen: {}", one_line(why)),
+                (None, None) => String::new(),
+            };
+            of(step, warn(&format!("waits{again} for {count} approval{many} by {by}{of_what}")))
         }
         Fact::Approved { step, by, reason, valid_until, .. } => {
             let reason = reason.as_ref().map(|reason| format!(": {}", one_line(reason))).unwrap_or_default();

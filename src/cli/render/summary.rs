@@ -121,15 +121,34 @@ fn details(view: &View, pause: &Pause, look: Look) -> String {
 fn approval(view: &View, step: &StepPath) -> String {
     let Some(step) = view.find(step) else { return String::new() };
     let mut text = if step.title.is_empty() { String::new() } else { format!("  {}\n", one_line(&step.title)) };
-    if let StepState::Approval { given, needed, by, .. } = &step.state {
+    if let StepState::Approval { given, needed, by, tree, unforeseen, .. } = &step.state {
         let by = if by.is_empty() { "anybody but the starter".to_owned() } else { by.join(", ") };
         text.push_str(&format!("  {} of {needed} given; may be given by {}\n", given.len(), one_line(&by)));
         for one in given {
             let until = one.valid_until.map(|until| format!(", counts until {}", when::instant(until)));
             text.push_str(&format!("  given by {}{}\n", one_line(&one.by), until.unwrap_or_default()));
         }
+        if let Some(tree) = tree {
+            text.push_str(&format!("  {}\n", reach(tree.effects)));
+        }
+        if let Some(why) = unforeseen {
+            text.push_str(&format!("  what it lets the run do could not be foreseen: {}\n", one_line(why)));
+        }
     }
     text
+}
+
+/// How far an approval goes.
+fn reach(effects: u64) -> String {
+    match effects {
+        0 => "it lets the run go on without any effect, up to the next approval".to_owned(),
+        1 => "it lets the run do 1 effect and no other, up to the next approval; `muster show` tells which".to_owned(),
+        many => {
+            format!(
+                "it lets the run do {many} effects and no others, up to the next approval; `muster show` tells which"
+            )
+        }
+    }
 }
 
 /// Why a step failed: the call, the error, the program's last words, the hint.

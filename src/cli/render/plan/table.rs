@@ -46,6 +46,21 @@ pub fn text(plan: &Plan, look: Look, reads: bool) -> String {
     sheet.text
 }
 
+/// Its steps alone: for somebody who is asked about some of them.
+#[must_use]
+pub fn steps(plan: &Plan, look: Look) -> String {
+    let page = Page::of(plan);
+    let mut sheet = Sheet { look, reads: false, text: String::new() };
+    for step in &page.steps {
+        match step.step.outcome {
+            StepOutcome::Skipped { .. } | StepOutcome::Done => sheet.short(step),
+            _ if step.is_quiet() => sheet.short(step),
+            _ => sheet.step(step),
+        }
+    }
+    sheet.text
+}
+
 struct Sheet {
     look: Look,
     reads: bool,
