@@ -23,6 +23,8 @@ pub use session::{Ending, Session};
 pub use settings::Settings;
 pub use start::{Identity, Start};
 
+use parking_lot::Mutex;
+
 use crate::clock::{Clock, SystemClock};
 use crate::engine::{Engine, Host};
 use crate::journal::Store;
@@ -34,8 +36,10 @@ use crate::ops::foresight::PlanHost;
 use crate::ops::live::{LiveHost, LiveReader};
 use crate::ops::process::Children;
 use crate::ops::secrets::Secrets;
+use crate::playbook::bundle::Bundle;
 use crate::sandbox::{Modelled, Overlay};
 use crate::script::current::MAX_THINKING;
+use crate::script::{Program, ScriptError};
 
 /// What a command works with.
 pub struct App {
@@ -47,6 +51,8 @@ pub struct App {
     pub children: Arc<Children>,
     /// How long scripts may compute between two calls.
     pub patience: Duration,
+    /// The bundle that was compiled last: preparing, planning and running it in one command compile it once.
+    compiled: Mutex<Option<Arc<Program>>>,
 }
 
 impl App {
@@ -65,7 +71,16 @@ impl App {
         let redactor = Arc::new(Redactor::default());
         let secrets = Arc::new(Secrets::new(store.key()?, Arc::clone(&redactor)));
         let children = Arc::new(Children::new(settings.side_folder().join("children"), settings.supervisor.clone()));
-        Ok(Self { settings, store, clock: Arc::new(SystemClock), redactor, secrets, children, patience })
+        Ok(Self {
+            settings,
+            store,
+            clock: Arc::new(SystemClock),
+            redactor,
+            secrets,
+            children,
+            patience,
+            compiled: Mutex::default(),
+        })
     }
 
     /// The store behind its contract.
@@ -76,6 +91,21 @@ impl App {
 
     fn reader(&self) -> LiveReader {
         LiveReader::new(Arc::clone(&self.clock), Arc::clone(&self.secrets), Arc::clone(&self.children))
+    }
+
+    /// The program of a bundle.
+    ///
+    /// # Errors
+    /// When it does not compile.
+    pub(super) fn compiled(&self, bundle: &Bundle) -> Result<Arc<Program>, ScriptError> {
+        let mut last = self.compiled.lock();
+        if let Some(program) = last.as_ref().filter(|program| program.digest == bundle.digest) {
+            return Ok(Arc::clone(program));
+        }
+        let program = Program::compile(bundle.playbook.clone(), bundle.digest.clone(), &bundle.modules)?;
+        let program = Arc::new(program.with_patience(self.patience));
+        *last = Some(Arc::clone(&program));
+        Ok(program)
     }
 
     /// Drops the before-images of runs that ended while the engine died. What cannot be found out now is left for the next time.

@@ -6,7 +6,7 @@ use crate::playbook::bundle::Bundle;
 use crate::playbook::diagnostic::{Collector, has_errors};
 use crate::playbook::params::{self, Given, Means};
 use crate::playbook::types::Template;
-use crate::script::{Program, Scope};
+use crate::script::Scope;
 
 /// Loads a playbook by folder or name.
 ///
@@ -68,7 +68,7 @@ impl App {
     }
 
     fn evaluate(&self, bundle: Bundle, given: &Given, started: Timestamp) -> Result<Start, AppError> {
-        let program = Program::compile(bundle.playbook.clone(), bundle.digest.clone(), &bundle.modules)?;
+        let program = self.compiled(&bundle)?;
         let folder =
             std::env::current_dir().map_err(|source| AppError::System { act: "find the current folder", source })?;
         let evaluate = |template: &Template, scope: &Value| -> Result<Value, String> {

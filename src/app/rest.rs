@@ -41,7 +41,7 @@ impl App {
             let world = kept.latest().map_err(|error| AppError::World { path: path(), what: error.to_string() })?;
             let now = records.last().map_or(world.now, |record| record.at.max(world.now));
             let base = sandbox::base_of(&world);
-            let program = sandbox::compile(&bundle)?;
+            let program = self.compiled(&bundle)?;
             let host = Arc::new(Overlay::over_world(world).redacting(Arc::clone(&self.redactor)).modelled(models));
             return Ok((rest::foresee(&program, &records, host, now, &self.redactor)?, program, base));
         }

@@ -90,7 +90,8 @@ impl App {
         identity: Option<Identity>,
         observer: Arc<dyn Observer>,
     ) -> Result<(Vec<Record>, Arc<Program>), AppError> {
-        let program = compile(&start.bundle)?;
+        // No secret of this machine is read: what a playbook declares as one lies in the world.
+        let program = self.compiled(&start.bundle)?;
         world.models = models::compile(&start.bundle.models)?;
         let (now, seed) = (world.now, world.seed);
         let clock: Arc<dyn Clock> = Arc::new(SimClock::at(now));
@@ -114,7 +115,7 @@ impl App {
         observer: Arc<dyn Observer>,
     ) -> Result<Session, AppError> {
         let InSandbox { hook, yes, plan } = manner;
-        let program = compile(&start.bundle)?;
+        let program = self.compiled(&start.bundle)?;
         world.models = models::compile(&start.bundle.models)?;
         self.keep_bundle(&start.bundle)?;
         let (Identity { run, seed }, bound) = match plan {
@@ -148,7 +149,7 @@ impl App {
         let now = records.last().map_or(world.now, |record| record.at.max(world.now));
         let clock: Arc<dyn Clock> = Arc::new(SimClock::at(now));
         let engine = self.sandbox_engine(world, clock, None, kept);
-        let run = engine.adopt(compile(bundle)?, journal, records, None, observer)?;
+        let run = engine.adopt(self.compiled(bundle)?, journal, records, None, observer)?;
         Ok(Session::in_sandbox(engine, run))
     }
 
@@ -195,11 +196,6 @@ pub fn base_of(world: &World) -> Base {
 #[must_use]
 pub fn worlds_of(side_folder: &Path, run: &RunId) -> PathBuf {
     side_folder.join("worlds").join(run.as_str())
-}
-
-/// In the sandbox no secret of this machine is read: what a playbook declares as one lies in the world.
-pub(super) fn compile(bundle: &Bundle) -> Result<Arc<Program>, AppError> {
-    Ok(Arc::new(Program::compile(bundle.playbook.clone(), bundle.digest.clone(), &bundle.modules)?))
 }
 
 /// Neighbouring seeds as ids that look nothing like each other.

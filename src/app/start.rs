@@ -86,8 +86,7 @@ impl App {
     /// # Errors
     /// When it does not compile, or a declared source is there and cannot be read.
     pub fn program(&self, bundle: &Bundle, params: &Value) -> Result<Arc<Program>, AppError> {
-        let program = Program::compile(bundle.playbook.clone(), bundle.digest.clone(), &bundle.modules)?
-            .with_patience(self.patience);
+        let program = self.compiled(bundle)?;
         let scope = Scope { params: params.clone(), ..Scope::default() };
         for source in &program.playbook.secrets {
             let from = program.template(&source.from, &scope)?;
@@ -96,7 +95,7 @@ impl App {
                 self.secrets.declare(&source.provider.value, from, &keys)?;
             }
         }
-        Ok(Arc::new(program))
+        Ok(program)
     }
 
     /// Begins a run and takes it in hand.

@@ -93,10 +93,11 @@ impl Program {
         for source in modules {
             engine.set_module_resolver(resolver.clone());
             let fail = |message: String| ScriptError { module: Some(source.path.clone()), ..ScriptError::new(message) };
-            // As it was written first, so that what is wrong is told in the words and at the places of its author.
-            engine.compile(&source.text).map_err(|e| fail(format!("module {}: {e}", source.path)))?;
             let woven = weave(&source.text);
-            let mut ast = engine.compile(&woven.text).map_err(|e| fail(format!("module {}: {e}", source.path)))?;
+            // What is wrong is told in the words and at the places of its author.
+            let as_written = |e| engine.compile(&source.text).err().unwrap_or(e);
+            let mut ast =
+                engine.compile(&woven.text).map_err(|e| fail(format!("module {}: {}", source.path, as_written(e))))?;
             ast.set_source(source.path.as_str());
             texts.insert(source.path.clone(), woven);
             let (module, limit) = current::with(None, current::MAX_THINKING, || {
