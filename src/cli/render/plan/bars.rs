@@ -20,7 +20,9 @@ pub(super) fn lines(plan: &Plan, look: Look) -> Vec<String> {
     let left = drawn.split_off(drawn.len().min(MOST));
     drawn.sort_by_key(|step| (step.starts_ms, step.ends_ms));
     let names: Vec<String> = drawn.iter().map(|step| one_line(step.step.as_str())).collect();
-    let name_width = names.iter().map(|name| name.chars().count()).max().unwrap_or(0).min(28);
+    let name_width = names.iter().map(|name| name.chars().count()).max().unwrap_or(0);
+    // On a narrow terminal the bars come before the names.
+    let name_width = name_width.min(look.width.saturating_sub(26).clamp(8, 28));
     let width = look.width.saturating_sub(name_width + 16).clamp(10, 64);
     let scale = format!("0 to {}; the duration hangs on the solid ones", words::span(total));
     let scale = look.fit(&scale, look.width.saturating_sub(10));
