@@ -4,6 +4,8 @@
 mod running;
 #[path = "support/cli.rs"]
 mod support;
+#[path = "support/terminal.rs"]
+mod terminal;
 
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Stdio};
@@ -11,6 +13,7 @@ use std::process::{Child, Stdio};
 use running::Running;
 use serde_json::{Value, json};
 use support::{Desk, Said};
+use terminal::Terminal;
 
 /// Writes a file, waits for another to be there, and proves it.
 const RECOVER: &str = r#"muster: 1
@@ -450,4 +453,70 @@ fn a_changed_version_is_found_out_by_the_lock() {
     assert!(changed.stderr.contains("recover 1.0.0 has changed since it was locked"), "{}", changed.stderr);
     desk.file("playbooks/recover/playbook.yaml", &RECOVER.replace("1.0.0", "1.0.1"));
     assert_eq!(desk.muster(&["lint", "--lock"]).code, 0);
+}
+
+/// Waits for a file, in a step with a long name beside one with a long reason to fail.
+const LONG: &str = r#"muster: 1
+name: long
+version: 1.0.0
+title: Steps with long names
+capabilities:
+  - exec.run: { argv: ["sh*"] }
+steps:
+  - id: wait_for_the_file_to_be_there
+    title: Wait
+    uses: exec.run
+    with: { argv: [sh, -c, "until [ -e '{go}' ]; do sleep 0.05; done"] }
+    rollback: "()"
+  - id: give_up
+    title: Give up
+    script: throw "there was no room on any of the disks on which it could have been put";
+"#;
+
+#[test]
+fn no_line_of_the_live_tree_is_wider_than_its_terminal() {
+    let desk = Desk::new();
+    let go = desk.path().join("go");
+    desk.file("playbooks/recover/playbook.yaml", &LONG.replace("{go}", &go.display().to_string()));
+    for (columns, then) in [(40, 20), (20, 8), (8, 60)] {
+        let mut command = desk.command(&["run", "recover"]);
+        command.env("TERM", "xterm-256color").env("LANG", "C.UTF-8");
+        let mut terminal = Terminal::run(&mut command, columns);
+        let drawn = terminal.until(|text| text.matches("long").count() > 2);
+        let widest = drawn.split(['\n', '\r']).map(console::measure_text_width).max();
+        assert!(widest < Some(usize::from(columns)), "{columns} columns: {drawn:?}");
+        terminal.resize(then);
+        terminal.until(|text| text.matches("long").count() > 2);
+        std::fs::write(&go, "").expect("a file");
+        assert_eq!(terminal.end(), Some(7), "{}", terminal.seen);
+        assert!(terminal.seen.contains("give_up failed"), "{}", terminal.seen);
+        std::fs::remove_file(&go).expect("it is there");
+    }
+}
+
+#[test]
+fn colours_are_as_the_terminal_and_the_environment_say() {
+    let desk = desk(RECOVER);
+    assert_eq!(desk.muster(&["run", "recover"]).code, 7);
+    let on_terminal = |variables: &[(&str, &str)]| {
+        let mut command = desk.command(&["show", "@latest"]);
+        command.envs(variables.iter().copied());
+        let mut terminal = Terminal::run(&mut command, 80);
+        assert_eq!(terminal.end(), Some(0), "{}", terminal.seen);
+        terminal.seen.contains('\u{1b}')
+    };
+    let term = ("TERM", "xterm-256color");
+    assert!(on_terminal(&[term]));
+    assert!(on_terminal(&[term, ("NO_COLOR", "")]), "an empty one is as none");
+    assert!(!on_terminal(&[term, ("NO_COLOR", "1")]));
+    assert!(!on_terminal(&[term, ("CLICOLOR", "0")]));
+    assert!(!on_terminal(&[("TERM", "dumb")]));
+    let in_pipe = |variables: &[(&str, &str)]| {
+        let said = desk.said(desk.command(&["show", "@latest"]).envs(variables.iter().copied()));
+        said.stdout.contains('\u{1b}')
+    };
+    assert!(!in_pipe(&[term]));
+    assert!(!in_pipe(&[term, ("CLICOLOR_FORCE", "0")]));
+    assert!(in_pipe(&[term, ("CLICOLOR_FORCE", "1")]));
+    assert!(!in_pipe(&[term, ("CLICOLOR_FORCE", "1"), ("NO_COLOR", "1")]), "who wants none is stronger");
 }

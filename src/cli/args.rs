@@ -138,7 +138,8 @@ pub fn command() -> clap::Command {
         "{{about-with-newline}}\n{{usage-heading}} {{usage}}\n\n{groups}Options:\n{{options}}\n\n\
          Wherever a RUN is wanted: its id, as many of its first letters as tell it from the others, or @latest.\n\
          The store is $XDG_STATE_HOME/muster/muster.db, or the same under ~/.local/state. Output has no colour if\n\
-         NO_COLOR is set. `muster help COMMAND` says more about a command, `muster exit-codes` what it exits with.\n"
+         NO_COLOR is set, and has it in files too if CLICOLOR_FORCE is. `muster help COMMAND` says more about a command,\n\
+         `muster exit-codes` what it exits with.\n"
     );
     Cli::command().help_template(text)
 }

@@ -31,19 +31,22 @@ pub struct Printer {
 }
 
 impl Printer {
-    /// Looks at the terminal and at `NO_COLOR`, `TERM` and the locale.
+    /// Looks at the terminal and at `NO_COLOR`, `CLICOLOR`, `CLICOLOR_FORCE`, `TERM` and the locale. `NO_COLOR` is stronger than
+    /// `CLICOLOR_FORCE`, which is stronger than what the terminal is.
     #[must_use]
     pub fn new() -> Self {
         let set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
         let dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
-        let colour = !set("NO_COLOR") && !dumb;
+        let zero = |name: &str| std::env::var_os(name).is_some_and(|value| value == "0");
+        let forced = set("CLICOLOR_FORCE") && !zero("CLICOLOR_FORCE");
+        let colour = |terminal: bool| !set("NO_COLOR") && (forced || (terminal && !dumb && !zero("CLICOLOR")));
         let locale = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().filter_map(std::env::var_os).find(|it| !it.is_empty());
         let unicode = locale.is_none_or(|locale| {
             let locale = locale.to_string_lossy().to_lowercase();
             locale.contains("utf-8") || locale.contains("utf8")
         });
         let look = |terminal: bool, width: Option<usize>| Look {
-            colour: colour && terminal,
+            colour: colour(terminal),
             unicode: unicode || !terminal,
             width: width.filter(|_| terminal).unwrap_or(Look::PLAIN.width).max(40),
         };

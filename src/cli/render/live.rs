@@ -2,7 +2,7 @@
 
 use std::io::Write as _;
 
-use console::Term;
+use console::{Term, measure_text_width};
 
 use super::look::Look;
 use super::view::View;
@@ -29,7 +29,8 @@ pub struct Live {
     style: Style,
     look: Look,
     term: Term,
-    drawn: usize,
+    /// How wide each line of the tree is that stands on the terminal.
+    drawn: Vec<usize>,
     view: View,
 }
 
@@ -37,7 +38,7 @@ impl Live {
     /// A display of a run whose steps are known from `view`.
     #[must_use]
     pub fn new(view: View, style: Style, look: Look) -> Self {
-        Self { style, look, term: Term::buffered_stderr(), drawn: 0, view }
+        Self { style, look, term: Term::buffered_stderr(), drawn: Vec::new(), view }
     }
 
     /// The run as seen so far.
@@ -87,22 +88,27 @@ impl Live {
             return;
         }
         let (height, width) = self.term.size();
-        let look = Look { width: usize::from(width).saturating_sub(1).max(20), ..self.look };
+        let look = Look { width: usize::from(width).saturating_sub(1).max(1), ..self.look };
         let mut lines = vec![look.fit(&title(&self.view, now), look.width)];
-        lines.extend(visible(tree::lines(&self.view, now, look), &self.view, usize::from(height).saturating_sub(3)));
+        lines.extend(
+            visible(tree::lines(&self.view, now, look), &self.view, usize::from(height).saturating_sub(3))
+                .into_iter()
+                .map(|line| look.fit(&line, look.width)),
+        );
         self.erase();
         for line in &lines {
             let _ = self.term.write_line(&brief::calm(line));
         }
         let _ = self.term.flush();
-        self.drawn = lines.len();
+        self.drawn = lines.iter().map(|line| measure_text_width(line)).collect();
     }
 
     /// Removes the tree, so that what follows stands in its place.
     pub fn erase(&mut self) {
-        if self.drawn > 0 {
-            let _ = self.term.clear_last_lines(self.drawn);
-            self.drawn = 0;
+        let (height, width) = self.term.size();
+        let rows = rows(&std::mem::take(&mut self.drawn), usize::from(width)).min(usize::from(height));
+        if rows > 0 {
+            let _ = self.term.clear_last_lines(rows);
         }
     }
 
@@ -113,6 +119,11 @@ impl Live {
         let _ = self.term.flush();
         std::mem::take(&mut self.view)
     }
+}
+
+/// How many rows lines of these widths take on a terminal of so many columns: one that was made narrower has wrapped them.
+fn rows(lines: &[usize], columns: usize) -> usize {
+    lines.iter().map(|line| line.div_ceil(columns.max(1)).max(1)).sum()
 }
 
 fn title(view: &View, now: Timestamp) -> String {
@@ -141,4 +152,16 @@ fn visible(lines: Vec<String>, view: &View, most: usize) -> Vec<String> {
         shown.push(format!("  … {after} below"));
     }
     shown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_narrower_terminal_has_wrapped_is_removed_whole() {
+        assert_eq!(rows(&[39, 0, 40], 40), 3);
+        assert_eq!(rows(&[79, 0, 41], 40), 5);
+        assert_eq!(rows(&[79, 12], 0), 91, "a terminal that does not know its width");
+    }
 }

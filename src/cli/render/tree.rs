@@ -7,14 +7,14 @@ use super::{table::Table, when};
 use crate::journal::Pause;
 use crate::model::{Phase, Timestamp};
 
-/// The tree, a line a step. `now` only moves durations and time left.
+/// The tree, a line a step, no wider than the terminal: a long name leaves room for what its step does. `now` only moves durations and time left.
 #[must_use]
 pub fn lines(view: &View, now: Timestamp, look: Look) -> Vec<String> {
     let mut table = Table::new(&["", "", ""]);
     for step in view.steps() {
         let indent = if step.path.key().is_some() { "  " } else { "" };
         let name = step.path.key().map_or_else(|| step.path.step().to_owned(), one_line);
-        let name = look.fit(&name, 36);
+        let name = look.fit(&name, (look.width * 2 / 5).clamp(8, 36));
         table.row([
             format!("{indent}{}  {name}", look.glyph(glyph(view, step))),
             look.paint(Tone::Faint, &duration(step, now)),
