@@ -75,19 +75,13 @@ pub fn of_pause(run: &str, pause: &Pause, rolling_back: bool) -> Vec<Choice> {
             choice(whole("skip-undo") + " -m 'WHY'", "leave this effect standing and undo the rest"),
             choice(whole("cancel") + " --no-rollback", "end here and leave the rest as it is"),
         ],
-        Pause::OutsidePlan { approved, .. } => vec![
+        // What the step has read is recorded, and it would go the same way again: only another plan helps.
+        Pause::OutsidePlan { .. } => vec![
             choice(
                 format!("muster plan --run {run} --out FILE"),
                 "plan what is left from here, and have that reviewed",
             ),
             choice(whole("resume") + " --plan FILE", "go on under that plan"),
-            choice(
-                whole("resume"),
-                match approved {
-                    true => "look again, once the world is as it was when the approval was asked for",
-                    false => "look again, once the world is as it was when the plan was made",
-                },
-            ),
             undo_all(),
             choice(whole("cancel") + " --no-rollback", "end here and leave everything as it is"),
         ],
