@@ -370,7 +370,7 @@ fn rolled_back_after_a_failure_of_every_effect(name: &str, expected: &Expected) 
     }
 }
 
-const SWEPT: [&str; 4] = ["hello-recovery", "omnichat-backup", "omnichat-verify", "omnichat-restore"];
+const SWEPT: [&str; 5] = ["hello-recovery", "omnichat-backup", "omnichat-verify", "omnichat-restore", "rds-restore"];
 
 #[test]
 fn every_shipped_playbook_is_swept() {
@@ -406,6 +406,7 @@ sweep!(hello_recovery, "hello-recovery", RECOVERS);
 sweep!(omnichat_backup, "omnichat-backup", RECOVERS);
 sweep!(omnichat_verify, "omnichat-verify", RECOVERS);
 sweep!(omnichat_restore, "omnichat-restore", RECOVERS);
+sweep!(rds_restore, "rds-restore", RECOVERS);
 
 // The variants: `tests/worlds`.
 sweep!(backup_hybrid, "backup-hybrid", RECOVERS);
@@ -421,3 +422,5 @@ sweep!(restore_cut_file, "restore-cut-file", REFUSED);
 sweep!(restore_cut_dump, "restore-cut-dump", REFUSED);
 sweep!(restore_total_loss, "restore-total-loss", FROM_NOTHING);
 sweep!(restore_hybrid_total_loss, "restore-hybrid-total-loss", FROM_NOTHING_HYBRID);
+sweep!(rds_restore_cluster, "rds-restore-cluster", RECOVERS);
+sweep!(rds_restore_network, "rds-restore-network", REFUSED);

@@ -11,7 +11,7 @@ use proptest::prelude::*;
 use serde_json::json;
 
 /// Modules in an order in which each comes after those it imports.
-const MODULES: [&str; 5] = ["calendar", "words", "backup", "pg", "omnichat"];
+const MODULES: [&str; 7] = ["calendar", "words", "backup", "pg", "omnichat", "rds", "release"];
 
 fn spanned(text: &str) -> Spanned<String> {
     Spanned { value: text.to_owned(), span: Span::default() }
@@ -189,4 +189,31 @@ proptest! {
             prop_assert!(days(&pair[1].1) - days(&pair[0].1) <= 38, "{:?}", kept);
         }
     }
+}
+
+#[test]
+fn a_restored_database_has_a_name_that_aws_takes_and_its_instances_too() {
+    let program = library();
+    let name = |wanted: &str, database: &str| {
+        let item = json!({ "wanted": wanted, "database": database });
+        ask(&program, "rds::new_name(item.wanted, item.database, `7k3f9q`)", item)
+    };
+    assert_eq!(name("other", "shop"), "other");
+    assert_eq!(name("", "shop"), "shop-r-7k3f9q");
+    assert_eq!(name("", &"a".repeat(63)).as_str().map(str::len), Some(60));
+    assert_eq!(name("", &format!("{}-b", "a".repeat(50))), format!("{}-r-7k3f9q", "a".repeat(50)));
+    assert_eq!(ask(&program, "rds::instance_names(`shop-r`, 2)", json!({})), json!(["shop-r-1", "shop-r-2"]));
+}
+
+#[test]
+fn a_value_keeps_what_stands_around_the_host() {
+    let program = library();
+    let told = |value: &str, before: &str| {
+        let item = json!({ "value": value, "before": before });
+        ask(&program, "release::with_host(item.value, item.before, `new.example`)", item)
+    };
+    assert_eq!(told("old.example", "old.example"), "new.example");
+    assert_eq!(told("postgres://u@old.example:5432/d", "old.example"), "postgres://u@new.example:5432/d");
+    assert_eq!(told("db.alias", "old.example"), "new.example");
+    assert_eq!(told("anything", ""), "new.example");
 }

@@ -18,6 +18,10 @@ const FILES: &[(&str, &str, &str)] = &[
     ("omnichat-verify", "playbook.yaml", include_str!("../../playbooks/omnichat-verify/playbook.yaml")),
     ("omnichat-verify", "tests/verify.yaml", include_str!("../../playbooks/omnichat-verify/tests/verify.yaml")),
     ("omnichat-verify", "world.yaml", include_str!("../../playbooks/omnichat-verify/world.yaml")),
+    ("rds-restore", "README.md", include_str!("../../playbooks/rds-restore/README.md")),
+    ("rds-restore", "playbook.yaml", include_str!("../../playbooks/rds-restore/playbook.yaml")),
+    ("rds-restore", "tests/restore.yaml", include_str!("../../playbooks/rds-restore/tests/restore.yaml")),
+    ("rds-restore", "world.yaml", include_str!("../../playbooks/rds-restore/world.yaml")),
 ];
 
 /// A file of a shipped playbook.

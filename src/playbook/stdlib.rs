@@ -6,6 +6,8 @@ const MODULES: &[(&str, &str)] = &[
     ("calendar", include_str!("../../stdlib/calendar.rhai")),
     ("omnichat", include_str!("../../stdlib/omnichat.rhai")),
     ("pg", include_str!("../../stdlib/pg.rhai")),
+    ("rds", include_str!("../../stdlib/rds.rhai")),
+    ("release", include_str!("../../stdlib/release.rhai")),
     ("words", include_str!("../../stdlib/words.rhai")),
 ];
 

@@ -279,6 +279,14 @@ impl Effects for Modify {
                 Undo::Impossible("the former master password is not known; set it anew by hand")
             };
         }
+        if before.was == Settings::default() {
+            // Nothing of it was set: there is nothing to set it back to.
+            return if before.own {
+                Undo::Nothing
+            } else {
+                Undo::Impossible("none of it was set before, and AWS cannot be told to unset it; set it by hand")
+            };
+        }
         let args = json!({
             "kind": args.kind, "id": args.id, "settings": before.was, "resource_id": before.resource_id,
             "aws": args.aws,
@@ -306,5 +314,19 @@ fn mends(args: &ModifyArgs, found: &Database) -> bool {
         "incompatible-option-group" => args.settings.option_group.is_some(),
         "storage-full" => args.settings.max_storage_gb.is_some(),
         _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_not_set_before_is_nothing_to_set_back() {
+        let asked = json!({ "id": "chat-r", "settings": { "maintenance_window": "sun:05:00-sun:06:00" } });
+        let args = ModifyArgs::deserialize(&asked).unwrap();
+        let undo = |own| Modify::undoing(&args, &json!({ "resource_id": "db-1", "was": {}, "own": own }), "k");
+        assert!(matches!(undo(true), Undo::Nothing));
+        assert!(matches!(undo(false), Undo::Impossible(_)));
     }
 }
