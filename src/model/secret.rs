@@ -117,6 +117,15 @@ impl Sighting {
         let inner = &self.handle[HANDLE_KEY];
         let part = |name: &str| inner.get(name).and_then(Value::as_str);
         let provider = part("provider").unwrap_or_default();
+        if let (Some(secret), Some(version)) = (part("secret"), part("version")) {
+            let field = part("key").map(|key| format!("{key} in ")).unwrap_or_default();
+            let access = inner.get("aws").and_then(Value::as_object).filter(|access| !access.is_empty());
+            let access = access.map(|access| {
+                let parts: Vec<&str> = access.values().filter_map(Value::as_str).collect();
+                format!(" ({})", parts.join(" "))
+            });
+            return format!("{provider} {field}{secret} version {version}{}", access.unwrap_or_default());
+        }
         match (part("key").or_else(|| part("name")), part("path")) {
             (Some(name), Some(path)) => format!("{provider} {name} in {path}"),
             (Some(one), None) | (None, Some(one)) => format!("{provider} {one}"),

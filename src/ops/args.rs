@@ -69,6 +69,12 @@ impl JsonSchema for Period {
 pub struct Confidential(Value);
 
 impl Confidential {
+    /// A text, or a handle.
+    #[must_use]
+    pub fn of(value: Value) -> Self {
+        Self(value)
+    }
+
     /// The text, if it is no secret.
     #[must_use]
     pub fn plain(&self) -> Option<&str> {

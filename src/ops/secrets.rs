@@ -16,8 +16,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use sha2::Sha256;
 
-use super::aws::Aws;
+use super::aws::secrets::document;
+use super::aws::{Access, Aws};
 use super::dotenv;
+use crate::clock::SystemClock;
 use crate::model::fault::{ErrorClass, OpError};
 use crate::model::secret::{HANDLE_KEY, Redactor, Sighting, is_handle};
 use crate::model::{RunId, Value};
@@ -38,9 +40,28 @@ enum Source {
     Dotenv { path: PathBuf, key: String },
     /// The handle itself: nonce and ciphertext under the store's key, in base64.
     Sealed { r#box: String },
+    /// A version of a secret of AWS Secrets Manager, or a field of its JSON document.
+    Aws {
+        secret: String,
+        version: String,
+        #[serde(default)]
+        key: Option<String>,
+        #[serde(default)]
+        aws: Access,
+    },
 }
 
-/// Resolves handles `{"$secret": {"provider": "env|file|dotenv|sealed", …}}`, and teaches the redactor what it resolved.
+/// The handle of a version of a secret of AWS Secrets Manager, or of a field of its JSON document. Its contents never change.
+#[must_use]
+pub fn handle_in_aws(secret: &str, version: &str, field: Option<&str>, access: &Access) -> Value {
+    let mut inner = json!({ "provider": "aws", "secret": secret, "version": version, "aws": access });
+    if let Some(field) = field {
+        inner["key"] = json!(field);
+    }
+    json!({ HANDLE_KEY: inner })
+}
+
+/// Resolves handles `{"$secret": {"provider": "env|file|dotenv|aws|sealed", …}}`, and teaches the redactor what it resolved.
 ///
 /// # Guarantees
 /// After [`Secrets::refresh`] the redactor knows what the declared sources hold at that moment, as far as they are there.
@@ -52,6 +73,8 @@ pub struct Secrets {
     declared: Mutex<Vec<Declared>>,
     /// Where secrets of AWS come from.
     aws: Aws,
+    /// Versions of secrets of AWS that have been read, by access, secret and version: a version never changes.
+    fetched: Mutex<BTreeMap<(Access, String, String), String>>,
 }
 
 /// A source that a playbook declares, and how it was when its values were last learned.
@@ -103,7 +126,7 @@ impl Secrets {
     /// With this key and redactor.
     #[must_use]
     pub fn new(key: [u8; 32], redactor: Arc<Redactor>) -> Self {
-        Self { redactor, key, declared: Mutex::default(), aws: Aws::default() }
+        Self { redactor, key, declared: Mutex::default(), aws: Aws::default(), fetched: Mutex::default() }
     }
 
     /// The redactor that learns what is resolved.
@@ -123,8 +146,12 @@ impl Secrets {
     /// # Errors
     /// Credentials, when the source is not there; refused, when the handle is none.
     pub fn resolve(&self, handle: &Value) -> Result<String, OpError> {
-        let contents = self.read(&source_of(handle)?)?;
-        self.redactor.learn(&contents);
+        let source = source_of(handle)?;
+        let contents = self.read(&source)?;
+        // A host is no secret because it stands beside one: it is looked up elsewhere too.
+        if !matches!(&source, Source::Aws { key: Some(key), .. } if !document::is_confidential(key)) {
+            self.redactor.learn(&contents);
+        }
         Ok(contents)
     }
 
@@ -263,6 +290,24 @@ impl Secrets {
         Ok(text)
     }
 
+    /// What stands in a version of a secret of AWS Secrets Manager. All of it that is confidential is redacted from then on.
+    ///
+    /// # Errors
+    /// As AWS says; refused, when it holds no text.
+    pub fn contents_in_aws(&self, access: &Access, secret: &str, version: &str) -> Result<String, OpError> {
+        let what = (access.clone(), secret.to_owned(), version.to_owned());
+        if let Some(known) = self.fetched.lock().get(&what) {
+            return Ok(known.clone());
+        }
+        let line = self.aws.reading(access, None, &SystemClock)?;
+        let contents = super::aws::secrets::contents(&line, secret, version)?;
+        for text in document::confidential(&contents, &[]) {
+            self.redactor.learn(&text);
+        }
+        self.fetched.lock().insert(what, contents.clone());
+        Ok(contents)
+    }
+
     fn cipher(&self) -> ChaCha20Poly1305 {
         ChaCha20Poly1305::new(&Key::from(self.key))
     }
@@ -281,6 +326,13 @@ impl Secrets {
                 missing(format!("cannot read secret: {} has no {key}", path.display()))
                     .with_hint(format!("add {key}=… to that file, then resume"))
             }),
+            Source::Aws { secret, version, key, aws } => {
+                let contents = self.contents_in_aws(aws, secret, version)?;
+                let Some(key) = key else { return Ok(contents) };
+                document::field(&contents, key).ok_or_else(|| {
+                    missing(format!("cannot read secret: version {version} of {secret} has no field `{key}`"))
+                })
+            }
             Source::Sealed { r#box } => {
                 let broken = || {
                     missing("cannot open a sealed secret: it was sealed under another key".to_owned())

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::content::Content;
 use super::rds::Rds;
 use super::world::Named;
-use crate::model::Timestamp;
+use crate::model::{Timestamp, Value};
 
 /// An account and region.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -19,6 +19,12 @@ pub struct Aws {
     pub region: String,
     /// Buckets of S3, by name.
     pub buckets: Named<Bucket>,
+    /// Secrets of Secrets Manager, by name.
+    #[serde(skip_serializing_if = "Named::is_empty")]
+    pub secrets: Named<Secret>,
+    /// How the account is reached whose secrets a plan over a live one has looked at.
+    #[serde(skip)]
+    pub secrets_of: Option<String>,
     /// Its databases.
     #[serde(skip_serializing_if = "Rds::is_default")]
     pub rds: Rds,
@@ -30,6 +36,8 @@ impl Default for Aws {
             account: "123456789012".to_owned(),
             region: "eu-west-1".to_owned(),
             buckets: Named::new(),
+            secrets: Named::new(),
+            secrets_of: None,
             rds: Rds::default(),
         }
     }
@@ -93,4 +101,75 @@ pub struct Stored {
     /// The key of the call that put it there.
     #[serde(default)]
     pub made_by: String,
+}
+
+/// A secret: the version that is used, and those before it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Secret {
+    /// What stands in it: a text, or the fields of a document; nothing when a plan does not know it.
+    pub value: Value,
+    /// The id of the version that is used.
+    pub id: String,
+    /// Its ARN; made of its name when it is empty.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub arn: String,
+    /// With which KMS key it is encrypted; empty for the account's own.
+    pub kms_key: String,
+    /// Whether AWS puts new values there by itself.
+    pub rotated: bool,
+    /// Versions that were used before, the latest last.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub earlier_versions: Vec<Kept>,
+    /// What was put when its version was made, for who reviews a plan.
+    #[serde(skip)]
+    pub note: Value,
+}
+
+impl Default for Secret {
+    fn default() -> Self {
+        Self {
+            value: Value::Null,
+            id: "00000000-0000-0000-0000-000000000001".to_owned(),
+            arn: String::new(),
+            kms_key: String::new(),
+            rotated: false,
+            earlier_versions: Vec::new(),
+            note: Value::Null,
+        }
+    }
+}
+
+/// A version of a secret that was used before.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Kept {
+    /// Its id.
+    pub id: String,
+    /// What stands in it.
+    #[serde(default)]
+    pub value: Value,
+    /// What was put when it was made.
+    #[serde(skip)]
+    pub note: Value,
+}
+
+impl Secret {
+    /// Makes this the version that is used.
+    pub fn put(&mut self, id: String, value: Value, note: Value) {
+        let kept = Kept {
+            id: std::mem::replace(&mut self.id, id),
+            value: std::mem::replace(&mut self.value, value),
+            note: std::mem::replace(&mut self.note, note),
+        };
+        self.earlier_versions.push(kept);
+    }
+
+    /// Goes back to a version that was used before; whether there is one.
+    pub fn go_to(&mut self, id: &str) -> bool {
+        let Some(place) = self.earlier_versions.iter().position(|one| one.id == id) else { return false };
+        let Kept { id, value, note } = self.earlier_versions.remove(place);
+        self.put(id, value, note);
+        true
+    }
 }

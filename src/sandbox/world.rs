@@ -124,7 +124,7 @@ pub enum ChildEnd {
 const DEPLOYMENT: [&str; 7] = ["files", "containers", "volumes", "postgres", "http", "aws", "resources"];
 
 /// Fields that differ between two deployments that are the same: when something was written or started, and which number is next.
-const INCIDENTAL: [&str; 11] = [
+const INCIDENTAL: [&str; 12] = [
     "modified",
     "started_at",
     "next_oid",
@@ -136,6 +136,7 @@ const INCIDENTAL: [&str; 11] = [
     "data_until",
     "resource_id",
     "courses",
+    "earlier_versions",
 ];
 
 /// What differs between two deployments, one line a difference: `files./srv/x: there before, gone now`. Empty when one is as the

@@ -58,6 +58,24 @@ impl Ground {
         answer
     }
 
+    /// Asks a service of the server that speaks JSON for something, past everything that is tested here.
+    pub fn json(&self, service: &str, target: &str, body: &Value) -> Value {
+        let body = body.to_string();
+        let text = format!(
+            "POST / HTTP/1.1\r\nHost: {service}.us-east-1.amazonaws.com\r\nConnection: close\r\nContent-Type: \
+             application/x-amz-json-1.1\r\nX-Amz-Target: {target}\r\nAuthorization: AWS4-HMAC-SHA256 \
+             Credential=test/20260101/us-east-1/{service}/aws4_request, SignedHeaders=host, Signature=0\r\n\
+             Content-Length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        let mut stream = TcpStream::connect(aws::server().address).unwrap();
+        stream.write_all(text.as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200"), "{target}: {answer}");
+        serde_json::from_str(answer.split_once("\r\n\r\n").unwrap().1).unwrap()
+    }
+
     /// Does an effect as the engine does: what is in doubt is asked about, and what was not done is sent again.
     pub fn settle(&self, op: &str, args: Value, key: &str) -> Result<Value, OpError> {
         let request = self.world.ready(op, self.through(args), key)?;

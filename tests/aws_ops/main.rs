@@ -14,3 +14,4 @@ mod rds_change;
 mod rds_restore;
 mod rds_sandbox;
 mod reach;
+mod secrets;

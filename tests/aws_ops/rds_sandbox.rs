@@ -40,7 +40,11 @@ pub struct Sandbox {
 
 impl Sandbox {
     pub fn new() -> Self {
-        let world = World::load(WORLD).unwrap();
+        Self::of(WORLD)
+    }
+
+    pub fn of(world: &str) -> Self {
+        let world = World::load(world).unwrap();
         let clock = Arc::new(SimClock::at(world.now));
         let host = SandboxHost::new(Arc::new(Mutex::new(world)), Arc::clone(&clock) as Arc<dyn Clock>, Arc::default());
         Self { host, clock, run: RunId::from_entropy(5) }

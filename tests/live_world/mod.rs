@@ -18,6 +18,7 @@ pub struct LiveWorld {
     pub host: LiveHost,
     pub children: Arc<Children>,
     pub redactor: Arc<Redactor>,
+    pub secrets: Arc<Secrets>,
     pub run: RunId,
 }
 
@@ -27,9 +28,9 @@ impl LiveWorld {
         let children = Arc::new(Children::new(folder.join("children"), PathBuf::from(env!("CARGO_BIN_EXE_muster"))));
         let redactor = Arc::<Redactor>::default();
         let secrets = Arc::new(Secrets::new([9; 32], Arc::clone(&redactor)));
-        let reader = LiveReader::new(Arc::new(SystemClock), secrets, Arc::clone(&children));
+        let reader = LiveReader::new(Arc::new(SystemClock), Arc::clone(&secrets), Arc::clone(&children));
         let host = LiveHost::new(reader, Writer::new(Arc::clone(&children)));
-        Self { host, children, redactor, run: RunId::from_entropy(77) }
+        Self { host, children, redactor, secrets, run: RunId::from_entropy(77) }
     }
 
     pub fn request(&self, op: &str, args: Value, key: &str) -> Request {

@@ -87,6 +87,7 @@ services! {
         // Other servers than AWS have no name for each bucket.
         config.force_path_style(sdk.endpoint_url().is_some())
     },
+    aws_sdk_secretsmanager,
     aws_sdk_sts,
 }
 

@@ -7,6 +7,7 @@ mod hand;
 mod identity;
 pub mod rds;
 mod s3;
+pub mod secrets;
 
 pub use access::Access;
 pub use client::{Aws, Line, Service};
@@ -19,5 +20,5 @@ use super::spec::OpEntry;
 /// The entries of the families.
 #[must_use]
 pub fn entries() -> Vec<OpEntry> {
-    [identity::entries(), rds::entries(), s3::entries()].into_iter().flatten().collect()
+    [identity::entries(), rds::entries(), s3::entries(), secrets::entries()].into_iter().flatten().collect()
 }

@@ -14,6 +14,7 @@ mod pg_write;
 mod rds;
 mod rds_write;
 mod s3;
+mod secrets;
 mod values;
 
 use std::collections::BTreeMap;
@@ -207,13 +208,14 @@ pub fn models() -> &'static BTreeMap<&'static str, Model> {
             aws::models(),
             s3::models(),
             rds::models(),
+            secrets::models(),
         ];
         families.into_iter().flatten().collect()
     })
 }
 
 /// The families that work on AWS.
-pub const AWS: [&str; 3] = ["rds", "s3", "sts"];
+pub const AWS: [&str; 4] = ["rds", "s3", "secrets", "sts"];
 
 /// The identity of what a call works on.
 ///

@@ -55,7 +55,12 @@ pub(super) fn before<O: Effects>(world: &World, call: &Call<'_>) -> Result<Value
 
 pub(super) fn probe<O: Effects>(world: &World, call: &Call<'_>) -> Result<Probe, OpError> {
     let of = Of { run: call.run.as_str(), key: call.key, before: call.before };
-    Ok(match O::became(&View::at(world, call.now), &args::<O>(call)?, of)? {
+    found(O::became(&View::at(world, call.now), &args::<O>(call)?, of)?)
+}
+
+/// What an operation has found out, as the host is told it.
+pub(super) fn found<T: serde::Serialize>(found: Found<T>) -> Result<Probe, OpError> {
+    Ok(match found {
         Found::Done(output) => Probe::Done { result: encode(&output)? },
         Found::NotDone => Probe::NotDone,
         Found::Running(progress) => Probe::Running { progress },

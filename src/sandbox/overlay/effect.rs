@@ -52,7 +52,11 @@ impl Overlay {
             let family = request.op.family();
             let why = format!("{} changes something that only the run will know: {why}", request.op.name);
             state.spoil(
-                if ["fs", "docker", "pg", "http", "rds", "s3", "helm"].contains(&family) { family } else { "" },
+                if ["fs", "docker", "pg", "http", "rds", "s3", "secrets", "helm"].contains(&family) {
+                    family
+                } else {
+                    ""
+                },
                 &why,
             );
             return Foreseen { takes: request.op.typical, ..guess(why) };

@@ -130,6 +130,7 @@ impl Importer<'_> {
                 "docker" if !name.is_empty() => self.see_container(state, name)?,
                 "image" => self.see_image(state, name)?,
                 "rds" => self.see_rds(state, key)?,
+                "secrets" => self.see_secret(state, key)?,
                 "volume" => self.see_volume(state, name)?,
                 "helm" => self.see_release(state, key)?,
                 "pg" if !name.is_empty() && named_server(&self.request.args) == name => self.see_server(state, name)?,

@@ -10,6 +10,7 @@ mod import;
 mod look;
 mod modelled;
 mod rds;
+mod secrets;
 mod state;
 
 use std::sync::Arc;

@@ -69,3 +69,56 @@ fn what_is_in_a_bucket_is_told_in_the_shape_of_the_table() {
     let error = stage.before("s3.delete", json!({ "bucket": "none", "key": "x" })).unwrap_err();
     assert!(error.message.contains("NoSuchBucket"), "{error}");
 }
+
+const SECRETS: &str = r#"
+aws:
+  secrets:
+    app: { value: { database_url: "postgres://u:p@old:5432/x", key: k } }
+    plain: { value: text }
+"#;
+
+/// Each call alone, each after each, and each after two of them: what a plan foresees is what comes.
+fn assert_foreseen(world: &str, calls: &[(&'static str, Value)]) {
+    let all = 0..calls.len();
+    for first in all.clone() {
+        for second in all.clone() {
+            for third in all.clone() {
+                let stage = Stage::of(World::load(world).unwrap());
+                super::overlay::compare_in(&stage, calls, &[first, second, third]).unwrap();
+            }
+        }
+    }
+}
+
+#[test]
+fn secrets_are_foreseen_as_they_come() {
+    let first = "00000000-0000-0000-0000-000000000001";
+    let led = json!({ "secret": "app", "hosts": { "database_url": "new" } });
+    assert_foreseen(
+        SECRETS,
+        &[
+            ("secrets.describe", json!({ "secret": "app" })),
+            ("secrets.describe", json!({ "secret": "none" })),
+            ("secrets.read", json!({ "secret": "app" })),
+            ("secrets.put", led.clone()),
+            ("secrets.put", json!({ "secret": "app", "hosts": { "key": "new" } })),
+            ("secrets.put", json!({ "secret": "plain", "value": "other" })),
+            ("secrets.put", json!({ "secret": "none", "value": "other" })),
+            ("secrets.use_version", json!({ "secret": "app", "version": first })),
+            ("secrets.use_version", json!({ "secret": "plain", "version": "other" })),
+        ],
+    );
+    let stage = Stage::of(World::load(SECRETS).unwrap());
+    let before = stage.world.lock().clone();
+    let request = stage.intended("secrets.put", led, "m-1").unwrap();
+    assert_eq!(stage.host().probe(&request).unwrap(), Probe::NotDone);
+    let Sent::Done(result) = stage.host().send(&request).unwrap() else { panic!("done at once") };
+    assert_fits("secrets.put", &result);
+    assert_eq!(stage.host().probe(&request).unwrap(), Probe::Done { result: result.clone() });
+    for op in ["secrets.describe", "secrets.read"] {
+        assert_fits(op, &stage.read(op, json!({ "secret": "app" })).unwrap());
+    }
+    let Undo::Call { op, args } = stage.undo_of(&request, Some(&result)) else { panic!("it is undone") };
+    assert_fits(op, &stage.perform(op, args, "m-2").unwrap());
+    assert_eq!(diff(&before, &stage.world.lock()), Vec::<String>::new());
+}

@@ -186,7 +186,11 @@ fn check(what: &str, foreseen: &Foreseen, came: &Result<Value, OpError>) -> Resu
 
 /// Goes through the calls in a run, in a plan over the world, and in one over a live system that is the world.
 fn compare(order: &[usize]) -> Result<(), TestCaseError> {
-    let (stage, calls) = (Stage::new(), calls());
+    compare_in(&Stage::new(), &calls(), order)
+}
+
+/// The same for these calls in another world.
+pub(super) fn compare_in(stage: &Stage, calls: &[(&'static str, Value)], order: &[usize]) -> Result<(), TestCaseError> {
     let begin = stage.world.lock().clone();
     let live = SandboxReader::new(Arc::new(Mutex::new(begin.clone())), stage.clock.clone(), Arc::default());
     let (inside, outside) = (Overlay::over_world(begin.clone()), Overlay::over(Arc::new(live)));
