@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::content::Content;
 use super::rds::Rds;
+use super::stores::{Backup, Efs};
 use super::world::Named;
 use crate::model::{Timestamp, Value};
 
@@ -28,6 +29,12 @@ pub struct Aws {
     /// Its databases.
     #[serde(skip_serializing_if = "Rds::is_default")]
     pub rds: Rds,
+    /// Its vaults of backups.
+    #[serde(skip_serializing_if = "Backup::is_default")]
+    pub backup: Backup,
+    /// Its file systems.
+    #[serde(skip_serializing_if = "Efs::is_default")]
+    pub efs: Efs,
 }
 
 impl Default for Aws {
@@ -39,6 +46,8 @@ impl Default for Aws {
             secrets: Named::new(),
             secrets_of: None,
             rds: Rds::default(),
+            backup: Backup::default(),
+            efs: Efs::default(),
         }
     }
 }

@@ -22,6 +22,7 @@ pub mod seed;
 pub mod seed_file;
 pub mod shell;
 pub mod sight;
+pub mod stores;
 pub mod tree;
 pub mod veil;
 pub mod view;

@@ -241,6 +241,9 @@ fn build(seed: WorldSeed) -> Result<World, SeedError> {
     world.http = seed.http.into_iter().collect();
     world.aws = seed.aws;
     world.aws.rds.complete();
+    let (account, region) = (world.aws.account.clone(), world.aws.region.clone());
+    world.aws.backup.complete(&account, &region);
+    world.aws.efs.complete(&account, &region);
     world.commands = seed.commands.into();
     for (name, fields) in seed.resources {
         if !custom::is_name(&name) {

@@ -82,6 +82,8 @@ macro_rules! services {
 }
 
 services! {
+    aws_sdk_backup,
+    aws_sdk_efs,
     aws_sdk_rds,
     aws_sdk_s3 => |sdk: &SdkConfig, config: aws_sdk_s3::config::Builder| {
         // Other servers than AWS have no name for each bucket.
@@ -250,6 +252,11 @@ impl Line<'_> {
     pub fn patiently(mut self) -> Self {
         self.limit = MOVING_TIMEOUT;
         self
+    }
+
+    /// The instant, by the clock of the call.
+    pub(super) fn now(&self) -> Timestamp {
+        self.clock.now()
     }
 
     /// What went wrong with a stream.

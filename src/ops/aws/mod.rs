@@ -1,7 +1,10 @@
 //! What all operations on AWS share: which account they work in, how it is reached, and what its complaints mean.
 
 mod access;
+pub mod backup;
 mod client;
+pub mod efs;
+pub mod entry;
 mod fault;
 mod hand;
 mod identity;
@@ -20,5 +23,7 @@ use super::spec::OpEntry;
 /// The entries of the families.
 #[must_use]
 pub fn entries() -> Vec<OpEntry> {
-    [identity::entries(), rds::entries(), s3::entries(), secrets::entries()].into_iter().flatten().collect()
+    let families =
+        [backup::entries(), efs::entries(), identity::entries(), rds::entries(), s3::entries(), secrets::entries()];
+    families.into_iter().flatten().collect()
 }

@@ -15,6 +15,8 @@ mod rds;
 mod rds_write;
 mod s3;
 mod secrets;
+mod stores;
+mod stores_write;
 mod values;
 
 use std::collections::BTreeMap;
@@ -209,13 +211,14 @@ pub fn models() -> &'static BTreeMap<&'static str, Model> {
             s3::models(),
             rds::models(),
             secrets::models(),
+            stores::models(),
         ];
         families.into_iter().flatten().collect()
     })
 }
 
 /// The families that work on AWS.
-pub const AWS: [&str; 4] = ["rds", "s3", "secrets", "sts"];
+pub const AWS: [&str; 6] = ["backup", "efs", "rds", "s3", "secrets", "sts"];
 
 /// The identity of what a call works on.
 ///

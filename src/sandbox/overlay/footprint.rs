@@ -199,6 +199,7 @@ pub(super) fn of(op: &str, args: &Value, world: &World) -> Vec<Reach> {
         }
         _ if op.starts_with("secrets.") => found.one(super::secrets::key(args), Itself),
         _ if op.starts_with("rds.") => found.0 = super::rds::reach(op, args, world),
+        _ if op.starts_with("backup.") || op.starts_with("efs.") => found.0 = super::stores::reach(op, args),
         "exec.read" => {
             for key in program_reads(args) {
                 found.one(key, Below);
@@ -309,6 +310,9 @@ pub(super) fn targets(op: &str, args: &Value) -> Vec<String> {
         _ if op.starts_with("http.") => vec![text(args, "url").map(|url| format!("http/{url}"))],
         _ if op.starts_with("secrets.") => vec![Some(super::secrets::key(args))],
         _ if op.starts_with("rds.") => super::rds::targets(op, args).into_iter().map(Some).collect(),
+        _ if op.starts_with("backup.") || op.starts_with("efs.") => {
+            super::stores::targets(op, args).into_iter().map(Some).collect()
+        }
         _ => vec![Some(String::new())],
     };
     all.into_iter().flatten().collect()

@@ -131,6 +131,7 @@ impl Importer<'_> {
                 "image" => self.see_image(state, name)?,
                 "rds" => self.see_rds(state, key)?,
                 "secrets" => self.see_secret(state, key)?,
+                "backup" | "efs" => self.see_stored(state, key)?,
                 "volume" => self.see_volume(state, name)?,
                 "helm" => self.see_release(state, key)?,
                 "pg" if !name.is_empty() && named_server(&self.request.args) == name => self.see_server(state, name)?,

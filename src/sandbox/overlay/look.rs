@@ -23,7 +23,7 @@ const LONGEST_WAIT: Duration = Duration::from_secs(86_400);
 
 /// Reads whose models know all there is to know once they have imported what they look at. The answers of the others hang on
 /// contents that are not imported, and on programs.
-const MODELLED: [&str; 24] = [
+const MODELLED: [&str; 30] = [
     "fs.stat",
     "fs.list",
     "fs.read_text",
@@ -45,6 +45,12 @@ const MODELLED: [&str; 24] = [
     "rds.backups",
     "secrets.describe",
     "secrets.read",
+    "backup.vault",
+    "backup.recovery_points",
+    "backup.recovery_point",
+    "backup.plans",
+    "backup.plan",
+    "efs.file_system",
     "helm.release",
     "helm.values",
     "helm.history",

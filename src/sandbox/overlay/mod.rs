@@ -12,6 +12,7 @@ mod modelled;
 mod rds;
 mod secrets;
 mod state;
+mod stores;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -132,12 +132,12 @@ pub struct Database {
     pub made_by: String,
 }
 
-pub(super) fn text(value: Option<&str>) -> String {
+pub(in crate::ops::aws) fn text(value: Option<&str>) -> String {
     value.unwrap_or_default().to_owned()
 }
 
 /// As it is written everywhere: in UTC.
-pub(super) fn time(at: Option<&DateTime>) -> String {
+pub(in crate::ops::aws) fn time(at: Option<&DateTime>) -> String {
     let at = at.and_then(|at| Timestamp::from_second(at.secs()).ok());
     at.map(|at| at.to_string()).unwrap_or_default()
 }

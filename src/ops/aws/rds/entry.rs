@@ -25,14 +25,14 @@ pub trait InAccount {
 /// Implements [`InAccount`] for arguments with a field `aws`.
 macro_rules! in_account {
     ($($args:ty),+ $(,)?) => {$(
-        impl $crate::ops::aws::rds::entry::InAccount for $args {
+        impl $crate::ops::aws::rds::InAccount for $args {
             fn access(&self) -> &$crate::ops::aws::Access {
                 &self.aws
             }
         }
     )+};
 }
-pub(super) use in_account;
+pub(in crate::ops::aws) use in_account;
 
 /// A question to RDS.
 pub trait Asks: Operation<Args: InAccount> {
@@ -191,7 +191,7 @@ pub(super) fn check_name(act: &str, name: &str, most: usize) -> Result<(), OpErr
 }
 
 /// Checks that nobody gives tags that Muster gives itself.
-pub(super) fn check_tags(act: &str, tags: Option<&BTreeMap<String, String>>) -> Result<(), OpError> {
+pub(in crate::ops::aws) fn check_tags(act: &str, tags: Option<&BTreeMap<String, String>>) -> Result<(), OpError> {
     let ours = |name: &&String| name.starts_with("muster.") || name.starts_with("aws:");
     match tags.and_then(|tags| tags.keys().find(ours)) {
         Some(name) => Err(OpError::refused(format!("{act}: the tag {name} is not for playbooks to give"))),

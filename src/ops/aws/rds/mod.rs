@@ -32,6 +32,8 @@ pub use snapshot::{Backups, Snapshot};
 pub use state::{Stand, snapshot_stand, stand};
 pub use wait::{WaitAvailable, WaitSnapshot};
 
+pub(super) use database::{text, time};
+pub(super) use entry::{check_tags, in_account};
 pub(crate) use look::newest_first;
 
 use crate::ops::spec::{OpEntry, read, wait, write};
