@@ -7,7 +7,11 @@ mod faulty;
 mod ground;
 #[path = "../live_world/mod.rs"]
 mod live_world;
+#[path = "../support/vaulting.rs"]
+mod vaulting;
 
+mod backups;
+mod file_systems;
 mod objects;
 mod rds;
 mod rds_change;
@@ -15,3 +19,4 @@ mod rds_restore;
 mod rds_sandbox;
 mod reach;
 mod secrets;
+mod stores_sandbox;
