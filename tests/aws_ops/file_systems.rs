@@ -3,10 +3,9 @@
 use muster::ops::{Polled, ReadHost};
 use serde_json::{Value, json};
 
-use crate::backups::{follow, ground, undo_of};
+use crate::backups::{follow, ground, spoils, undo_of};
 use crate::faulty::Spoil;
 use crate::ground::Ground;
-use crate::rds::SPOILS;
 use crate::vaulting::Vaulting;
 
 /// The subnets that moto's account has, one a zone, and a security group in their network.
@@ -36,7 +35,7 @@ fn a_mount_target_is_made_once_with_its_security_groups_and_goes_again() {
         (&json!(true), &json!("available"), &json!(true))
     );
     assert_eq!((&found["name"], &found["token"]), (&json!("mounted"), &json!("mounted")));
-    for (place, spoil) in SPOILS.into_iter().enumerate() {
+    for (place, spoil) in spoils().into_iter().enumerate() {
         let args = json!({ "file_system": id, "subnet": subnets[0], "security_groups": [group] });
         let request = ground.world.ready("efs.create_mount_target", ground.through(args.clone()), "m-k").unwrap();
         ground.proxy.spoil("POST /2015-02-01/mount-targets", spoil.clone());
