@@ -370,7 +370,8 @@ fn rolled_back_after_a_failure_of_every_effect(name: &str, expected: &Expected) 
     }
 }
 
-const SWEPT: [&str; 5] = ["hello-recovery", "omnichat-backup", "omnichat-verify", "omnichat-restore", "rds-restore"];
+const SWEPT: [&str; 6] =
+    ["ai-vault-restore", "hello-recovery", "omnichat-backup", "omnichat-verify", "omnichat-restore", "rds-restore"];
 
 #[test]
 fn every_shipped_playbook_is_swept() {
@@ -407,6 +408,7 @@ sweep!(omnichat_backup, "omnichat-backup", RECOVERS);
 sweep!(omnichat_verify, "omnichat-verify", RECOVERS);
 sweep!(omnichat_restore, "omnichat-restore", RECOVERS);
 sweep!(rds_restore, "rds-restore", RECOVERS);
+sweep!(ai_vault_restore, "ai-vault-restore", RECOVERS);
 
 // The variants: `tests/worlds`.
 sweep!(backup_hybrid, "backup-hybrid", RECOVERS);
@@ -424,3 +426,4 @@ sweep!(restore_total_loss, "restore-total-loss", FROM_NOTHING);
 sweep!(restore_hybrid_total_loss, "restore-hybrid-total-loss", FROM_NOTHING_HYBRID);
 sweep!(rds_restore_cluster, "rds-restore-cluster", RECOVERS);
 sweep!(rds_restore_network, "rds-restore-network", REFUSED);
+sweep!(ai_vault_restore_instance, "ai-vault-restore-instance", RECOVERS);

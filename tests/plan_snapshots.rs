@@ -8,7 +8,7 @@ use muster::playbook::shipped;
 use support::Desk;
 
 /// Playbook, name of the variant, parameters.
-const VARIANTS: [(&str, &str, &[&str]); 11] = [
+const VARIANTS: [(&str, &str, &[&str]); 12] = [
     ("hello-recovery", "own", &[]),
     ("hello-recovery", "fails", &["fail=true"]),
     ("omnichat-backup", "own", &[]),
@@ -18,6 +18,7 @@ const VARIANTS: [(&str, &str, &[&str]); 11] = [
     ("omnichat-restore", "retire", &["retire=true"]),
     ("omnichat-restore", "database_only", &["restore=database", "safety_copy=false"]),
     ("omnichat-verify", "own", &[]),
+    ("ai-vault-restore", "own", &[]),
     ("rds-restore", "own", &[]),
     ("rds-restore", "retire", &["from=snapshot", "retire=true"]),
 ];
