@@ -52,9 +52,10 @@ struct Ground {
 
 /// The playbook on its own world, or on a variant of it.
 fn load(name: &str, rollback: bool) -> Ground {
-    let Variant { playbook: name, world } =
+    let Variant { playbook: name, mut world } =
         if shipped::name(name).is_some() { variants::own(name) } else { variants::variant(name) };
     let bundle = Bundle::load(&name).unwrap_or_else(|error| panic!("{name}: {error}"));
+    world.models = muster::script::models::compile(&bundle.models).unwrap_or_else(|error| panic!("{name}: {error}"));
     let mut playbook = bundle.playbook.clone();
     if rollback {
         for step in &mut playbook.steps {
@@ -370,8 +371,15 @@ fn rolled_back_after_a_failure_of_every_effect(name: &str, expected: &Expected) 
     }
 }
 
-const SWEPT: [&str; 6] =
-    ["ai-vault-restore", "hello-recovery", "omnichat-backup", "omnichat-verify", "omnichat-restore", "rds-restore"];
+const SWEPT: [&str; 7] = [
+    "ai-vault-backup",
+    "ai-vault-restore",
+    "hello-recovery",
+    "omnichat-backup",
+    "omnichat-restore",
+    "omnichat-verify",
+    "rds-restore",
+];
 
 #[test]
 fn every_shipped_playbook_is_swept() {
@@ -403,6 +411,7 @@ macro_rules! sweep {
     };
 }
 
+sweep!(ai_vault_backup, "ai-vault-backup", RECOVERS);
 sweep!(hello_recovery, "hello-recovery", RECOVERS);
 sweep!(omnichat_backup, "omnichat-backup", RECOVERS);
 sweep!(omnichat_verify, "omnichat-verify", RECOVERS);
@@ -422,6 +431,8 @@ sweep!(restore_age, "restore-age", RECOVERS);
 sweep!(restore_gpg, "restore-gpg", RECOVERS);
 sweep!(restore_cut_file, "restore-cut-file", REFUSED);
 sweep!(restore_cut_dump, "restore-cut-dump", REFUSED);
+sweep!(vault_export, "vault-export", RECOVERS);
+sweep!(vault_instance, "vault-instance", RECOVERS);
 sweep!(restore_total_loss, "restore-total-loss", FROM_NOTHING);
 sweep!(restore_hybrid_total_loss, "restore-hybrid-total-loss", FROM_NOTHING_HYBRID);
 sweep!(rds_restore_cluster, "rds-restore-cluster", RECOVERS);

@@ -8,7 +8,9 @@ use muster::playbook::shipped;
 use support::Desk;
 
 /// Playbook, name of the variant, parameters.
-const VARIANTS: [(&str, &str, &[&str]); 12] = [
+const VARIANTS: [(&str, &str, &[&str]); 14] = [
+    ("ai-vault-backup", "own", &[]),
+    ("ai-vault-backup", "export", &["method=export", "retention=false"]),
     ("hello-recovery", "own", &[]),
     ("hello-recovery", "fails", &["fail=true"]),
     ("omnichat-backup", "own", &[]),

@@ -37,7 +37,7 @@ fn plan_of(folder: &Path) -> Plan {
 
 #[test]
 fn every_shipped_playbook_plans_through_in_its_world() {
-    for name in ["hello-recovery", "omnichat-backup", "omnichat-restore", "omnichat-verify"] {
+    for name in ["ai-vault-backup", "hello-recovery", "omnichat-backup", "omnichat-restore", "omnichat-verify"] {
         let plan = plan(name);
         if std::env::var_os("SHOW").is_some() {
             println!("{}", table::text(&plan, Look::PLAIN, true));

@@ -2,6 +2,11 @@
 
 /// Playbook, file and text of each file of `/playbooks`.
 const FILES: &[(&str, &str, &str)] = &[
+    ("ai-vault-backup", "README.md", include_str!("../../playbooks/ai-vault-backup/README.md")),
+    ("ai-vault-backup", "models/seal.rhai", include_str!("../../playbooks/ai-vault-backup/models/seal.rhai")),
+    ("ai-vault-backup", "playbook.yaml", include_str!("../../playbooks/ai-vault-backup/playbook.yaml")),
+    ("ai-vault-backup", "tests/backup.yaml", include_str!("../../playbooks/ai-vault-backup/tests/backup.yaml")),
+    ("ai-vault-backup", "world.yaml", include_str!("../../playbooks/ai-vault-backup/world.yaml")),
     ("hello-recovery", "README.md", include_str!("../../playbooks/hello-recovery/README.md")),
     ("hello-recovery", "playbook.yaml", include_str!("../../playbooks/hello-recovery/playbook.yaml")),
     ("hello-recovery", "tests/recovery.yaml", include_str!("../../playbooks/hello-recovery/tests/recovery.yaml")),

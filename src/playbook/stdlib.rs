@@ -8,6 +8,7 @@ const MODULES: &[(&str, &str)] = &[
     ("pg", include_str!("../../stdlib/pg.rhai")),
     ("rds", include_str!("../../stdlib/rds.rhai")),
     ("release", include_str!("../../stdlib/release.rhai")),
+    ("vault_backup", include_str!("../../stdlib/vault_backup.rhai")),
     ("words", include_str!("../../stdlib/words.rhai")),
 ];
 

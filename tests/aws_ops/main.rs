@@ -4,7 +4,11 @@
 mod aws;
 #[path = "../support/faulty.rs"]
 mod faulty;
+#[path = "../support/fidelity.rs"]
+mod fidelity;
 mod ground;
+#[path = "../support/kube/mod.rs"]
+mod kube;
 #[path = "../live_world/mod.rs"]
 mod live_world;
 #[path = "../support/vaulting.rs"]
@@ -20,3 +24,4 @@ mod rds_sandbox;
 mod reach;
 mod secrets;
 mod stores_sandbox;
+mod vault;

@@ -132,6 +132,7 @@ impl Importer<'_> {
                 "rds" => self.see_rds(state, key)?,
                 "secrets" => self.see_secret(state, key)?,
                 "backup" | "efs" => self.see_stored(state, key)?,
+                "s3" => self.see_object(state, key)?,
                 "volume" => self.see_volume(state, name)?,
                 "helm" => self.see_release(state, key)?,
                 "pg" if !name.is_empty() && named_server(&self.request.args) == name => self.see_server(state, name)?,
@@ -374,7 +375,7 @@ impl Importer<'_> {
     }
 }
 
-fn instant(text: &str) -> Option<Timestamp> {
+pub(super) fn instant(text: &str) -> Option<Timestamp> {
     text.parse().ok()
 }
 

@@ -10,6 +10,7 @@ mod import;
 mod look;
 mod modelled;
 mod rds;
+mod s3;
 mod secrets;
 mod state;
 mod stores;
