@@ -17,6 +17,7 @@ mod vaulting;
 mod backups;
 mod file_systems;
 mod objects;
+mod playbooks;
 mod rds;
 mod rds_change;
 mod rds_restore;
