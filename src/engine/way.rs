@@ -186,8 +186,10 @@ impl Way {
         let seq = u32::try_from(number).unwrap_or(u32::MAX);
         let id = CallId { step: self.step.clone(), phase: Phase::Body, attempt: self.attempt, seq };
         let key = super::effect::key_of(&self.cell.id, &id, 0);
-        let open = unknown::is_in(&args) && op.effect != Effect::Log;
-        let stand_ins = if open { unknown::with_stand_ins(&args) } else { args.clone() };
+        let unsure = unknown::is_in(&args);
+        // What a line of the log says changes nothing.
+        let open = unsure && op.effect != Effect::Log;
+        let stand_ins = if unsure { unknown::with_stand_ins(&args) } else { args.clone() };
         let objection = super::gateway::objection(&self.cell, op, &stand_ins);
         let request = Request { run: self.cell.id.clone(), op, args, key, before: Value::Null, deadline: None };
         if let Some(error) = objection {

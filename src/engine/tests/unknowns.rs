@@ -171,6 +171,15 @@ fn what_is_thrown_and_only_the_run_will_know_is_told_in_words() {
 }
 
 #[test]
+fn a_line_of_the_log_may_say_what_only_the_run_will_know() {
+    for line in ["d.why", "`no room for ${d.size}`", "\"no room for \" + d.size", "\"no room for \" + d.why + d.size"] {
+        let rig = planned(vec![draws(&format!("host::log::info({line}); host::log::warn({line}); {}", set("a", "1")))]);
+        assert!(rig.state().pauses.is_empty(), "{line}: {:?}", rig.state().pauses);
+        assert_eq!((effects(&rig), told(&rig)), (vec!["/a=1".to_owned()], vec![]), "{line}");
+    }
+}
+
+#[test]
 fn a_loop_that_ends_the_step_may_go_round_not_even_once() {
     let rig = planned(vec![draws(&format!("for x in d.list {{ {} return 1; }} {}", set("a", "1"), set("b", "1")))]);
     assert_eq!(effects(&rig), ["/b=1 if d.list.is_empty()", "/a=1 if not d.list.is_empty() for each of d.list"]);
