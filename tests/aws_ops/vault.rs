@@ -94,7 +94,12 @@ impl Estate {
     fn succeeds(&self, more: &[(&str, Value)]) -> String {
         let (report, pauses) = self.run(more);
         let differs = fidelity::differences(&report);
-        assert_eq!(report.status, RunStatus::Succeeded, "{pauses:#?} {differs:#?}");
+        let failed = || {
+            let records = self.app.records(&report.run).unwrap();
+            let facts = records.into_iter().map(|record| format!("{:?}", record.fact));
+            facts.filter(|fact| fact.contains("OpError")).collect::<Vec<_>>()
+        };
+        assert_eq!(report.status, RunStatus::Succeeded, "{pauses:#?} {differs:#?} {:#?}", failed());
         assert_eq!(differs, Vec::<String>::new());
         report.run.to_string()
     }
@@ -133,8 +138,8 @@ impl Estate {
 
 #[test]
 fn the_vault_is_backed_up_with_its_key_thinned_and_rolled_back_as_planned() {
-    let Some(estate) = Estate::start("vault") else { return };
-    let hand = [("DBInstanceIdentifier", "vault"), ("DBSnapshotIdentifier", "ai-vault-hand")];
+    let Some(estate) = Estate::start("vault-of-books") else { return };
+    let hand = [("DBInstanceIdentifier", "vault-of-books"), ("DBSnapshotIdentifier", "ai-vault-hand")];
     estate.ground.rds("CreateDBSnapshot", &hand);
     let run = estate.succeeds(&[]);
     let snapshots = estate.snapshots();
