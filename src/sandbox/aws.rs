@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::content::Content;
+use super::ecs::Ecs;
 use super::rds::Rds;
 use super::stores::{Backup, Efs};
 use super::world::Named;
@@ -20,6 +21,9 @@ pub struct Aws {
     pub region: String,
     /// Buckets of S3, by name.
     pub buckets: Named<Bucket>,
+    /// Its services of ECS.
+    #[serde(skip_serializing_if = "Ecs::is_default")]
+    pub ecs: Ecs,
     /// Secrets of Secrets Manager, by name.
     #[serde(skip_serializing_if = "Named::is_empty")]
     pub secrets: Named<Secret>,
@@ -43,6 +47,7 @@ impl Default for Aws {
             account: "123456789012".to_owned(),
             region: "eu-west-1".to_owned(),
             buckets: Named::new(),
+            ecs: Ecs::default(),
             secrets: Named::new(),
             secrets_of: None,
             rds: Rds::default(),

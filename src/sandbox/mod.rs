@@ -5,6 +5,7 @@ pub mod aws;
 pub mod content;
 pub mod custom;
 mod deeds;
+pub mod ecs;
 pub mod fault;
 mod fill;
 pub mod helm;

@@ -124,7 +124,7 @@ pub enum ChildEnd {
 const DEPLOYMENT: [&str; 7] = ["files", "containers", "volumes", "postgres", "http", "aws", "resources"];
 
 /// Fields that differ between two deployments that are the same: when something was written or started, and which number is next.
-const INCIDENTAL: [&str; 12] = [
+const INCIDENTAL: [&str; 13] = [
     "modified",
     "started_at",
     "next_oid",
@@ -135,6 +135,7 @@ const INCIDENTAL: [&str; 12] = [
     "created_at",
     "data_until",
     "resource_id",
+    "course",
     "courses",
     "earlier_versions",
 ];

@@ -2,6 +2,7 @@
 
 #[path = "../support/aws.rs"]
 mod aws;
+mod ecs;
 #[path = "../support/faulty.rs"]
 mod faulty;
 #[path = "../support/fidelity.rs"]

@@ -83,6 +83,7 @@ macro_rules! services {
 
 services! {
     aws_sdk_backup,
+    aws_sdk_ecs,
     aws_sdk_efs,
     aws_sdk_rds,
     aws_sdk_s3 => |sdk: &SdkConfig, config: aws_sdk_s3::config::Builder| {

@@ -3,6 +3,7 @@
 mod access;
 pub mod backup;
 mod client;
+pub mod ecs;
 pub mod efs;
 pub mod entry;
 mod fault;
@@ -23,7 +24,14 @@ use super::spec::OpEntry;
 /// The entries of the families.
 #[must_use]
 pub fn entries() -> Vec<OpEntry> {
-    let families =
-        [backup::entries(), efs::entries(), identity::entries(), rds::entries(), s3::entries(), secrets::entries()];
+    let families = [
+        backup::entries(),
+        ecs::entries(),
+        efs::entries(),
+        identity::entries(),
+        rds::entries(),
+        s3::entries(),
+        secrets::entries(),
+    ];
     families.into_iter().flatten().collect()
 }

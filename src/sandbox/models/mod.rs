@@ -3,6 +3,7 @@
 mod aws;
 pub mod docker;
 mod docker_made;
+mod ecs;
 pub mod exec;
 mod fs;
 mod fs_read;
@@ -210,6 +211,7 @@ pub fn models() -> &'static BTreeMap<&'static str, Model> {
             aws::models(),
             s3::models(),
             rds::models(),
+            ecs::models(),
             secrets::models(),
             stores::models(),
         ];
@@ -218,7 +220,7 @@ pub fn models() -> &'static BTreeMap<&'static str, Model> {
 }
 
 /// The families that work on AWS.
-pub const AWS: [&str; 6] = ["backup", "efs", "rds", "s3", "secrets", "sts"];
+pub const AWS: [&str; 7] = ["backup", "ecs", "efs", "rds", "s3", "secrets", "sts"];
 
 /// The identity of what a call works on.
 ///

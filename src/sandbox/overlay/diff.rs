@@ -81,6 +81,7 @@ pub(super) fn differences(before: &World, after: &World) -> Vec<Difference> {
         objects(&format!("s3/{name}"), old, new, &mut found);
     }
     super::rds::differences(before, after, &mut found);
+    super::ecs::differences(before, after, &mut found);
     super::secrets::differences(before, after, &mut found);
     super::stores::differences(before, after, &mut found);
     for item in before.releases.diff(&after.releases) {

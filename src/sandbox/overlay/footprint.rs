@@ -197,6 +197,7 @@ pub(super) fn of(op: &str, args: &Value, world: &World) -> Vec<Reach> {
             }
             found.paths(args, &["from", "to"], Itself);
         }
+        _ if op.starts_with("ecs.") => found.one(super::ecs::key(op, args), Itself),
         _ if op.starts_with("secrets.") => found.one(super::secrets::key(args), Itself),
         _ if op.starts_with("rds.") => found.0 = super::rds::reach(op, args, world),
         _ if op.starts_with("backup.") || op.starts_with("efs.") => found.0 = super::stores::reach(op, args),
@@ -308,6 +309,7 @@ pub(super) fn targets(op: &str, args: &Value) -> Vec<String> {
         _ if op.starts_with("s3.") => vec![Some(object_key(args, "bucket", "key"))],
         _ if op.starts_with("helm.") => vec![Some(format!("helm/{}", named_release(args)))],
         _ if op.starts_with("http.") => vec![text(args, "url").map(|url| format!("http/{url}"))],
+        _ if op.starts_with("ecs.") => vec![Some(super::ecs::key(op, args))],
         _ if op.starts_with("secrets.") => vec![Some(super::secrets::key(args))],
         _ if op.starts_with("rds.") => super::rds::targets(op, args).into_iter().map(Some).collect(),
         _ if op.starts_with("backup.") || op.starts_with("efs.") => {

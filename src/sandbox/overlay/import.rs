@@ -130,6 +130,7 @@ impl Importer<'_> {
                 "docker" if !name.is_empty() => self.see_container(state, name)?,
                 "image" => self.see_image(state, name)?,
                 "rds" => self.see_rds(state, key)?,
+                "ecs" => self.see_service(state, key)?,
                 "secrets" => self.see_secret(state, key)?,
                 "backup" | "efs" => self.see_stored(state, key)?,
                 "s3" => self.see_object(state, key)?,

@@ -23,7 +23,7 @@ const LONGEST_WAIT: Duration = Duration::from_secs(86_400);
 
 /// Reads whose models know all there is to know once they have imported what they look at. The answers of the others hang on
 /// contents that are not imported, and on programs.
-const MODELLED: [&str; 30] = [
+const MODELLED: [&str; 32] = [
     "fs.stat",
     "fs.list",
     "fs.read_text",
@@ -43,6 +43,8 @@ const MODELLED: [&str; 30] = [
     "rds.snapshot",
     "rds.snapshots",
     "rds.backups",
+    "ecs.service",
+    "ecs.tasks",
     "secrets.describe",
     "secrets.read",
     "backup.vault",

@@ -4,6 +4,7 @@
 
 mod diff;
 mod duration;
+mod ecs;
 mod effect;
 mod footprint;
 mod import;

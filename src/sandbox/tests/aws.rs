@@ -122,3 +122,45 @@ fn secrets_are_foreseen_as_they_come() {
     assert_fits(op, &stage.perform(op, args, "m-2").unwrap());
     assert_eq!(diff(&before, &stage.world.lock()), Vec::<String>::new());
 }
+
+const SERVICES: &str = r#"
+aws:
+  ecs:
+    services:
+      prod/web: { desired: 2, task_definition: "web:7" }
+      prod/bad: { rollouts_end: FAILED }
+    task_definitions: { "web:7": { containers: [{ name: web, image: "x:1" }] } }
+"#;
+
+#[test]
+fn services_are_foreseen_as_they_come() {
+    let web = json!({ "cluster": "prod", "service": "web" });
+    let none = json!({ "cluster": "prod", "service": "none" });
+    let scale = |desired: u32| json!({ "cluster": "prod", "service": "web", "desired": desired });
+    let calls = [
+        ("ecs.service", web.clone()),
+        ("ecs.service", none.clone()),
+        ("ecs.tasks", web.clone()),
+        ("ecs.task_definition", json!({ "task_definition": "web" })),
+        ("ecs.wait_stable", web.clone()),
+        ("ecs.scale", scale(0)),
+        ("ecs.scale", scale(2)),
+        ("ecs.redeploy", web.clone()),
+        ("ecs.redeploy", none),
+    ];
+    assert_foreseen(SERVICES, &calls);
+    let stage = Stage::of(World::load(SERVICES).unwrap());
+    for op in ["ecs.service", "ecs.tasks"] {
+        assert_fits(op, &stage.read(op, web.clone()).unwrap());
+    }
+    assert_fits("ecs.task_definition", &stage.read("ecs.task_definition", calls[3].1.clone()).unwrap());
+    let before = stage.world.lock().clone();
+    let request = stage.intended("ecs.scale", scale(0), "m-1").unwrap();
+    assert_eq!(stage.host().probe(&request).unwrap(), Probe::NotDone);
+    let Sent::Done(result) = stage.host().send(&request).unwrap() else { panic!("done at once") };
+    assert_fits("ecs.scale", &result);
+    assert_eq!(stage.host().probe(&request).unwrap(), Probe::Done { result: result.clone() });
+    let Undo::Call { op, args } = stage.undo_of(&request, Some(&result)) else { panic!("it is undone") };
+    assert_fits(op, &stage.perform(op, args, "m-2").unwrap());
+    assert_eq!(diff(&before, &stage.world.lock()), Vec::<String>::new());
+}

@@ -7,6 +7,8 @@ mod put;
 mod read;
 mod stage;
 
+pub(super) use look::time;
+
 pub use describe::Describe;
 pub use look::{Described, Look, Version, contents, plain_name};
 pub use put::{Put, PutArgs, Stored, token};
