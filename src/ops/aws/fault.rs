@@ -95,8 +95,11 @@ impl Complaint {
 
     fn credentials(act: &str, code: &str, why: &str) -> Self {
         // In the message: a run that waits for credentials shows no hint, only how to go on.
-        let message =
-            format!("{act}: {why}; get fresh credentials (`aws sso login`, AWS_PROFILE, a new session token)");
+        // Muster itself does not read what `aws sso login` leaves behind: AWS's own tool turns it into what it reads.
+        let message = format!(
+            "{act}: {why}; get fresh credentials (AWS_PROFILE, a new session token; after `aws sso login`: \
+             `eval \"$(aws configure export-credentials --format env)\"`)"
+        );
         let error = OpError::new(ErrorClass::Credentials, message);
         Self { fault: Fault::Credentials, code: code.to_owned(), error }
     }
