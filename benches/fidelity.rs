@@ -18,6 +18,7 @@ use std::process::{Command, Stdio};
 use muster::model::status::RunStatus;
 use muster::plan::report::Report;
 use muster::playbook::params::Given;
+use muster::playbook::shipped;
 use omnichat::Estate;
 
 /// Parameters beside those of the deployment.
@@ -42,8 +43,7 @@ const LIVE: [(&str, &str, Pairs<'_>); 12] = [
 fn main() {
     let part = std::env::args().skip(1).find(|word| !word.starts_with('-')).unwrap_or_default();
     let wanted = |name: &str| name.contains(&part);
-    let own = ["hello-recovery", "omnichat-backup", "omnichat-restore", "omnichat-verify"];
-    let own = own.into_iter().map(|name| (name.to_owned(), variants::own(name)));
+    let own = shipped::names().map(|name| (name.to_owned(), variants::own(name)));
     for (name, variant) in own.chain(variants::names().into_iter().map(|name| (name.clone(), variants::variant(&name))))
     {
         let name = format!("sandbox-{name}");

@@ -15,6 +15,7 @@ use std::time::Instant;
 
 use muster::plan::Plan;
 use muster::playbook::params::Given;
+use muster::playbook::shipped;
 
 /// Steps of the generated playbook.
 const STEPS: usize = 10_000;
@@ -26,7 +27,7 @@ fn main() {
     if let Some(steps) = arguments.next() {
         return long(steps.parse().expect("a number of steps"));
     }
-    for name in ["hello-recovery", "omnichat-backup", "omnichat-restore", "omnichat-verify"] {
+    for name in shipped::names() {
         at_most(&format!("plan-{name}"), best(|| in_process(name)), "ms", 50.0);
         at_most(&format!("plan-{name}-whole-process"), best(|| whole_process(name)), "ms", 50.0);
     }

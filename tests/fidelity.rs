@@ -10,20 +10,12 @@ mod omnichat;
 mod variants;
 
 use muster::model::status::RunStatus;
+use muster::playbook::shipped;
 use omnichat::Estate;
 
 #[test]
 fn every_shipped_playbook_does_in_the_sandbox_what_its_plan_says() {
-    let own = [
-        "ai-vault-backup",
-        "ai-vault-restore",
-        "hello-recovery",
-        "omnichat-backup",
-        "omnichat-restore",
-        "omnichat-verify",
-        "rds-restore",
-    ];
-    let all = own.into_iter().map(|name| (name.to_owned(), variants::own(name)));
+    let all = shipped::names().map(|name| (name.to_owned(), variants::own(name)));
     let all = all.chain(variants::names().into_iter().map(|name| (name.clone(), variants::variant(&name))));
     let mut faults = Vec::new();
     let mut went = 0;

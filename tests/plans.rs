@@ -8,6 +8,7 @@ use muster::cli::render::plan::table;
 use muster::model::command::Actor;
 use muster::plan::{Plan, StepOutcome};
 use muster::playbook::params::Given;
+use muster::playbook::shipped;
 
 fn app(home: &Path) -> App {
     let settings = Settings {
@@ -37,7 +38,7 @@ fn plan_of(folder: &Path) -> Plan {
 
 #[test]
 fn every_shipped_playbook_plans_through_in_its_world() {
-    for name in ["ai-vault-backup", "hello-recovery", "omnichat-backup", "omnichat-restore", "omnichat-verify"] {
+    for name in shipped::names() {
         let plan = plan(name);
         if std::env::var_os("SHOW").is_some() {
             println!("{}", table::text(&plan, Look::PLAIN, true));

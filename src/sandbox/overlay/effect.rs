@@ -52,7 +52,9 @@ impl Overlay {
             let family = request.op.family();
             let why = format!("{} changes something that only the run will know: {why}", request.op.name);
             state.spoil(
-                if ["fs", "docker", "pg", "http", "rds", "s3", "secrets", "helm", "backup", "ecs", "efs"].contains(&family) {
+                if ["fs", "docker", "pg", "http", "rds", "s3", "secrets", "helm", "backup", "ecs", "efs"]
+                    .contains(&family)
+                {
                     family
                 } else {
                     ""
