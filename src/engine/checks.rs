@@ -214,6 +214,7 @@ fn holds(check: &Check, script: &str, value: &Value) -> check::Check {
             let made = match fields.get("ok") {
                 Some(Value::Bool(true)) => return finding(check, Verdict::Pass, said),
                 Some(Value::Bool(false)) => failed(check, said),
+                Some(Value::Null) => finding(check, Verdict::Unknown, said),
                 Some(other) => match Unknown::of(other) {
                     Some(unknown) => finding(check, Verdict::Unknown, unknown.why.to_string()),
                     None => failed(check, format!("the script gives `ok: {other}`, which is neither true nor false")),

@@ -5,6 +5,7 @@ const MODULES: &[(&str, &str)] = &[
     ("backup", include_str!("../../stdlib/backup.rhai")),
     ("calendar", include_str!("../../stdlib/calendar.rhai")),
     ("omnichat", include_str!("../../stdlib/omnichat.rhai")),
+    ("permissions", include_str!("../../stdlib/permissions.rhai")),
     ("pg", include_str!("../../stdlib/pg.rhai")),
     ("rds", include_str!("../../stdlib/rds.rhai")),
     ("release", include_str!("../../stdlib/release.rhai")),

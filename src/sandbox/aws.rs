@@ -30,6 +30,9 @@ pub struct Aws {
     /// How the account is reached whose secrets a plan over a live one has looked at.
     #[serde(skip)]
     pub secrets_of: Option<String>,
+    /// What its principals may not do.
+    #[serde(skip_serializing_if = "Iam::is_default")]
+    pub iam: Iam,
     /// Its databases.
     #[serde(skip_serializing_if = "Rds::is_default")]
     pub rds: Rds,
@@ -50,10 +53,27 @@ impl Default for Aws {
             ecs: Ecs::default(),
             secrets: Named::new(),
             secrets_of: None,
+            iam: Iam::default(),
             rds: Rds::default(),
             backup: Backup::default(),
             efs: Efs::default(),
         }
+    }
+}
+
+/// What whoever asks may not do. Everything else is allowed.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Iam {
+    /// Actions with `*` for any characters: `rds:Delete*`.
+    pub denied: Vec<String>,
+    /// Why simulations are not answered; empty when they are.
+    pub silent: String,
+}
+
+impl Iam {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
     }
 }
 

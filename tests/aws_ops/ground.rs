@@ -42,11 +42,15 @@ impl Ground {
     /// Asks the server's RDS itself for something, past everything that is tested here.
     pub fn rds(&self, action: &str, fields: &[(&str, &str)]) -> String {
         let fields = fields.iter().map(|(name, value)| format!("&{name}={value}")).collect::<String>();
-        let body = format!("Action={action}&Version=2014-10-31{fields}");
+        self.form("rds", &format!("Action={action}&Version=2014-10-31{fields}"))
+    }
+
+    /// Asks a service of the server that takes forms for something, past everything that is tested here.
+    pub fn form(&self, service: &str, body: &str) -> String {
         let text = format!(
-            "POST / HTTP/1.1\r\nHost: rds.us-east-1.amazonaws.com\r\nConnection: close\r\nContent-Type: \
+            "POST / HTTP/1.1\r\nHost: {service}.us-east-1.amazonaws.com\r\nConnection: close\r\nContent-Type: \
              application/x-www-form-urlencoded\r\nAuthorization: AWS4-HMAC-SHA256 \
-             Credential=test/20260101/us-east-1/rds/aws4_request, SignedHeaders=host, Signature=0\r\n\
+             Credential=test/20260101/us-east-1/{service}/aws4_request, SignedHeaders=host, Signature=0\r\n\
              Content-Length: {}\r\n\r\n{body}",
             body.len()
         );
@@ -54,7 +58,7 @@ impl Ground {
         stream.write_all(text.as_bytes()).unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();
-        assert!(answer.starts_with("HTTP/1.1 200"), "{action}: {answer}");
+        assert!(answer.starts_with("HTTP/1.1 200"), "{body}: {answer}");
         answer
     }
 

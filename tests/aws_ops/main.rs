@@ -18,6 +18,7 @@ mod vaulting;
 mod backups;
 mod file_systems;
 mod objects;
+mod permissions;
 mod playbooks;
 mod rds;
 mod rds_change;

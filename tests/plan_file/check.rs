@@ -177,3 +177,34 @@ fn a_plan_shows_its_checks_and_is_refused_when_one_no_longer_holds() {
     let warned = desk.muster(&["plan", "asks", "-p", "backups=backups"]);
     assert!(warned.stdout.contains("the check `newest` fails: there is no recovery point"), "{warned:?}");
 }
+
+/// Asks the shipped `rds-restore` in its world, in which IAM is so.
+fn permitted(iam: &str) -> (i32, Value) {
+    let desk = Desk::new();
+    let shipped = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("playbooks/rds-restore");
+    let read = |name: &str| std::fs::read_to_string(shipped.join(name)).unwrap();
+    desk.file("playbooks/rds-restore/playbook.yaml", &read("playbook.yaml"));
+    let world = read("world.yaml").replacen("aws:\n", &format!("aws:\n  iam: {iam}\n"), 1);
+    desk.file("playbooks/rds-restore/world.yaml", &world);
+    let said = desk.muster(&["check", "rds-restore", "--sandbox", "-o", "json"]);
+    let report: Value = serde_json::from_str(&said.stdout).unwrap_or_else(|_| panic!("{said:?}"));
+    let found = report["checks"].as_array().unwrap().iter().find(|check| check["id"] == "permissions").unwrap().clone();
+    (said.code, found)
+}
+
+#[test]
+fn what_aws_would_not_let_one_do_is_found_before_the_night_on_which_it_matters() {
+    assert_eq!(permitted("{}").0, 0);
+    let (code, found) = permitted("{ denied: ['rds:Delete*'] }");
+    assert_eq!((code, &found["verdict"]), (4, &json!("fail")));
+    let said = found["found"].as_str().unwrap();
+    let wanted = "rds:DeleteDBInstance on arn:aws:rds:eu-west-1:123456789012:db:shop-restored: no policy allows it";
+    assert!(said.contains(wanted) && !said.contains("rds:ModifyDBInstance"), "{said}");
+}
+
+#[test]
+fn what_aws_does_not_tell_is_no_pass() {
+    let (code, found) = permitted("{ silent: 'nobody may ask' }");
+    assert_eq!((code, &found["verdict"]), (9, &json!("unknown")));
+    assert!(found["found"].as_str().unwrap().contains("nobody may ask"), "{found}");
+}

@@ -3,6 +3,9 @@
 
 #![allow(dead_code, reason = "each test file uses what it needs")]
 
+#[path = "simulator.rs"]
+pub mod simulator;
+
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
@@ -37,6 +40,8 @@ struct Rule {
 struct Shared {
     rules: Vec<Rule>,
     seen: Vec<String>,
+    /// Who may do what to what: a principal, and the beginnings of an action and a resource.
+    allowed: Vec<[String; 3]>,
 }
 
 /// The proxy. It ends with the process.
@@ -50,7 +55,8 @@ impl Faulty {
     pub fn before(server: SocketAddr) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = listener.local_addr().expect("an address");
-        let shared = Arc::<Mutex<Shared>>::default();
+        let anybody = [simulator::ANYBODY, "", ""].map(str::to_owned);
+        let shared = Arc::new(Mutex::new(Shared { allowed: vec![anybody], ..Shared::default() }));
         let into = Arc::clone(&shared);
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
@@ -77,6 +83,13 @@ impl Faulty {
         self.shared.lock().expect("no test panics here").rules.push(Rule { needle: needle.to_owned(), left, spoil });
     }
 
+    /// This principal may do what begins so to what begins so, and nothing else that is not said.
+    pub fn allow(&self, principal: &str, action: &str, resource: &str) {
+        let allowed = &mut self.shared.lock().expect("no test panics here").allowed;
+        allowed.retain(|[who, may, _]| who != principal || !may.is_empty());
+        allowed.push([principal, action, resource].map(str::to_owned));
+    }
+
     /// How many requests held this text.
     pub fn count(&self, needle: &str) -> usize {
         let shared = self.shared.lock().expect("no test panics here");
@@ -95,7 +108,7 @@ fn exchange(client: &TcpStream, server: SocketAddr, shared: &Mutex<Shared>) -> i
     let spoil = {
         let mut shared = shared.lock().expect("no test panics here");
         let at = shared.rules.iter().position(|rule| text.contains(&rule.needle));
-        shared.seen.push(text);
+        shared.seen.push(text.clone());
         at.map(|at| {
             shared.rules[at].left -= 1;
             if shared.rules[at].left == 0 { shared.rules.remove(at).spoil } else { shared.rules[at].spoil.clone() }
@@ -108,7 +121,12 @@ fn exchange(client: &TcpStream, server: SocketAddr, shared: &Mutex<Shared>) -> i
         Some(Spoil::Late(by)) => std::thread::sleep(by),
         _ => {}
     }
-    let answer = forward(server, &head, &body)?;
+    let answer = if text.contains("Action=SimulatePrincipalPolicy") {
+        let form = String::from_utf8_lossy(&body);
+        simulator::simulated(&shared.lock().expect("no test panics here").allowed, &form)
+    } else {
+        forward(server, &head, &body)?
+    };
     match spoil {
         Some(Spoil::Unanswered) => reset(client),
         Some(Spoil::Afterwards(status, code)) => refuse(client, &head, status, code),

@@ -85,6 +85,7 @@ services! {
     aws_sdk_backup,
     aws_sdk_ecs,
     aws_sdk_efs,
+    aws_sdk_iam,
     aws_sdk_rds,
     aws_sdk_s3 => |sdk: &SdkConfig, config: aws_sdk_s3::config::Builder| {
         // Other servers than AWS have no name for each bucket.

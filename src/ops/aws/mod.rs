@@ -8,6 +8,7 @@ pub mod efs;
 pub mod entry;
 mod fault;
 mod hand;
+pub mod iam;
 mod identity;
 pub mod rds;
 mod s3;
@@ -28,6 +29,7 @@ pub fn entries() -> Vec<OpEntry> {
         backup::entries(),
         ecs::entries(),
         efs::entries(),
+        iam::entries(),
         identity::entries(),
         rds::entries(),
         s3::entries(),

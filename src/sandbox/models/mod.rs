@@ -220,7 +220,7 @@ pub fn models() -> &'static BTreeMap<&'static str, Model> {
 }
 
 /// The families that work on AWS.
-pub const AWS: [&str; 7] = ["backup", "ecs", "efs", "rds", "s3", "secrets", "sts"];
+pub const AWS: [&str; 8] = ["backup", "ecs", "efs", "iam", "rds", "s3", "secrets", "sts"];
 
 /// The identity of what a call works on.
 ///

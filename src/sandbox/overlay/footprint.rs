@@ -187,7 +187,7 @@ pub(super) fn of(op: &str, args: &Value, world: &World) -> Vec<Reach> {
                 found.one(family.to_owned(), Below);
             }
         }
-        "sts.identity" => {}
+        "sts.identity" | "iam.simulate" => {}
         "s3.bucket" => found.one(format!("s3/{}", text(args, "bucket").unwrap_or_default()), Itself),
         "s3.list" => found.one(format!("s3/{}", text(args, "bucket").unwrap_or_default()), Below),
         _ if op.starts_with("s3.") => {
