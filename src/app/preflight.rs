@@ -12,7 +12,7 @@ use crate::model::fault::OpError;
 use crate::model::secret::is_handle;
 use crate::model::{Timestamp, Value};
 use crate::ops::process::find_program;
-use crate::plan::preflight::{CONTAINERS, PROGRAM, needs_of};
+use crate::plan::preflight::{CONTAINERS, PROGRAM, SECRET, needs_of};
 use crate::script::{Program, Scope};
 
 /// What in a glob is not the text itself.
@@ -37,7 +37,7 @@ impl App {
     fn resolves(&self, name: &str, value: &Value) -> Check {
         let check = |verdict| {
             let title = format!("the secret `{name}` can be read");
-            Check::new(format!("secret.{name}"), title, Source::Machine, verdict)
+            Check::new(format!("{SECRET}{name}"), title, Source::Machine, verdict)
         };
         match self.secrets.resolve_in(value) {
             Ok(_) => check(Verdict::Pass),

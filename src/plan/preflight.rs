@@ -4,17 +4,22 @@ use std::time::Duration;
 
 use super::{Plan, PlannedCall, PlannedStep, StepOutcome};
 use crate::journal::record::{Fact, Record};
+use crate::model::Value;
 use crate::model::amount::format_duration;
 use crate::model::check::{Check, Source, Verdict};
+use crate::model::secret::is_handle;
 
 /// How the ids of checks begin that ask for a program.
 pub const PROGRAM: &str = "program.";
 /// What stands for the client of containers, whichever it is.
 pub const CONTAINERS: &str = "containers";
 
-/// The checks that were asked before the first step: the playbook's first. A program that is missing is no matter where the whole
-/// plan is known and nothing in it uses the program.
-pub(super) fn found(records: &[Record], steps: &[PlannedStep]) -> Vec<Check> {
+/// How the ids of checks begin that ask whether a secret can be read; the parameter's name follows.
+pub const SECRET: &str = "secret.";
+
+/// The checks that were asked before the first step: the playbook's first. A program or secret that is missing is no matter where the
+/// whole plan is known and nothing in it uses it.
+pub(super) fn found(records: &[Record], steps: &[PlannedStep], params: &Value) -> Vec<Check> {
     let mut all: Vec<Check> = records
         .iter()
         .filter_map(|record| match &record.fact {
@@ -25,13 +30,22 @@ pub(super) fn found(records: &[Record], steps: &[PlannedStep]) -> Vec<Check> {
     all.sort_by_key(|check| check.source);
     let whole = is_followed(steps);
     for check in all.iter_mut().filter(|check| check.verdict == Verdict::Fail) {
-        let Some(program) = check.id.strip_prefix(PROGRAM) else { continue };
-        if steps.iter().flat_map(|step| &step.calls).any(|call| uses(call, program)) {
+        let mut calls = steps.iter().flat_map(|step| &step.calls);
+        let (used, lacking) = if let Some(program) = check.id.strip_prefix(PROGRAM) {
+            (calls.any(|call| uses(call, program)), "not here".to_owned())
+        } else if let Some(secret) = check.id.strip_prefix(SECRET) {
+            let handles = params.get(secret).map(handles_in).unwrap_or_default();
+            let used = calls.any(|call| handles_in(&call.args).iter().any(|handle| handles.contains(handle)));
+            (used, check.found.clone())
+        } else {
+            continue;
+        };
+        if used {
             continue;
         }
         if whole {
             check.verdict = Verdict::Pass;
-            check.found = "not here, and nothing in this plan uses it".to_owned();
+            check.found = format!("{lacking}, and nothing in this plan uses it");
             check.hint = None;
         } else {
             check.verdict = Verdict::Unknown;
@@ -41,11 +55,21 @@ pub(super) fn found(records: &[Record], steps: &[PlannedStep]) -> Vec<Check> {
     all
 }
 
+/// The handles of secrets in a value.
+fn handles_in(value: &Value) -> Vec<&Value> {
+    match value {
+        value if is_handle(value) => vec![value],
+        Value::Array(items) => items.iter().flat_map(handles_in).collect(),
+        Value::Object(fields) => fields.values().flat_map(handles_in).collect(),
+        _ => Vec::new(),
+    }
+}
+
 /// Whether a call runs this program on this machine.
 fn uses(call: &PlannedCall, program: &str) -> bool {
     match call.op.split('.').next() {
         Some("exec") => {
-            let first = call.args.pointer("/argv/0").and_then(crate::model::Value::as_str);
+            let first = call.args.pointer("/argv/0").and_then(Value::as_str);
             // A name that only the run will know may be any.
             first.is_none_or(|first| first.rsplit('/').next() == Some(program))
         }

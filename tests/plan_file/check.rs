@@ -208,3 +208,39 @@ fn what_aws_does_not_tell_is_no_pass() {
     assert_eq!((code, &found["verdict"]), (9, &json!("unknown")));
     assert!(found["found"].as_str().unwrap().contains("nobody may ask"), "{found}");
 }
+
+#[test]
+fn a_secret_that_is_missing_fails_only_where_something_would_use_it() {
+    let playbook = r##"
+muster: 1
+name: sealed
+version: 1.0.0
+title: A secret for one step
+params:
+  password: { type: secret, default: "env:MUSTER_TEST_NOT_SET", doc: Whatever. }
+  used: { type: bool, default: false, doc: Whether it is used. }
+capabilities: [{ exec.read: { argv: "sh -c *" } }]
+steps:
+  - id: plain
+    script: |
+      host::exec::read(#{ argv: ["sh", "-c", "true"] }).code
+  - id: sealed
+    when: params.used
+    script: |
+      host::exec::read(#{ argv: ["sh", "-c", "true"], env: #{ PW: params.password } }).code
+"##;
+    let desk = Desk::new();
+    desk.file("playbooks/sealed/playbook.yaml", playbook);
+    let ask = |more: &[&str]| {
+        let said = desk.muster(&[&["check", "sealed", "-o", "json"][..], more].concat());
+        let report: Value = serde_json::from_str(&said.stdout).unwrap_or_else(|_| panic!("{said:?}"));
+        let all = report["checks"].as_array().unwrap().clone();
+        (said.code, all.into_iter().find(|check| check["id"] == "secret.password").unwrap())
+    };
+    let (code, unused) = ask(&[]);
+    assert_eq!((code, &unused["verdict"]), (0, &json!("pass")), "{unused}");
+    let said = unused["found"].as_str().unwrap();
+    assert!(said.contains("MUSTER_TEST_NOT_SET") && said.ends_with("nothing in this plan uses it"), "{said}");
+    let (code, used) = ask(&["-p", "used=true"]);
+    assert_eq!((code, &used["verdict"]), (4, &json!("fail")), "{used}");
+}
