@@ -224,6 +224,10 @@ impl backup::Look for View<'_> {
         Ok(self.backup().vaults.values().map(seen).collect())
     }
 
+    fn forbidden(&self, vault: &str) -> Result<Option<Vec<String>>, OpError> {
+        Ok(self.backup().vaults.get(vault).map(|vault| vault.denies.clone()))
+    }
+
     fn points(&self, vault: &str, resource: Option<&str>) -> Result<Vec<RecoveryPoint>, OpError> {
         let fits =
             |one: &&RecoveryPoint| one.vault == vault && resource.is_none_or(|resource| one.resource == resource);

@@ -338,3 +338,32 @@ fn a_plan_says_what_a_restore_carries_over_and_what_aws_would_default_and_touche
         assert_eq!(ground.proxy.count(writing), 0, "{writing}");
     }
 }
+
+#[test]
+fn what_a_vaults_own_policy_forbids_to_everybody_is_seen_before_anything_is_sent() {
+    let (ground, vaulting, resource) = ground("guarded");
+    let point = vaulting.keep("guarded", &resource, "COMPLETED");
+    let vault = || ground.read("backup.vault", json!({ "vault": "guarded" }));
+    assert_eq!((&vault()["denies"], &vault()["policy_seen"]), (&json!([]), &json!(true)));
+    let restore = json!({ "vault": "guarded", "recovery_point": point, "role": ROLE });
+    let forbid = |actions: Value| {
+        let all = json!({ "AWS": "*" });
+        json!({ "Statement": [{ "Effect": "Deny", "Principal": all, "Action": actions, "Resource": "*" }] })
+    };
+    vaulting.guard("guarded", &forbid(json!(["backup:startrestorejob", "backup:Delete*"])));
+    assert_eq!(vault()["denies"], json!(["backup:Delete*", "backup:startrestorejob"]));
+    let error = ground.settle("backup.start_restore", restore.clone(), "k1").unwrap_err();
+    assert!(error.message.contains("forbids backup:startrestorejob to everybody") && error.hint.is_some(), "{error:?}");
+    let delete = json!({ "vault": "guarded", "recovery_point": point, "foreign": true });
+    let error = ground.settle("backup.delete_recovery_point", delete, "k2").unwrap_err();
+    assert!(error.message.contains("forbids backup:Delete* to everybody"), "{error:?}");
+    ground.settle("backup.start_job", start("guarded", &resource), "k3").unwrap();
+    vaulting.guard("guarded", &forbid(json!("backup:*")));
+    let error = ground.settle("backup.start_job", start("guarded", &resource), "k4").unwrap_err();
+    assert!(error.message.contains("forbids backup:* to everybody"), "{error:?}");
+    assert_eq!((vaulting.jobs(), vaulting.restores().len(), vaulting.points().len()), (1, 0, 2));
+    // Whoever may not see the policy is not refused for it.
+    ground.proxy.spoil_many("/backup-vaults/guarded/access-policy", 2, Spoil::Instead(403, "AccessDeniedException"));
+    assert_eq!(vault()["policy_seen"], false);
+    ground.settle("backup.start_restore", restore, "k5").unwrap();
+}

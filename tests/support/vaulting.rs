@@ -25,6 +25,8 @@ struct State {
     tokens: BTreeMap<String, String>,
     jobs_go: Vec<&'static str>,
     restores_go: Vec<&'static str>,
+    /// The access policies of vaults.
+    policies: BTreeMap<String, String>,
     count: usize,
 }
 
@@ -64,6 +66,11 @@ impl Vaulting {
     /// The states that restore jobs go through from now on.
     pub fn restores_go(&self, through: &[&'static str]) {
         self.state().restores_go = through.to_vec();
+    }
+
+    /// Gives a vault an access policy.
+    pub fn guard(&self, vault: &str, policy: &Value) {
+        self.state().policies.insert(vault.to_owned(), policy.to_string());
     }
 
     /// How many backup jobs there ever were.
@@ -172,6 +179,10 @@ fn own(shared: &Mutex<State>, method: &str, path: &str, query: &str, body: &[u8]
                 Ok(json!({}))
             }
             Some(_) => Err((400, "InvalidRequestException")),
+            None => missing(),
+        },
+        ("GET", ["backup-vaults", vault, "access-policy"]) => match state.policies.get(*vault) {
+            Some(policy) => Ok(json!({ "BackupVaultName": vault, "Policy": policy })),
             None => missing(),
         },
         ("GET", ["backup-vaults", vault, "recovery-points"]) => {

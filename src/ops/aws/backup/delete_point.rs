@@ -10,6 +10,7 @@ use serde_json::json;
 use super::delete_plan::Deleted;
 use super::job::Job;
 use super::state::job_stand;
+use super::vault_policy::allows;
 use crate::model::Value;
 use crate::model::fault::{OpError, Target};
 use crate::ops::aws::entry::{Effects, Hands, Look, Of, filled, may_delete};
@@ -151,6 +152,9 @@ impl Effects for DeletePoint {
             }
             (None, None) => (None, String::new()),
         };
+        if !point.is_empty() {
+            allows(look, &act, &args.vault, "backup:DeleteRecoveryPoint")?;
+        }
         Ok(json!({ "job": job.map(|job| job.id).unwrap_or_default(), "recovery_point": point }))
     }
 

@@ -10,6 +10,7 @@ use aws_sdk_backup::types::{BackupJob, BackupRule, RecoveryPointByBackupVault, R
 use super::job::{Job, RestoreJob};
 use super::plan::{CopyTo, Lifecycle, Plan, Rule, Selection};
 use super::point::{RecoveryPoint, Vault};
+use super::vault_policy;
 use crate::model::Timestamp;
 use crate::model::fault::OpError;
 use crate::ops::aws::client::Line;
@@ -23,6 +24,12 @@ pub trait Look {
     /// # Errors
     /// When it cannot be asked now.
     fn vaults(&self) -> Result<Vec<Vault>, OpError>;
+
+    /// What the access policy of a vault forbids to everybody; `None` when it may not be seen.
+    ///
+    /// # Errors
+    /// When it cannot be asked now.
+    fn forbidden(&self, vault: &str) -> Result<Option<Vec<String>>, OpError>;
 
     /// The recovery points of a vault, the newest first; those of one resource, if one is given.
     ///
@@ -114,10 +121,21 @@ impl Look for Line<'_> {
             max_retention_days: one.max_retention_days.unwrap_or_default(),
             lock_date: time(one.lock_date()),
             created_at: time(one.creation_date()),
+            ..Vault::default()
         };
         let mut all: Vec<Vault> = all.into_iter().map(vault).collect();
         all.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(all)
+    }
+
+    fn forbidden(&self, vault: &str) -> Result<Option<Vec<String>>, OpError> {
+        let act = format!("cannot read the access policy of vault {vault}");
+        match self.call(&act, |aws: Client| aws.get_backup_vault_access_policy().backup_vault_name(vault).send()) {
+            Ok(answer) => Ok(Some(answer.policy.as_deref().map(vault_policy::forbidden).unwrap_or_default())),
+            Err(complaint) if complaint.fault == Fault::NotFound => Ok(Some(Vec::new())),
+            Err(complaint) if complaint.fault == Fault::Denied => Ok(None),
+            Err(complaint) => Err(complaint.into()),
+        }
     }
 
     fn points(&self, vault: &str, resource: Option<&str>) -> Result<Vec<RecoveryPoint>, OpError> {

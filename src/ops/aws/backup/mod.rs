@@ -15,6 +15,7 @@ mod read;
 mod start_job;
 mod start_restore;
 mod state;
+mod vault_policy;
 mod wait;
 
 pub use create_plan::{CreatePlan, PlanMade};

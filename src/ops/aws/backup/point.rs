@@ -29,6 +29,11 @@ pub struct Vault {
     pub lock_date: String,
     /// When it was made.
     pub created_at: String,
+    /// The actions that its own access policy forbids to everybody, whatever their permissions: `backup:StartRestoreJob` on the
+    /// vault that AWS makes for file systems. Only `backup.vault` tells.
+    pub denies: Vec<String>,
+    /// Whether the access policy could be seen.
+    pub policy_seen: bool,
 }
 
 /// What a recovery point is right now. All empty but `exists` when there is none.

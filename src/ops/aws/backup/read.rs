@@ -118,8 +118,9 @@ pub struct Plans {
 impl Operation for DescribeVault {
     const NAME: &'static str = "backup.vault";
     const EFFECT: Effect = Effect::Read;
-    const DOC: &'static str = "what a backup vault is: how much is in it, key, lock";
-    const PERMISSION: &'static str = "backup:ListBackupVaults";
+    const DOC: &'static str =
+        "what a backup vault is: how much is in it, key, lock, and what its access policy forbids to everybody";
+    const PERMISSION: &'static str = "backup:ListBackupVaults; backup:GetBackupVaultAccessPolicy to see the policy";
     const TYPICAL: Duration = DESCRIBE;
     type Args = VaultArgs;
     type Output = Vault;
@@ -135,7 +136,11 @@ impl Operation for DescribeVault {
 
 impl Asks for DescribeVault {
     fn ask(look: &dyn Look, args: &VaultArgs) -> Result<Vault, OpError> {
-        Ok(look.vaults()?.into_iter().find(|one| one.name == args.vault).unwrap_or_default())
+        let Some(found) = look.vaults()?.into_iter().find(|one| one.name == args.vault) else {
+            return Ok(Vault::default());
+        };
+        let forbidden = look.forbidden(&args.vault)?;
+        Ok(Vault { policy_seen: forbidden.is_some(), denies: forbidden.unwrap_or_default(), ..found })
     }
 }
 

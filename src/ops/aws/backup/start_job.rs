@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::job::Job;
+use super::vault_policy::allows;
 use crate::model::fault::{OpError, Target};
 use crate::model::{Timestamp, Value};
 use crate::ops::aws::entry::{Effects, Hands, Look, Of, token};
@@ -128,6 +129,7 @@ impl Effects for StartJob {
             return Err(OpError::refused(format!("{act}: there is no vault {}", args.vault))
                 .with_hint("backup.vaults lists those that are there; is it the right account and region?"));
         }
+        allows(look, &act, &args.vault, "backup:StartBackupJob")?;
         let jobs = look.jobs(&args.vault, &args.resource)?;
         Ok(json!({ "known": jobs.into_iter().map(|job| job.id).collect::<Vec<_>>() }))
     }

@@ -11,6 +11,7 @@ use serde_json::json;
 use super::metadata::{EFS, Prepared, prepare};
 use super::start_job::{is_old, known};
 use super::state::point_stand;
+use super::vault_policy::allows;
 use crate::model::Value;
 use crate::model::fault::{OpError, Target};
 use crate::ops::aws::entry::{Effects, Hands, Look, Of, token};
@@ -182,6 +183,7 @@ impl Effects for StartRestore {
             return Err(OpError::refused(format!("{act}: `{wild}` is no exact path, and AWS takes no patterns"))
                 .with_hint("name each path as it is on the file system"));
         }
+        allows(look, &act, &args.vault, "backup:StartRestoreJob")?;
         let prepared = prepare(&point, &args.metadata, args.items.as_deref(), args.new_file_system, "");
         let known = look.restores(&args.recovery_point)?.into_iter().map(|job| job.id).collect();
         Ok(json!(Before { prepared, resource_type: point.resource_type, known }))
