@@ -14,6 +14,9 @@ use crate::model::{CallId, Phase, StepPath, Timestamp, Value};
 use crate::ops::spec::{Backend, Undo};
 use crate::ops::{OpEntry, Request, Sent};
 
+/// In the place of a fingerprint: why there is none.
+pub(super) const UNVERIFIED: &str = "$unverified";
+
 /// How far a call has got.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Advance {
@@ -296,7 +299,7 @@ impl Inner {
             .host
             .reader()
             .fingerprint(request, &result)
-            .unwrap_or_else(|error| json!({ "$unverified": error.message }));
+            .unwrap_or_else(|error| json!({ UNVERIFIED: error.message }));
         let id = cell.core.lock().state.calls[index].id.clone();
         self.end(cell, &id, Ok(result), fingerprint)?;
         Ok(Advance::Ended)

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::cell::RunCell;
 use super::difference;
 use super::driver::Inner;
-use super::effect::Advance;
+use super::effect::{Advance, UNVERIFIED};
 use super::error::EngineError;
 use super::gateway::{Gateway, Seal};
 use super::state::{CallKind, CallState, Rollback, RunState, StepStatus, Undone};
@@ -152,6 +152,11 @@ impl Inner {
             }
             let reason = match self.host.reader().fingerprint(&request, result) {
                 Ok(now) if now == *fingerprint => None,
+                Ok(_) if fingerprint.get(UNVERIFIED).is_some() => Some(format!(
+                    "nobody can tell whether what {} left has been changed since, for it could not be looked at then: {}",
+                    request.op.name,
+                    fingerprint[UNVERIFIED].as_str().unwrap_or_default()
+                )),
                 Ok(now) => Some(format!(
                     "what {} left has been changed since: {}",
                     request.op.name,

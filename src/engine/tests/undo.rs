@@ -47,6 +47,20 @@ fn somebody_elses_change_is_not_undone_without_a_word() {
 }
 
 #[test]
+fn what_could_not_be_looked_at_when_it_was_made_is_not_said_to_be_changed() {
+    let rig = Rig::new(book(vec![step("one", &[], &set("a", "1")), step("gate", &["one"], "1").manual("x")]));
+    rig.world.things.lock().blind = true;
+    let engine = rig.drive();
+    rig.world.things.lock().blind = false;
+    rig.say(&engine, bob(), Order::Rollback { to: None, force: false });
+    let detail = rig.state().detail();
+    assert_eq!(rig.status(), RunStatus::Paused);
+    assert!(detail.contains("could not be looked at then: there is no light"), "{detail}");
+    rig.say(&engine, bob(), Order::Rollback { to: None, force: true });
+    assert_eq!((rig.status(), rig.world.get("/a")), (RunStatus::RolledBack, None));
+}
+
+#[test]
 fn an_undo_that_is_left_out_makes_the_rollback_incomplete() {
     let rig = Rig::new(book(vec![step("one", &[], &set("a", "1")), step("gate", &["one"], "1").manual("x")]));
     rig.world.fate(1, Fate::Refuse);

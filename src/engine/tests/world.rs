@@ -64,6 +64,8 @@ pub struct Things {
     stopped: bool,
     pub ready_after: u32,
     pub cannot_tell: bool,
+    /// What is there cannot be looked at.
+    pub blind: bool,
     pub target: String,
     /// What `rand.hex` draws, in this order; an object without anything in it when there are no more.
     pub draws: VecDeque<String>,
@@ -239,6 +241,9 @@ impl ReadHost for World {
         let things = self.things.lock();
         if things.stopped {
             return Err(stopped());
+        }
+        if things.blind {
+            return Err(OpError::transient("there is no light"));
         }
         Ok(json!(things.files.get(&text(&request.args, "path")).map(|(text, _)| text)))
     }
