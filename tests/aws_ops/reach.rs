@@ -67,6 +67,23 @@ fn expired_credentials_stop_a_run_and_are_looked_for_anew() {
 }
 
 #[test]
+fn expired_credentials_are_told_from_what_is_forbidden_where_s3_gives_no_reason() {
+    let ground = Ground::new();
+    let looks = [("s3.head", ground.object("k")), ("s3.bucket", ground.through(json!({ "bucket": ground.bucket })))];
+    for (op, args) in looks {
+        for status in [400, 403] {
+            ground.proxy.spoil("HEAD /", Spoil::Instead(status, "ExpiredToken"));
+            ground.proxy.spoil("Action=GetCallerIdentity", Spoil::Instead(403, "ExpiredToken"));
+            let error = ground.world.read(op, args.clone()).unwrap_err();
+            assert_eq!(error.class, ErrorClass::Credentials, "{op}: {error}");
+            assert!(ground.proxy.is_done() && error.message.contains("get fresh credentials"), "{error}");
+            ground.proxy.spoil("HEAD /", Spoil::Instead(status, "AccessDenied"));
+            assert_eq!(ground.world.read(op, args.clone()).unwrap_err().class, ErrorClass::Refused, "{op}");
+        }
+    }
+}
+
+#[test]
 fn a_server_that_is_not_there_is_tried_again_later_and_named() {
     let ground = Ground::new();
     let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();

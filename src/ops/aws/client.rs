@@ -223,6 +223,27 @@ impl Line<'_> {
         answer.map_err(|error| self.noted(Complaint::of(act, self.hand, &error)))
     }
 
+    /// As [`Line::call`], for calls that are turned away without a word, as HEAD is by S3: then AWS is asked whether it knows the
+    /// caller at all, so that expired credentials are told from what is forbidden.
+    ///
+    /// # Errors
+    /// As [`Line::call`].
+    pub fn peek<S, T, E, F>(&self, act: &str, call: impl FnOnce(S) -> F) -> Result<T, Complaint>
+    where
+        S: Service,
+        E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+        F: Future<Output = Result<T, SdkError<E, HttpResponse>>>,
+    {
+        let complaint = match self.call(act, call) {
+            Err(complaint) if complaint.is_silent() => complaint,
+            answer => return answer,
+        };
+        match self.call(act, |sts: aws_sdk_sts::Client| sts.get_caller_identity().send()) {
+            Err(why) if why.class() == ErrorClass::Credentials => Err(why),
+            _ => Err(complaint),
+        }
+    }
+
     /// Waits for what a call has left to come, a stream say, to the same deadline.
     ///
     /// # Errors

@@ -130,6 +130,11 @@ impl Complaint {
         Self { fault, code: code.to_owned(), error }
     }
 
+    /// Whether the service turned the call away without saying why.
+    pub(super) fn is_silent(&self) -> bool {
+        self.code.is_empty() && matches!(self.fault, Fault::Denied | Fault::Refused)
+    }
+
     /// With another hint than that of its kind.
     #[must_use]
     pub fn with_hint(mut self, hint: impl Into<String>) -> Self {

@@ -70,7 +70,7 @@ impl Read for Look {
     fn read(context: &ReadContext<'_>, args: BucketArgs) -> Result<Bucket, OpError> {
         let (line, bucket) = (context.aws(&args.aws)?, args.bucket.as_str());
         let act = format!("cannot look at bucket {bucket}");
-        if found(line.call(&act, |s3: Client| s3.head_bucket().bucket(bucket).send()))?.is_none() {
+        if found(line.peek(&act, |s3: Client| s3.head_bucket().bucket(bucket).send()))?.is_none() {
             return Ok(Bucket { versioning: "off".to_owned(), ..Bucket::default() });
         }
         let encryption = found(line.call(&act, |s3: Client| s3.get_bucket_encryption().bucket(bucket).send()))?;

@@ -90,7 +90,7 @@ pub(super) fn resource(bucket: &str, key: &str, aws: &Access) -> String {
 /// Looks at an object.
 pub(super) fn head(line: &Line<'_>, bucket: &str, key: &str, version: Option<&str>) -> Result<Object, OpError> {
     let act = format!("cannot look at {}", url(bucket, key));
-    let answer = line.call(&act, |s3: Client| {
+    let answer = line.peek(&act, |s3: Client| {
         s3.head_object()
             .bucket(bucket)
             .key(key)
