@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::database::{Database, Kind};
-use super::entry::{Effects, Hands, Of, check_name, check_settled, check_tags, in_account, present};
+use super::entry::{Effects, Hands, Of, check_name, check_settled, check_tags, in_account, owner, present};
 use super::look::Look;
 use super::snapshot::Snapshot;
 use crate::model::Value;
@@ -109,7 +109,8 @@ impl Effects for CreateSnapshot {
         let source: Database = present(look, &act, args.kind, &args.id)?;
         check_settled(&act, args.kind, &source)?;
         if let Some(found) = look.snapshot(args.kind, &args.snapshot)? {
-            return Err(OpError::refused(format!("{act}: there is a snapshot of that name, of {}", found.source))
+            let (source, owner) = (&found.source, owner(&found.owned_by));
+            return Err(OpError::refused(format!("{act}: there is a snapshot of that name, of {source} ({owner})"))
                 .with_hint("put the run's short id into the name"));
         }
         Ok(json!({ "resource_id": source.resource_id, "engine_version": source.engine_version }))

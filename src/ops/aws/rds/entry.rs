@@ -9,7 +9,7 @@ use super::database::{Database, KEY_TAG, Kind, RUN_TAG};
 use super::look::Look;
 use super::state::{Stand, stand};
 use crate::model::Value;
-use crate::model::fault::OpError;
+use crate::model::fault::{ErrorClass, OpError};
 use crate::ops::aws::Access;
 use crate::ops::aws::client::Line;
 use crate::ops::aws::fault::Complaint;
@@ -220,15 +220,28 @@ pub(super) fn check_settled(act: &str, kind: Kind, found: &Database) -> Result<(
     }
 }
 
+/// Whose something is, by its tag.
+pub(super) fn owner(owned_by: &str) -> String {
+    match owned_by {
+        "" => "no run made it".to_owned(),
+        run => format!("run {run} made it"),
+    }
+}
+
 /// Checks that a name is free.
 pub(super) fn check_free(look: &dyn Look, act: &str, kind: Kind, id: &str) -> Result<(), OpError> {
     let Some(found) = look.database(kind, id)? else { return Ok(()) };
-    let owner = match found.owned_by.as_str() {
-        "" => "no run made it".to_owned(),
-        run => format!("run {run} made it"),
-    };
-    Err(OpError::refused(format!("{act}: there is a {} {id} already ({owner}, {})", kind.word(), found.status))
+    let owner = owner(&found.owned_by);
+    Err(OpError::refused(format!("{act}: {} {id} is there already ({owner}, {})", kind.word(), found.status))
         .with_hint("put the run's short id into the name, or rename the old one away by rds.rename"))
+}
+
+/// Somebody else was faster with a name: whose it is now, if that can be seen.
+pub(super) fn taken(look: &dyn Look, act: &str, kind: Kind, id: &str, complaint: Complaint) -> OpError {
+    match check_free(look, act, kind, id) {
+        Err(error) if error.class == ErrorClass::Refused => error,
+        _ => complaint.into(),
+    }
 }
 
 /// Whether AWS refused because of the state that the thing is in.

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::database::{Database, Kind};
-use super::entry::{Effects, Hands, Of, check_free, check_name, check_settled, check_tags, in_account, present};
+use super::entry::{Effects, Hands, Of, check_free, check_name, check_settled, check_tags, in_account, present, taken};
 use super::look::Look;
 use super::restore::{deletion, same};
 use super::settings::Settings;
@@ -162,7 +162,7 @@ impl Effects for CreateClusterInstance {
             // A request of ours that was thought lost may have arrived after all.
             Err(complaint) if complaint.fault == Fault::Exists => match Self::became(&hands.line, args, hands.of)? {
                 Found::Done(made) => Ok(Send::Done(made)),
-                _ => Err(complaint.into()),
+                _ => Err(taken(&hands.line, &act, Kind::Instance, &args.id, complaint)),
             },
             Err(complaint) => Err(complaint.into()),
         }

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::database::{Database, Kind};
-use super::entry::{Effects, Hands, Of, check_free, check_name, check_tags, in_account};
+use super::entry::{Effects, Hands, Of, check_free, check_name, check_tags, in_account, taken};
 use super::look::Look;
 use super::settings::{Carried, From, Settings, carry_over};
 use super::state::{Stand, snapshot_stand};
@@ -174,7 +174,7 @@ impl Plan<'_> {
             // A request of ours that was thought lost may have arrived after all.
             Err(complaint) if complaint.fault == Fault::Exists => match self.became(look, of)? {
                 Found::Done(made) => Ok(Send::Done(made)),
-                _ => Err(complaint.into()),
+                _ => Err(taken(look, &self.act, self.kind, self.id, complaint)),
             },
             Err(complaint) => Err(complaint.into()),
         }
