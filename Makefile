@@ -32,8 +32,10 @@ deployment:
 test: fmt clippy deployment
 	./tests/run.sh
 
-# The same, and the engine killed at every call instead of at one of each kind: takes the better part of an hour.
+# The same, and the engine killed at every call instead of at one of each kind, and every fault of AWS tried at every call: takes more
+# than an hour.
 test-full: export MUSTER_TEST_MATRIX = full
+test-full: export MUSTER_TEST_FAULTS = full
 test-full: test
 
 # Property tests with new seeds and many cases, for as long as there is patience: what they find is kept in proptest-regressions/.

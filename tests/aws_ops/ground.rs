@@ -19,11 +19,23 @@ pub struct Ground {
     pub proxy: Faulty,
     /// A bucket of its own that keeps versions.
     pub bucket: String,
+    /// The account of the server, its usual one when empty.
+    pub account: String,
     dir: tempfile::TempDir,
 }
 
 impl Ground {
     pub fn new() -> Self {
+        Self::in_account("")
+    }
+
+    /// In an account of the server that nobody else uses.
+    pub fn alone() -> Self {
+        static COUNT: AtomicUsize = AtomicUsize::new(0);
+        Self::in_account(&format!("2{:011}", COUNT.fetch_add(1, Ordering::SeqCst)))
+    }
+
+    fn in_account(account: &str) -> Self {
         static COUNT: AtomicUsize = AtomicUsize::new(0);
         let server = aws::server();
         let bucket = format!("bucket-{}", COUNT.fetch_add(1, Ordering::SeqCst));
@@ -31,7 +43,8 @@ impl Ground {
         aws::put(server.address, &format!("/{bucket}"), "");
         aws::put(server.address, &format!("/{bucket}?versioning"), versions);
         let dir = tempfile::tempdir().unwrap();
-        Self { world: LiveWorld::under(dir.path()), proxy: Faulty::before(server.address), bucket, dir }
+        let proxy = Faulty::in_account(server.address, account);
+        Self { world: LiveWorld::under(dir.path()), proxy, bucket, account: account.to_owned(), dir }
     }
 
     /// The way through the proxy.
@@ -47,36 +60,33 @@ impl Ground {
 
     /// Asks a service of the server that takes forms for something, past everything that is tested here.
     pub fn form(&self, service: &str, body: &str) -> String {
+        self.ask(service, "POST /", "Content-Type: application/x-www-form-urlencoded\r\n", body)
+    }
+
+    /// Asks a service of the server for something, past everything that is tested here.
+    pub fn ask(&self, service: &str, what: &str, head: &str, body: &str) -> String {
+        let account = match self.account.as_str() {
+            "" => String::new(),
+            account => format!("X-Moto-Account-Id: {account}\r\n"),
+        };
         let text = format!(
-            "POST / HTTP/1.1\r\nHost: {service}.us-east-1.amazonaws.com\r\nConnection: close\r\nContent-Type: \
-             application/x-www-form-urlencoded\r\nAuthorization: AWS4-HMAC-SHA256 \
-             Credential=test/20260101/us-east-1/{service}/aws4_request, SignedHeaders=host, Signature=0\r\n\
-             Content-Length: {}\r\n\r\n{body}",
+            "{what} HTTP/1.1\r\nHost: {service}.us-east-1.amazonaws.com\r\nConnection: close\r\n{head}{account}\
+             Authorization: AWS4-HMAC-SHA256 Credential=test/20260101/us-east-1/{service}/aws4_request, \
+             SignedHeaders=host, Signature=0\r\nContent-Length: {}\r\n\r\n{body}",
             body.len()
         );
         let mut stream = TcpStream::connect(aws::server().address).unwrap();
         stream.write_all(text.as_bytes()).unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();
-        assert!(answer.starts_with("HTTP/1.1 200"), "{body}: {answer}");
+        assert!(answer.starts_with("HTTP/1.1 200"), "{service} {what} {body}: {answer}");
         answer
     }
 
     /// Asks a service of the server that speaks JSON for something, past everything that is tested here.
     pub fn json(&self, service: &str, target: &str, body: &Value) -> Value {
-        let body = body.to_string();
-        let text = format!(
-            "POST / HTTP/1.1\r\nHost: {service}.us-east-1.amazonaws.com\r\nConnection: close\r\nContent-Type: \
-             application/x-amz-json-1.1\r\nX-Amz-Target: {target}\r\nAuthorization: AWS4-HMAC-SHA256 \
-             Credential=test/20260101/us-east-1/{service}/aws4_request, SignedHeaders=host, Signature=0\r\n\
-             Content-Length: {}\r\n\r\n{body}",
-            body.len()
-        );
-        let mut stream = TcpStream::connect(aws::server().address).unwrap();
-        stream.write_all(text.as_bytes()).unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        assert!(answer.starts_with("HTTP/1.1 200"), "{target}: {answer}");
+        let head = format!("Content-Type: application/x-amz-json-1.1\r\nX-Amz-Target: {target}\r\n");
+        let answer = self.ask(service, "POST /", &head, &body.to_string());
         serde_json::from_str(answer.split_once("\r\n\r\n").unwrap().1).unwrap()
     }
 

@@ -3,6 +3,7 @@
 #[path = "../support/aws.rs"]
 mod aws;
 mod ecs;
+mod estate;
 #[path = "../support/faulty.rs"]
 mod faulty;
 #[path = "../support/fidelity.rs"]
@@ -16,7 +17,9 @@ mod live_world;
 mod vaulting;
 
 mod backups;
+mod faults;
 mod file_systems;
+mod killed;
 mod objects;
 mod permissions;
 mod playbooks;
@@ -27,4 +30,5 @@ mod rds_sandbox;
 mod reach;
 mod secrets;
 mod stores_sandbox;
+mod together;
 mod vault;

@@ -28,11 +28,27 @@ pub enum Spoil {
     Cut(usize),
     /// The server's answer, with one text in the place of another: states that the server itself never comes to.
     Altered(&'static str, &'static str),
+    /// The victim is killed, and the server never hears of the request.
+    KilledBefore,
+    /// The server does what it is asked, and the victim is killed before it hears of it.
+    KilledAfter,
+}
+
+/// Which exchanges are meant.
+enum Of {
+    /// Those whose request holds this text.
+    Text(String),
+    /// Those of this name.
+    Call(String),
 }
 
 struct Rule {
-    needle: String,
+    of: Of,
+    /// So many of them pass before.
+    skip: usize,
     left: usize,
+    /// From the first of them on all exchanges are meant.
+    onward: bool,
     spoil: Spoil,
 }
 
@@ -42,6 +58,8 @@ struct Shared {
     seen: Vec<String>,
     /// Who may do what to what: a principal, and the beginnings of an action and a resource.
     allowed: Vec<[String; 3]>,
+    calls: Vec<String>,
+    victim: Option<i32>,
 }
 
 /// The proxy. It ends with the process.
@@ -53,6 +71,12 @@ pub struct Faulty {
 impl Faulty {
     /// In front of this server.
     pub fn before(server: SocketAddr) -> Self {
+        Self::in_account(server, "")
+    }
+
+    /// In front of this server, which is told to see this account in all that comes.
+    pub fn in_account(server: SocketAddr, account: &str) -> Self {
+        let more = if account.is_empty() { String::new() } else { format!("x-moto-account-id: {account}\r\n") };
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = listener.local_addr().expect("an address");
         let anybody = [simulator::ANYBODY, "", ""].map(str::to_owned);
@@ -60,8 +84,8 @@ impl Faulty {
         let into = Arc::clone(&shared);
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
-                let shared = Arc::clone(&into);
-                std::thread::spawn(move || drop(exchange(&stream, server, &shared)));
+                let (shared, more) = (Arc::clone(&into), more.clone());
+                std::thread::spawn(move || drop(exchange(&stream, server, &more, &shared)));
             }
         });
         Self { address, shared }
@@ -80,7 +104,37 @@ impl Faulty {
 
     /// Spoils the next so many.
     pub fn spoil_many(&self, needle: &str, left: usize, spoil: Spoil) {
-        self.shared.lock().expect("no test panics here").rules.push(Rule { needle: needle.to_owned(), left, spoil });
+        self.rule(Rule { of: Of::Text(needle.to_owned()), skip: 0, left, onward: false, spoil });
+    }
+
+    /// Of all calls of this name spoils so many, after so many that pass.
+    pub fn spoil_call(&self, name: &str, skip: usize, left: usize, spoil: Spoil) {
+        self.rule(Rule { of: Of::Call(name.to_owned()), skip, left, onward: false, spoil });
+    }
+
+    /// From the call of this name on that comes after so many that pass, spoils so many calls, whatever they are.
+    pub fn spoil_from(&self, name: &str, skip: usize, left: usize, spoil: Spoil) {
+        self.rule(Rule { of: Of::Call(name.to_owned()), skip, left, onward: true, spoil });
+    }
+
+    fn rule(&self, rule: Rule) {
+        self.shared.lock().expect("no test panics here").rules.push(rule);
+    }
+
+    /// Spoils nothing any more.
+    pub fn lift(&self) {
+        self.shared.lock().expect("no test panics here").rules.clear();
+    }
+
+    /// What was asked, each by its name, in order: `rds DescribeDBInstances`.
+    pub fn calls(&self) -> Vec<String> {
+        self.shared.lock().expect("no test panics here").calls.clone()
+    }
+
+    /// The process that is killed where an exchange says so: a child that has not been waited for.
+    pub fn victim(&self, process: u32) {
+        let process = i32::try_from(process).expect("a process");
+        self.shared.lock().expect("no test panics here").victim = Some(process);
     }
 
     /// This principal may do what begins so to what begins so, and nothing else that is not said.
@@ -102,15 +156,68 @@ impl Faulty {
     }
 }
 
-fn exchange(client: &TcpStream, server: SocketAddr, shared: &Mutex<Shared>) -> io::Result<()> {
+/// The name of a call: the service that the signature is for, and what it is asked to do, without what differs from run to run.
+fn call(text: &str) -> String {
+    let service = text.split("Credential=").nth(1).and_then(|scope| scope.split('/').nth(3)).unwrap_or_default();
+    let asked = text.lines().find_map(|line| {
+        let (name, value) = line.split_once(':')?;
+        name.eq_ignore_ascii_case("x-amz-target")
+            .then(|| value.rsplit('.').next().unwrap_or_default().trim().to_owned())
+    });
+    let action = text.rsplit("\r\n").next().and_then(|body| body.split("Action=").nth(1));
+    let action = action.filter(|_| ["rds", "sts", "iam", "ec2"].contains(&service));
+    let asked = asked.or_else(|| action?.split('&').next().map(str::to_owned)).unwrap_or_else(|| {
+        let mut words = text.split(' ');
+        let (method, target) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
+        let (path, query) = target.split_once('?').unwrap_or((target, ""));
+        let fixed = |part: &&str| !part.is_empty() && !part.contains(|c: char| c.is_ascii_digit() || c == '%');
+        let kind: Vec<&str> = match service {
+            "s3" => query
+                .split('&')
+                .map(|pair| {
+                    pair.split_once('=').map_or(pair, |(name, value)| if name == "x-id" { value } else { name })
+                })
+                .filter(|name| !name.is_empty())
+                .collect(),
+            _ => path.split('/').filter(fixed).collect(),
+        };
+        format!("{method} {}", kind.join("/"))
+    });
+    format!("{service} {}", asked.trim())
+}
+
+/// Kills who is to be killed.
+fn kill(shared: &Mutex<Shared>) {
+    let victim = shared.lock().expect("no test panics here").victim.take().expect("somebody is to be killed");
+    assert!(victim > 1);
+    // SAFETY: a signal to a child of this process, which is waited for only after it.
+    unsafe { libc::kill(victim, libc::SIGKILL) };
+}
+
+fn exchange(client: &TcpStream, server: SocketAddr, more: &str, shared: &Mutex<Shared>) -> io::Result<()> {
     let (head, body) = message(client, client)?;
     let text = format!("{head}{}", String::from_utf8_lossy(&body[..body.len().min(64 << 10)]));
     let spoil = {
         let mut shared = shared.lock().expect("no test panics here");
-        let at = shared.rules.iter().position(|rule| text.contains(&rule.needle));
+        let name = call(&text);
+        let mut fits = |rule: &mut Rule| {
+            let is_meant = match &rule.of {
+                Of::Text(needle) => text.contains(needle),
+                Of::Call(wanted) => name == *wanted,
+            };
+            let passes = is_meant && rule.skip > 0;
+            rule.skip -= usize::from(passes);
+            is_meant && !passes
+        };
+        let at = shared.rules.iter_mut().position(&mut fits);
         shared.seen.push(text.clone());
+        shared.calls.push(name);
         at.map(|at| {
-            shared.rules[at].left -= 1;
+            let rule = &mut shared.rules[at];
+            rule.left -= 1;
+            if rule.onward {
+                rule.of = Of::Text(String::new());
+            }
             if shared.rules[at].left == 0 { shared.rules.remove(at).spoil } else { shared.rules[at].spoil.clone() }
         })
     };
@@ -119,15 +226,23 @@ fn exchange(client: &TcpStream, server: SocketAddr, shared: &Mutex<Shared>) -> i
         Some(Spoil::Unsent) => return reset(client),
         Some(Spoil::Instead(status, code)) => return refuse(client, &head, status, code),
         Some(Spoil::Late(by)) => std::thread::sleep(by),
+        Some(Spoil::KilledBefore) => {
+            kill(shared);
+            return reset(client);
+        }
         _ => {}
     }
     let answer = if text.contains("Action=SimulatePrincipalPolicy") {
         let form = String::from_utf8_lossy(&body);
         simulator::simulated(&shared.lock().expect("no test panics here").allowed, &form)
     } else {
-        forward(server, &head, &body)?
+        forward(server, &head, more, &body)?
     };
     match spoil {
+        Some(Spoil::KilledAfter) => {
+            kill(shared);
+            reset(client)
+        }
         Some(Spoil::Unanswered) => reset(client),
         Some(Spoil::Afterwards(status, code)) => refuse(client, &head, status, code),
         Some(Spoil::Cut(bytes)) => {
@@ -140,7 +255,7 @@ fn exchange(client: &TcpStream, server: SocketAddr, shared: &Mutex<Shared>) -> i
 }
 
 /// Sends a message to the server on a connection of its own, and takes all that comes back.
-fn forward(server: SocketAddr, head: &str, body: &[u8]) -> io::Result<Vec<u8>> {
+fn forward(server: SocketAddr, head: &str, more: &str, body: &[u8]) -> io::Result<Vec<u8>> {
     let mut stream = TcpStream::connect(server)?;
     let mut lines = head.trim_end().lines();
     let mut text = format!("{}\r\n", lines.next().unwrap_or_default());
@@ -150,7 +265,7 @@ fn forward(server: SocketAddr, head: &str, body: &[u8]) -> io::Result<Vec<u8>> {
             text.push_str(&format!("{line}\r\n"));
         }
     }
-    text.push_str(&format!("connection: close\r\ncontent-length: {}\r\n\r\n", body.len()));
+    text.push_str(&format!("{more}connection: close\r\ncontent-length: {}\r\n\r\n", body.len()));
     stream.write_all(text.as_bytes())?;
     stream.write_all(body)?;
     let mut answer = Vec::new();

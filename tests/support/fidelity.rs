@@ -25,8 +25,13 @@ pub fn folder(playbook: &str) -> String {
 
 /// Over a store of its own.
 pub fn app(home: &Path) -> App {
+    app_over(home.join("muster.db"))
+}
+
+/// Over this store.
+pub fn app_over(store: PathBuf) -> App {
     let settings = Settings {
-        store: home.join("muster.db"),
+        store,
         supervisor: PathBuf::from(env!("CARGO_BIN_EXE_muster")),
         actor: Actor { name: "tester@here".to_owned() },
         workers: 4,
