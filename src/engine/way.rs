@@ -210,7 +210,9 @@ impl Way {
         let result =
             crate::ops::spec::unknown(&format!("the result of {}, whose arguments only the run will know", op.name));
         if !op.effect.writes() {
-            return told(Ok(result), Basis::Unknown, OPEN);
+            // What is waited for takes its time, whatever it is.
+            let takes = if op.effect == Effect::Wait { op.typical } else { std::time::Duration::ZERO };
+            return Foreseen { takes, ..told(Ok(result), Basis::Unknown, OPEN) };
         }
         // The world has to hear of it: nothing is sure about what it may touch.
         let heard = host.foresee(&request);

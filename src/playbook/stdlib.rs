@@ -2,9 +2,11 @@
 
 /// Name and text of each module of `/stdlib`.
 const MODULES: &[(&str, &str)] = &[
+    ("aws_backup", include_str!("../../stdlib/aws_backup.rhai")),
     ("backup", include_str!("../../stdlib/backup.rhai")),
     ("calendar", include_str!("../../stdlib/calendar.rhai")),
     ("omnichat", include_str!("../../stdlib/omnichat.rhai")),
+    ("omnichat_aws_backup", include_str!("../../stdlib/omnichat_aws_backup.rhai")),
     ("permissions", include_str!("../../stdlib/permissions.rhai")),
     ("pg", include_str!("../../stdlib/pg.rhai")),
     ("rds", include_str!("../../stdlib/rds.rhai")),

@@ -119,7 +119,7 @@ impl Rds {
     }
 
     /// Fills in what `world.yaml` may leave out.
-    pub fn complete(&mut self) {
+    pub fn complete(&mut self, account: &str, region: &str) {
         for kind in [Kind::Instance, Kind::Cluster] {
             for id in self.databases(kind).keys().cloned().collect::<Vec<_>>() {
                 let Some(mut found) = self.databases(kind).get(&id).cloned() else { continue };
@@ -131,6 +131,7 @@ impl Rds {
                     }
                 };
                 or(&mut found.status, "available");
+                or(&mut found.arn, &format!("arn:aws:rds:{region}:{account}:{}", kind.of(&id)));
                 or(&mut found.resource_id, &made_id(kind, &id));
                 or(&mut found.engine, if kind == Kind::Cluster { "aurora-postgresql" } else { "postgres" });
                 or(&mut found.engine_version, "14.6");

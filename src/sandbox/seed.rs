@@ -240,8 +240,8 @@ fn build(seed: WorldSeed) -> Result<World, SeedError> {
     world.seed = seed.seed;
     world.http = seed.http.into_iter().collect();
     world.aws = seed.aws;
-    world.aws.rds.complete();
     let (account, region) = (world.aws.account.clone(), world.aws.region.clone());
+    world.aws.rds.complete(&account, &region);
     world.aws.backup.complete(&account, &region);
     world.aws.efs.complete(&account, &region);
     world.commands = seed.commands.into();

@@ -62,6 +62,11 @@ fn chosen(world: &World, made: impl FnOnce() -> String) -> String {
     if world.planned { veil::mark("AWS chooses it") } else { made() }
 }
 
+/// The ARN of what is so called: `db:chat`.
+fn arn_of(world: &World, what: &str) -> String {
+    chosen(world, || format!("arn:aws:rds:{}:{}:{what}", world.aws.region, world.aws.account))
+}
+
 /// Says what becomes of a thing: which status it has after how long.
 fn set_course(world: &mut World, what: String, call: &Call<'_>, steps: &[(Duration, &str)]) {
     let steps = steps.iter().map(|(by, status)| (later(call.now, *by), (*status).to_owned())).collect();
@@ -82,11 +87,10 @@ fn take_snapshot(world: &mut World, call: &Call<'_>, kind: Kind, of: &str, name:
     if world.aws.rds.snapshots(kind).contains_key(name) {
         return Err(OpError::refused(format!("{act}: there is a snapshot of that name")));
     }
-    let (account, region) = (&world.aws.account, &world.aws.region);
     let made = Snapshot {
         exists: true,
         id: name.to_owned(),
-        arn: chosen(world, || format!("arn:aws:rds:{region}:{account}:{}", kind.snapshot(name))),
+        arn: arn_of(world, &kind.snapshot(name)),
         status: "creating".to_owned(),
         percent: 0,
         made: "manual".to_owned(),
@@ -152,6 +156,7 @@ fn make(
     let mut made = Database {
         exists: true,
         id: id.to_owned(),
+        arn: arn_of(world, &kind.of(id)),
         status: "creating".to_owned(),
         resource_id: chosen(world, || made_id(kind, call.key)),
         engine: before.engine,
@@ -233,6 +238,7 @@ fn create_cluster_instance(world: &mut World, call: &Call<'_>) -> Result<Value, 
     let mut made = Database {
         exists: true,
         id: args.id.clone(),
+        arn: arn_of(world, &Kind::Instance.of(&args.id)),
         status: "creating".to_owned(),
         resource_id: chosen(world, || made_id(Kind::Instance, call.key)),
         engine: before.engine.clone(),
@@ -290,10 +296,12 @@ fn rename(world: &mut World, call: &Call<'_>) -> Result<Value, OpError> {
     if world.aws.rds.databases(args.kind).contains_key(&args.to) {
         return Err(OpError::refused(format!("cannot rename {}: there is a {} already", args.id, args.to)));
     }
+    let arn = arn_of(world, &args.kind.of(&args.to));
     let Some(mut found) = world.aws.rds.databases_mut(args.kind).remove(&args.id) else {
         return Err(OpError::refused(format!("cannot rename {}: there is none", args.id)));
     };
     found.id.clone_from(&args.to);
+    found.arn = arn;
     world.aws.rds.name_endpoints(args.kind, &mut found);
     for instance in found.members.iter().map(|member| member.id.clone()).collect::<Vec<_>>() {
         if let Some(instance) = world.aws.rds.instances.get_mut(&instance) {

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::made::{self, Before, PROBE_DOC, Place, Stored, UNDO_DOC, marks};
-use super::object::{KEY, RUN, head_existing, resource, url};
+use super::object::{KEY, RUN, head_existing, resource, sum_of, url};
 use super::put::{encryption, unhurried};
 use crate::model::Value;
 use crate::model::fault::{OpError, Target};
@@ -134,13 +134,16 @@ impl Write for Copy {
                 .config_override(unhurried())
                 .send()
         })?;
+        let copied = answer.copy_object_result;
+        // S3 sums the copy, whether the source has a sum or not.
+        let sum = copied.as_ref().and_then(|copied| sum_of(copied.checksum_sha256(), copied.checksum_type()));
         Ok(Send::Done(Stored {
             bucket: args.bucket,
             key: args.key,
             version: answer.version_id.filter(|version| version != "null").unwrap_or_default(),
             bytes: before.bytes,
-            sha256: before.sha256,
-            etag: answer.copy_object_result.and_then(|copied| copied.e_tag).unwrap_or_default(),
+            sha256: if before.sha256.is_empty() { sum.unwrap_or_default() } else { before.sha256 },
+            etag: copied.and_then(|copied| copied.e_tag).unwrap_or_default(),
         }))
     }
 
@@ -158,8 +161,10 @@ impl Write for Copy {
 
     fn predict(args: &CopyArgs, before: &Value, _: &str) -> Predicted {
         let versioned = before.get("versioned").and_then(Value::as_bool).unwrap_or(true);
+        let sum = before.get("sha256").and_then(Value::as_str).filter(|sum| !sum.is_empty());
         Predicted::Result(json!({
-            "bucket": args.bucket, "key": args.key, "bytes": before.get("bytes"), "sha256": before.get("sha256"),
+            "bucket": args.bucket, "key": args.key, "bytes": before.get("bytes"),
+            "sha256": sum.map_or_else(|| unknown("S3 sums the copy"), |sum| json!(sum)),
             "version": if versioned { unknown("S3 chooses it") } else { json!("") }, "etag": unknown("S3 makes it"),
         }))
     }

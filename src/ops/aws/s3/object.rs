@@ -118,12 +118,17 @@ pub(super) fn head_existing(
         .with_hint("`s3.versions` lists what is there and what was; `s3.list` the names"))
 }
 
+/// SHA-256 of the whole object in hex, if that is what S3 tells: a sum of sums, as objects of many parts have it, is not. It ends in the
+/// number of parts; servers older than its type do not tell the type.
+pub(super) fn sum_of(told: Option<&str>, kind: Option<&ChecksumType>) -> Option<String> {
+    let whole = told.filter(|_| kind.is_none_or(|kind| *kind == ChecksumType::FullObject))?;
+    STANDARD.decode(whole).ok().filter(|sum| sum.len() == 32).map(|sum| crate::ops::files::hex(&sum))
+}
+
 fn of(answer: HeadObjectOutput) -> Object {
     let metadata: BTreeMap<String, String> = answer.metadata.unwrap_or_default().into_iter().collect();
-    // A sum of sums, as objects of many parts have it, is not that of the whole.
-    let whole = answer.checksum_type == Some(ChecksumType::FullObject);
-    let sum = answer.checksum_sha256.filter(|_| whole).and_then(|sum| STANDARD.decode(sum).ok());
-    let sha256 = sum.map(|sum| crate::ops::files::hex(&sum)).or_else(|| metadata.get(SHA256).cloned());
+    let sum = sum_of(answer.checksum_sha256.as_deref(), answer.checksum_type.as_ref());
+    let sha256 = sum.or_else(|| metadata.get(SHA256).cloned());
     let text = |text: Option<String>| text.unwrap_or_default();
     Object {
         exists: true,
