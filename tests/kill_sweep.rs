@@ -371,10 +371,11 @@ fn rolled_back_after_a_failure_of_every_effect(name: &str, expected: &Expected) 
     }
 }
 
-const SWEPT: [&str; 7] = [
+const SWEPT: [&str; 8] = [
     "ai-vault-backup",
     "ai-vault-restore",
     "hello-recovery",
+    "omnichat-aws-backup",
     "omnichat-backup",
     "omnichat-restore",
     "omnichat-verify",
@@ -413,6 +414,7 @@ macro_rules! sweep {
 
 sweep!(ai_vault_backup, "ai-vault-backup", RECOVERS);
 sweep!(hello_recovery, "hello-recovery", RECOVERS);
+sweep!(omnichat_aws_backup, "omnichat-aws-backup", RECOVERS);
 sweep!(omnichat_backup, "omnichat-backup", RECOVERS);
 sweep!(omnichat_verify, "omnichat-verify", RECOVERS);
 sweep!(omnichat_restore, "omnichat-restore", RECOVERS);
@@ -433,6 +435,8 @@ sweep!(restore_cut_file, "restore-cut-file", REFUSED);
 sweep!(restore_cut_dump, "restore-cut-dump", REFUSED);
 sweep!(vault_export, "vault-export", RECOVERS);
 sweep!(vault_instance, "vault-instance", RECOVERS);
+sweep!(omnichat_aws_schedule, "omnichat-aws-schedule", RECOVERS);
+sweep!(omnichat_aws_no_models, "omnichat-aws-no-models", RECOVERS);
 sweep!(restore_total_loss, "restore-total-loss", FROM_NOTHING);
 sweep!(restore_hybrid_total_loss, "restore-hybrid-total-loss", FROM_NOTHING_HYBRID);
 sweep!(rds_restore_cluster, "rds-restore-cluster", RECOVERS);

@@ -320,7 +320,7 @@ fn plan_and_watch(ground: &Ground, what: &str, playbook: &Path, pairs: &[String]
 type Pairs<'p> = &'p [(&'p str, &'p str)];
 
 /// AWS is asked by POST, reads too: the proxy here would take that for writing.
-const ON_AWS: [&str; 3] = ["ai-vault-backup", "ai-vault-restore", "rds-restore"];
+const ON_AWS: [&str; 4] = ["ai-vault-backup", "ai-vault-restore", "omnichat-aws-backup", "rds-restore"];
 
 #[test]
 fn a_plan_of_every_shipped_playbook_makes_no_writing_call() {

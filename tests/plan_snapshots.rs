@@ -8,11 +8,14 @@ use muster::playbook::shipped;
 use support::Desk;
 
 /// Playbook, name of the variant, parameters.
-const VARIANTS: [(&str, &str, &[&str]); 14] = [
+const VARIANTS: [(&str, &str, &[&str]); 17] = [
     ("ai-vault-backup", "own", &[]),
     ("ai-vault-backup", "export", &["method=export", "retention=false"]),
     ("hello-recovery", "own", &[]),
     ("hello-recovery", "fails", &["fail=true"]),
+    ("omnichat-aws-backup", "own", &[]),
+    ("omnichat-aws-backup", "no_models", &["file_system=", "backup_role="]),
+    ("omnichat-aws-backup", "schedule", &["schedule=true", "retention=false"]),
     ("omnichat-backup", "own", &[]),
     ("omnichat-backup", "no_models", &["models=false"]),
     ("omnichat-backup", "database_only", &["models=false", "app_data=false", "retention=false"]),

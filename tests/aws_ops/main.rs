@@ -21,6 +21,7 @@ mod faults;
 mod file_systems;
 mod killed;
 mod objects;
+mod omnichat_backup;
 mod permissions;
 mod playbooks;
 mod rds;

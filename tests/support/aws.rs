@@ -67,9 +67,14 @@ fn credentials() {
 
 /// Puts something to the server as nobody in particular, who may do everything.
 pub fn put(address: SocketAddr, path: &str, body: &str) {
+    put_with(address, path, "", body);
+}
+
+/// The same with more lines in its head, each with its end: `x-amz-meta-by: hand\r\n`.
+pub fn put_with(address: SocketAddr, path: &str, lines: &str, body: &str) {
     let mut stream = TcpStream::connect(address).expect("the server is there");
     let head = format!(
-        "PUT {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\nContent-Type: application/xml\r\nContent-Length: {}\r\n",
+        "PUT {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\nContent-Type: application/xml\r\n{lines}Content-Length: {}\r\n",
         body.len()
     );
     // The signature only says which service is meant.

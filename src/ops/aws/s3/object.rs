@@ -169,3 +169,20 @@ impl Read for Head {
         head(&context.aws(&args.aws)?, &args.bucket, &args.key, args.version.as_deref())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SUM: &str = "ungWv48Bz+pBQUDeXa4iI7ADYaOWF3qctBD/YfIAFa0=";
+
+    #[test]
+    fn only_the_sum_of_a_whole_object_is_told_as_its_sum() {
+        let whole = Some("ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad".to_owned());
+        assert_eq!(sum_of(Some(SUM), Some(&ChecksumType::FullObject)), whole);
+        assert_eq!(sum_of(Some(SUM), None), whole);
+        assert_eq!(sum_of(Some(SUM), Some(&ChecksumType::Composite)), None);
+        assert_eq!(sum_of(Some(&format!("{SUM}-3")), None), None);
+        assert_eq!(sum_of(None, Some(&ChecksumType::FullObject)), None);
+    }
+}
