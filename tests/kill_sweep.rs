@@ -436,7 +436,6 @@ sweep!(restore_cut_dump, "restore-cut-dump", REFUSED);
 sweep!(vault_export, "vault-export", RECOVERS);
 sweep!(vault_instance, "vault-instance", RECOVERS);
 sweep!(omnichat_aws_schedule, "omnichat-aws-schedule", RECOVERS);
-sweep!(omnichat_aws_no_models, "omnichat-aws-no-models", RECOVERS);
 sweep!(restore_total_loss, "restore-total-loss", FROM_NOTHING);
 sweep!(restore_hybrid_total_loss, "restore-hybrid-total-loss", FROM_NOTHING_HYBRID);
 sweep!(rds_restore_cluster, "rds-restore-cluster", RECOVERS);
