@@ -11,7 +11,19 @@ use proptest::prelude::*;
 use serde_json::json;
 
 /// Modules in an order in which each comes after those it imports.
-const MODULES: [&str; 7] = ["calendar", "words", "backup", "pg", "omnichat", "rds", "release"];
+const MODULES: [&str; 11] = [
+    "calendar",
+    "words",
+    "permissions",
+    "backup",
+    "pg",
+    "omnichat",
+    "rds",
+    "release",
+    "aws_backup",
+    "omnichat_aws_backup",
+    "vault_backup",
+];
 
 fn spanned(text: &str) -> Spanned<String> {
     Spanned { value: text.to_owned(), span: Span::default() }
