@@ -2,6 +2,8 @@
 
 #[path = "../support/aws.rs"]
 mod aws;
+#[path = "../support/deployment.rs"]
+mod deployment;
 mod ecs;
 mod estate;
 #[path = "../support/faulty.rs"]
@@ -13,9 +15,12 @@ mod ground;
 mod kube;
 #[path = "../live_world/mod.rs"]
 mod live_world;
+#[path = "../support/traffic.rs"]
+mod traffic;
 #[path = "../support/vaulting.rs"]
 mod vaulting;
 
+mod application;
 mod backups;
 mod faults;
 mod file_systems;
@@ -23,12 +28,14 @@ mod killed;
 mod objects;
 mod omnichat_backup;
 mod permissions;
+mod plans;
 mod playbooks;
 mod rds;
 mod rds_change;
 mod rds_restore;
 mod rds_sandbox;
 mod reach;
+mod scene;
 mod secrets;
 mod stores_sandbox;
 mod together;

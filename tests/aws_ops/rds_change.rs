@@ -121,7 +121,8 @@ fn a_rename_is_followed_until_aws_knows_the_new_name() {
     assert!(ground.settle("rds.rename", taken, "k").unwrap_err().message.contains("is no name that AWS keeps"));
 }
 
-fn cluster(ground: &Ground, id: &str) {
+/// An Aurora cluster with an instance, and something to carry over.
+pub fn cluster(ground: &Ground, id: &str) {
     ground.rds(
         "CreateDBCluster",
         &[

@@ -41,7 +41,7 @@ fn sources() -> PathBuf {
 }
 
 /// Sets up what containers need here; once a process.
-fn prepare() {
+pub fn prepare() {
     static DONE: Once = Once::new();
     DONE.call_once(|| {
         let setup = Command::new(sources().join("setup.sh")).output().expect("bash is there");

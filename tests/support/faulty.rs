@@ -60,6 +60,7 @@ struct Shared {
     allowed: Vec<[String; 3]>,
     calls: Vec<String>,
     victim: Option<i32>,
+    hosts: Vec<(String, String)>,
 }
 
 /// The proxy. It ends with the process.
@@ -144,10 +145,26 @@ impl Faulty {
         allowed.push([principal, action, resource].map(str::to_owned));
     }
 
+    /// Spoils nothing more.
+    pub fn forget(&self) {
+        self.shared.lock().expect("no test panics here").rules.clear();
+    }
+
     /// How many requests held this text.
     pub fn count(&self, needle: &str) -> usize {
         let shared = self.shared.lock().expect("no test panics here");
         shared.seen.iter().filter(|request| request.contains(needle)).count()
+    }
+
+    /// Every request so far: its head, and what follows up to 64 KiB.
+    pub fn seen(&self) -> Vec<String> {
+        self.shared.lock().expect("no test panics here").seen.clone()
+    }
+
+    /// From now on the database of this name has this address in every answer: names of AWS resolve to nothing here.
+    pub fn resolve(&self, database: &str, address: &str) {
+        let pair = (format!(">{database}."), address.to_owned());
+        self.shared.lock().expect("no test panics here").hosts.push(pair);
     }
 
     /// Whether everything that was to be spoiled has been.
@@ -197,7 +214,7 @@ fn kill(shared: &Mutex<Shared>) {
 fn exchange(client: &TcpStream, server: SocketAddr, more: &str, shared: &Mutex<Shared>) -> io::Result<()> {
     let (head, body) = message(client, client)?;
     let text = format!("{head}{}", String::from_utf8_lossy(&body[..body.len().min(64 << 10)]));
-    let spoil = {
+    let (spoil, hosts) = {
         let mut shared = shared.lock().expect("no test panics here");
         let name = call(&text);
         let mut fits = |rule: &mut Rule| {
@@ -212,14 +229,15 @@ fn exchange(client: &TcpStream, server: SocketAddr, more: &str, shared: &Mutex<S
         let at = shared.rules.iter_mut().position(&mut fits);
         shared.seen.push(text.clone());
         shared.calls.push(name);
-        at.map(|at| {
+        let spoil = at.map(|at| {
             let rule = &mut shared.rules[at];
             rule.left -= 1;
             if rule.onward {
                 rule.of = Of::Text(String::new());
             }
             if shared.rules[at].left == 0 { shared.rules.remove(at).spoil } else { shared.rules[at].spoil.clone() }
-        })
+        });
+        (spoil, shared.hosts.clone())
     };
     let head_only = head.starts_with("HEAD ");
     match spoil {
@@ -238,6 +256,7 @@ fn exchange(client: &TcpStream, server: SocketAddr, more: &str, shared: &Mutex<S
     } else {
         forward(server, &head, more, &body)?
     };
+    let answer = resolved(answer, &hosts);
     match spoil {
         Some(Spoil::KilledAfter) => {
             kill(shared);
@@ -360,11 +379,36 @@ fn refuse(stream: &TcpStream, head: &str, status: u16, code: &str) -> io::Result
     stream.shutdown(Shutdown::Write)
 }
 
-/// The answer with one text in the place of another, its length mended.
+/// The answer with addresses in the place of the names of AWS.
+fn resolved(answer: Vec<u8>, hosts: &[(String, String)]) -> Vec<u8> {
+    const DOMAIN: &str = ".rds.amazonaws.com";
+    if hosts.is_empty() || !answer.windows(DOMAIN.len()).any(|part| part == DOMAIN.as_bytes()) {
+        return answer;
+    }
+    rewritten(&answer, |body| {
+        let mut body = body.to_owned();
+        for (name, address) in hosts {
+            while let Some(at) = body.find(name)
+                && let Some(end) = body[at + 1..].find('<').map(|end| at + 1 + end)
+                && body[at..end].ends_with(DOMAIN)
+            {
+                body.replace_range(at + 1..end, address);
+            }
+        }
+        body
+    })
+}
+
+/// The answer with one text in the place of another.
 fn altered(answer: &[u8], from: &str, to: &str) -> Vec<u8> {
+    rewritten(answer, |body| body.replace(from, to))
+}
+
+/// The answer with another body, its length mended.
+fn rewritten(answer: &[u8], change: impl Fn(&str) -> String) -> Vec<u8> {
     let text = String::from_utf8_lossy(answer);
     let Some((head, body)) = text.split_once("\r\n\r\n") else { return answer.to_vec() };
-    let body = body.replace(from, to);
+    let body = change(body);
     let kept: Vec<&str> =
         head.lines().filter(|line| !line.to_ascii_lowercase().starts_with("content-length:")).collect();
     format!("{}\r\nContent-Length: {}\r\n\r\n{body}", kept.join("\r\n"), body.len()).into_bytes()

@@ -84,6 +84,9 @@ pub fn answer(shared: &Arc<Shared>, request: &Request) -> Answer {
         _ => "delete",
     };
     let dry = request.query("dryRun") == "All";
+    if !dry && !["get", "list", "watch"].contains(&verb) && place.kind.kind != "SelfSubjectAccessReview" {
+        store.writes.push(format!("{} {}", request.method, request.path));
+    }
     let refused = |(forbidden, resource): &(String, String)| {
         (forbidden == verb || forbidden == "*" || (dry && forbidden == "dryRun")) && *resource == place.kind.plural
     };

@@ -116,6 +116,39 @@ impl Cluster {
         true
     }
 
+    /// What was ever asked of it that changes something. Not of a real cluster: nothing.
+    pub fn writes(&self) -> Vec<String> {
+        self.shared.as_ref().map_or_else(Vec::new, |shared| shared.store.lock().writes.clone())
+    }
+
+    /// What tells how an object stands, without asking the server for it; null when it is not there. Not on a real cluster.
+    pub fn looker(&self, resource: &str, name: &str) -> impl Fn() -> Value + Send + use<> {
+        let shared = self.shared.clone();
+        let key = (resource.to_owned(), self.namespace.clone(), name.to_owned());
+        move || shared.as_ref().and_then(|shared| shared.store.lock().objects.get(&key).cloned()).unwrap_or_default()
+    }
+
+    /// All objects of the namespace but helm's own records, without what counts changes: to be compared. Not of a real cluster.
+    pub fn picture(&self) -> Vec<Value> {
+        let Some(shared) = &self.shared else { return Vec::new() };
+        let store = shared.store.lock();
+        let ours = store
+            .objects
+            .iter()
+            .filter(|(key, object)| key.1 == self.namespace && object["type"] != "helm.sh/release.v1");
+        ours.map(|(_, object)| {
+            let mut object = object.clone();
+            if let Some(metadata) = object["metadata"].as_object_mut() {
+                metadata.retain(|name, _| !["resourceVersion", "generation", "managedFields"].contains(&name.as_str()));
+            }
+            if let Some(status) = object["status"].as_object_mut() {
+                status.remove("observedGeneration");
+            }
+            object
+        })
+        .collect()
+    }
+
     /// A folder of the test's own.
     pub fn folder(&self) -> &Path {
         self.folder.path()
