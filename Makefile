@@ -48,4 +48,5 @@ bench:
 	$(CARGO) bench --quiet --bench engine
 	$(CARGO) bench --quiet --bench plan
 	$(CARGO) bench --quiet --bench fidelity
+	$(CARGO) bench --quiet --bench aws
 	$(CARGO) bench --quiet --bench recovery
