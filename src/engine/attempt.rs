@@ -231,7 +231,14 @@ impl Inner {
                 self.overtime(cell, &mut cell.core.lock(), path, &error)?;
                 return Ok(None);
             }
-            Err(error) => Err(error.into_op_error()),
+            Err(error) => match error.into_op_error() {
+                // Fresh ones may prove it: it has not failed.
+                error if error.class == ErrorClass::Credentials => {
+                    self.pause(cell, Pause::Credentials { step: path.clone(), message: error.message })?;
+                    return Ok(None);
+                }
+                error => Err(error),
+            },
         }))
     }
 

@@ -156,6 +156,19 @@ fn a_verify_is_asked_until_it_is_true() {
 }
 
 #[test]
+fn a_verify_for_which_credentials_have_expired_waits_for_fresh_ones() {
+    let rig =
+        Rig::new(book(vec![step("work", &[], &set("a", "1")).verify("host::fs::read_text(\"/a\").text == \"1\"")]));
+    rig.world.things.lock().expired = true;
+    let engine = rig.drive();
+    assert_eq!(rig.status(), RunStatus::Paused);
+    assert!(rig.state().detail().contains("the token has expired"), "{}", rig.state().detail());
+    rig.world.things.lock().expired = false;
+    rig.say(&engine, bob(), Order::Resume);
+    assert_eq!(rig.status(), RunStatus::Succeeded, "{}", rig.state().detail());
+}
+
+#[test]
 fn a_verify_may_only_read() {
     let rig = Rig::new(book(vec![step("work", &[], "1").verify(&format!("{} true", set("a", "1")))]));
     rig.drive();

@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::journal::memory::MemoryStore;
 use crate::model::Value;
-use crate::model::fault::{OpError, Target};
+use crate::model::fault::{ErrorClass, OpError, Target};
 use crate::ops::{Polled, Probe, ReadHost, Request, Sent, WriteHost};
 
 /// What the next send is to come to.
@@ -66,6 +66,8 @@ pub struct Things {
     pub cannot_tell: bool,
     /// What is there cannot be looked at.
     pub blind: bool,
+    /// Nothing is read without fresh credentials.
+    pub expired: bool,
     pub target: String,
     /// What `rand.hex` draws, in this order; an object without anything in it when there are no more.
     pub draws: VecDeque<String>,
@@ -169,6 +171,9 @@ impl ReadHost for World {
             return Err(stopped());
         }
         things.reads += 1;
+        if things.expired {
+            return Err(OpError::new(ErrorClass::Credentials, "the token has expired"));
+        }
         match request.op.name {
             "fs.read_text" => match things.files.get(&text(&request.args, "path")) {
                 Some((text, _)) => Ok(json!({ "text": text })),
