@@ -8,7 +8,7 @@ use muster::playbook::shipped;
 use support::Desk;
 
 /// Playbook, name of the variant, parameters.
-const VARIANTS: [(&str, &str, &[&str]); 17] = [
+const VARIANTS: [(&str, &str, &[&str]); 20] = [
     ("ai-vault-backup", "own", &[]),
     ("ai-vault-backup", "export", &["method=export", "retention=false"]),
     ("hello-recovery", "own", &[]),
@@ -16,6 +16,9 @@ const VARIANTS: [(&str, &str, &[&str]); 17] = [
     ("omnichat-aws-backup", "own", &[]),
     ("omnichat-aws-backup", "no_models", &["file_system=", "backup_role="]),
     ("omnichat-aws-backup", "schedule", &["schedule=true", "retention=false"]),
+    ("omnichat-aws-restore", "own", &[]),
+    ("omnichat-aws-restore", "endpoint", &["cutover=new_endpoint", "retire=true", "terraform_dir="]),
+    ("omnichat-aws-restore", "models", &["restore=models", "models_to=new_fs"]),
     ("omnichat-backup", "own", &[]),
     ("omnichat-backup", "no_models", &["models=false"]),
     ("omnichat-backup", "database_only", &["models=false", "app_data=false", "retention=false"]),

@@ -11,10 +11,12 @@ use proptest::prelude::*;
 use serde_json::json;
 
 /// Modules in an order in which each comes after those it imports.
-const MODULES: [&str; 11] = [
+const MODULES: [&str; 13] = [
     "calendar",
     "words",
     "permissions",
+    "ecs",
+    "terraform",
     "backup",
     "pg",
     "omnichat",
@@ -214,6 +216,7 @@ fn a_restored_database_has_a_name_that_aws_takes_and_its_instances_too() {
     assert_eq!(name("", "shop"), "shop-r-7k3f9q");
     assert_eq!(name("", &"a".repeat(63)).as_str().map(str::len), Some(60));
     assert_eq!(name("", &format!("{}-b", "a".repeat(50))), format!("{}-r-7k3f9q", "a".repeat(50)));
+    assert_eq!(ask(&program, "rds::kept_name(item, `7k3f9q`)", json!("a".repeat(63))).as_str().map(str::len), Some(63));
     assert_eq!(ask(&program, "rds::instance_names(`shop-r`, 2)", json!({})), json!(["shop-r-1", "shop-r-2"]));
 }
 

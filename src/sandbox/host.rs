@@ -275,8 +275,11 @@ impl SandboxHost {
 
     fn act(&self, effect: &Effect, world: &mut World, call: &Call<'_>) -> Result<Sent, OpError> {
         let Some(takes) = effect.child else {
+            let known = (effect.known)(world, call);
             let result = (effect.act)(world, call)?;
-            world.effects.push(Completed { key: call.key.to_owned(), op: call.op.to_owned() });
+            if !known {
+                world.effects.push(Completed { key: call.key.to_owned(), op: call.op.to_owned() });
+            }
             return Ok(Sent::Done(result));
         };
         // A status that is there already belongs to a former try of the same call.

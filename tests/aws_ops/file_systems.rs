@@ -9,7 +9,7 @@ use crate::ground::Ground;
 use crate::vaulting::Vaulting;
 
 /// The subnets that moto's account has, one a zone, and a security group in their network.
-fn network(vaulting: &Vaulting) -> (Vec<String>, String) {
+pub fn network(vaulting: &Vaulting) -> (Vec<String>, String) {
     let values = |answer: &str, tag: &str| -> Vec<String> {
         let open = format!("<{tag}>");
         answer.split(&open).skip(1).filter_map(|rest| rest.split('<').next()).map(str::to_owned).collect()

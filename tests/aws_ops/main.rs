@@ -27,6 +27,7 @@ mod file_systems;
 mod killed;
 mod objects;
 mod omnichat_backup;
+mod omnichat_restore;
 mod permissions;
 mod plans;
 mod playbooks;

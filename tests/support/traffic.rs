@@ -4,7 +4,8 @@
 
 /// The shipped playbooks that work on AWS: their plans are watched by `aws_ops`, in `plans.rs`, where each of them has an estate. AWS
 /// is asked by POST, reads too, so that the test of all other playbooks would take these for writing.
-pub const ON_AWS: [&str; 4] = ["ai-vault-backup", "ai-vault-restore", "omnichat-aws-backup", "rds-restore"];
+pub const ON_AWS: [&str; 5] =
+    ["ai-vault-backup", "ai-vault-restore", "omnichat-aws-backup", "omnichat-aws-restore", "rds-restore"];
 
 /// The actions that change nothing, by how they begin. Whatever else is asked is taken for writing.
 const READS: [&str; 8] =

@@ -155,6 +155,8 @@ pub struct Effect {
     pub release: fn(&mut World, &Call<'_>),
     /// What a kill in the middle of it leaves. Absent when it is one step: then a kill leaves nothing.
     pub half: Option<fn(&mut World, &Call<'_>)>,
+    /// Whether the server takes this call for one that it has done already, so that it is no second effect.
+    pub known: fn(&World, &Call<'_>) -> bool,
 }
 
 impl Effect {
@@ -163,7 +165,16 @@ impl Effect {
         act: fn(&mut World, &Call<'_>) -> Result<Value, OpError>,
         probe: fn(&World, &Call<'_>) -> Result<Probe, OpError>,
     ) -> Self {
-        Self { before, act, child: None, probe, fingerprint: |_, _, _| Ok(Value::Null), release: |_, _| {}, half: None }
+        Self {
+            before,
+            act,
+            child: None,
+            probe,
+            fingerprint: |_, _, _| Ok(Value::Null),
+            release: |_, _| {},
+            half: None,
+            known: |_, _| false,
+        }
     }
 
     const fn by_child(mut self, takes: fn(&World, &Call<'_>) -> u64) -> Self {
@@ -183,6 +194,11 @@ impl Effect {
 
     const fn half(mut self, half: fn(&mut World, &Call<'_>)) -> Self {
         self.half = Some(half);
+        self
+    }
+
+    const fn known(mut self, known: fn(&World, &Call<'_>) -> bool) -> Self {
+        self.known = known;
         self
     }
 }

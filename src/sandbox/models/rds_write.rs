@@ -15,6 +15,7 @@ use crate::ops::spec::Operation;
 use crate::sandbox::World;
 use crate::sandbox::rds::{Course, later, made_id};
 use crate::sandbox::veil;
+use crate::sandbox::world::Completed;
 
 /// How long a snapshot is being taken.
 const SNAPSHOT: Duration = Duration::from_secs(180);
@@ -43,7 +44,7 @@ pub(super) fn models() -> Vec<(&'static str, Model)> {
         (RestoreFromSnapshot::NAME, Model::Write(effect::<RestoreFromSnapshot>(restore_from_snapshot))),
         (RestoreToPointInTime::NAME, Model::Write(effect::<RestoreToPointInTime>(restore_to_point_in_time))),
         (CreateClusterInstance::NAME, Model::Write(effect::<CreateClusterInstance>(create_cluster_instance))),
-        (Modify::NAME, Model::Write(effect::<Modify>(modify))),
+        (Modify::NAME, Model::Write(effect::<Modify>(modify).known(is_same_password))),
         (Rename::NAME, Model::Write(effect::<Rename>(rename).by_child(|_, _| millis(RENAME)))),
         (Delete::NAME, Model::Write(effect::<Delete>(delete).by_child(|_, _| millis(GONE)))),
     ]
@@ -262,6 +263,12 @@ fn create_cluster_instance(world: &mut World, call: &Call<'_>) -> Result<Value, 
     world.aws.rds.instances.insert(args.id.clone(), made);
     set_course(world, Kind::Instance.of(&args.id), call, &[(CREATE, ends.as_deref().unwrap_or("available"))]);
     encode(&result)
+}
+
+/// The same password, set once more.
+fn is_same_password(world: &World, call: &Call<'_>) -> bool {
+    let is_this = |done: &Completed| done.key == call.key && done.op == call.op;
+    !call.args["password"].is_null() && world.effects.iter().any(is_this)
 }
 
 fn modify(world: &mut World, call: &Call<'_>) -> Result<Value, OpError> {

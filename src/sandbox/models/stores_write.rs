@@ -37,7 +37,7 @@ pub(super) fn models() -> Vec<(&'static str, Model)> {
     vec![
         (StartJob::NAME, Model::Write(effect::<StartJob>(start_job))),
         (DeletePoint::NAME, Model::Write(effect::<DeletePoint>(delete_point).by_child(|_, _| millis(GONE)))),
-        (StartRestore::NAME, Model::Write(effect::<StartRestore>(start_restore))),
+        (StartRestore::NAME, Model::Write(effect::<StartRestore>(start_restore).known(is_started))),
         (DiscardRestore::NAME, Model::Write(effect::<DiscardRestore>(discard_restore).by_child(ends_in))),
         (CreatePlan::NAME, Model::Write(effect::<CreatePlan>(create_plan))),
         (CreateSelection::NAME, Model::Write(effect::<CreateSelection>(create_selection))),
@@ -139,11 +139,19 @@ fn delete_point(world: &mut World, call: &Call<'_>) -> Result<Value, OpError> {
     encode(&Deleted { deleted: !(job.is_empty() && point.is_empty()) })
 }
 
+/// AWS takes a token once: the second such call is answered with the first one's job.
+fn is_started(world: &World, call: &Call<'_>) -> bool {
+    world.aws.backup.restores.contains_key(&made_id("", call.key))
+}
+
 fn start_restore(world: &mut World, call: &Call<'_>) -> Result<Value, OpError> {
     let point = given(call.args, "recovery_point").to_owned();
     let before = Before::read(call.before);
     let token = token(call.key);
     let id = chosen(world, made_id("", call.key));
+    if is_started(world, call) {
+        return encode(&before.started(&id, &point, &token));
+    }
     let source = world.aws.backup.recovery_points.get(&point).cloned().unwrap_or_default();
     let ends = world.aws.backup.restores_end.clone();
     let (account, region) = (world.aws.account.clone(), world.aws.region.clone());

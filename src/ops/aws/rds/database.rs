@@ -214,6 +214,7 @@ impl Database {
             minor_upgrades: found.auto_minor_version_upgrade,
             storage_type: own(found.storage_type()),
             max_storage_gb: found.max_allocated_storage,
+            performance_insights: found.performance_insights_enabled,
             port: endpoint.and_then(|endpoint| endpoint.port).or(found.db_instance_port.filter(|port| *port > 0)),
             tags: Some(all.clone()),
         };
@@ -286,6 +287,7 @@ impl Database {
             iam_authentication: found.iam_database_authentication_enabled,
             copy_tags_to_snapshot: found.copy_tags_to_snapshot,
             storage_type: own(found.storage_type()),
+            performance_insights: found.performance_insights_enabled,
             port: found.port,
             tags: Some(all.clone()),
             ..Settings::default()

@@ -229,6 +229,7 @@ impl Effects for Modify {
                         .set_copy_tags_to_snapshot(set.copy_tags_to_snapshot)
                         .set_auto_minor_version_upgrade(set.minor_upgrades)
                         .set_max_allocated_storage(set.max_storage_gb)
+                        .set_enable_performance_insights(set.performance_insights)
                         .send()
                 })
                 .map(|_| ())?,

@@ -140,8 +140,12 @@ impl Plan<'_> {
             return Err(OpError::refused(format!("{act}: a cluster has no `{first}`"))
                 .with_hint("give it to rds.create_cluster_instance"));
         }
-        if self.settings.maintenance_window.is_some() {
-            return Err(OpError::refused(format!("{act}: no restore can set `maintenance_window`"))
+        let later = [
+            ("maintenance_window", self.settings.maintenance_window.is_some()),
+            ("performance_insights", self.settings.performance_insights.is_some()),
+        ];
+        if let Some((name, _)) = later.into_iter().find(|(_, given)| *given) {
+            return Err(OpError::refused(format!("{act}: no restore can set `{name}`"))
                 .with_hint("set it by rds.modify afterwards"));
         }
         check_free(look, act, self.kind, self.id)

@@ -64,6 +64,9 @@ pub struct Settings {
     /// Up to how many GiB its storage grows by itself. Instances only; no restore of a snapshot can set it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_storage_gb: Option<i32>,
+    /// Whether Performance Insights looks at it. Of instances; no restore can set it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub performance_insights: Option<bool>,
     /// The port.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub port: Option<i32>,
@@ -162,8 +165,11 @@ pub fn carry_over(kind: Kind, from: From<'_>, source: Option<&Database>, asked: 
     if asked.max_storage_gb.is_none() && matches!(from, From::Snapshot(_)) {
         later("max_storage_gb", theirs.max_storage_gb.take().map(|gb| gb.to_string()));
     }
-    if source.performance_insights {
-        result.left.push("Performance Insights: turn it on afterwards".to_owned());
+    if asked.performance_insights.is_none() && theirs.performance_insights.take() == Some(true) {
+        result.left.push(match kind {
+            Kind::Instance => "performance_insights: no restore can set it; rds.modify can, afterwards".to_owned(),
+            Kind::Cluster => "Performance Insights: turn it on afterwards, on its instances".to_owned(),
+        });
     }
     if source.monitoring_seconds > 0 {
         result.left.push(format!("Enhanced Monitoring every {} s: turn it on afterwards", source.monitoring_seconds));
@@ -217,6 +223,7 @@ impl Settings {
             ("minor_upgrades", self.minor_upgrades.is_some()),
             ("max_storage_gb", self.max_storage_gb.is_some()),
             ("storage_type", self.storage_type.is_some()),
+            ("performance_insights", self.performance_insights.is_some()),
         ];
         let cluster = kind == Kind::Cluster;
         only_instances.into_iter().filter(|(_, given)| cluster && *given).map(|(name, _)| name).collect()
@@ -230,8 +237,9 @@ mod tests {
 
     fn source() -> Database {
         Database::deserialize(json!({
-            "exists": true, "id": "chat", "engine": "postgres", "engine_version": "14.6", "performance_insights": true,
+            "exists": true, "id": "chat", "engine": "postgres", "engine_version": "14.6",
             "settings": {
+                "performance_insights": true,
                 "class": "db.t3.small", "security_groups": ["sg-1", "sg-2"], "subnet_group": "private",
                 "parameter_group": "chat-pg14", "option_group": "default:postgres-14", "multi_az": true,
                 "deletion_protection": true, "backup_retention_days": 7, "log_exports": ["postgresql"],
@@ -257,7 +265,7 @@ mod tests {
             assert!(result.carried.iter().any(|line| line == said), "{said}: {:?}", result.carried);
         }
         assert!(!result.carried.iter().any(|line| line.starts_with("class")));
-        for said in ["max_storage_gb 100", "maintenance_window sun", "Performance Insights"] {
+        for said in ["max_storage_gb 100", "maintenance_window sun", "performance_insights"] {
             assert!(result.left.iter().any(|line| line.starts_with(said)), "{said}: {:?}", result.left);
         }
     }
@@ -265,7 +273,7 @@ mod tests {
     #[test]
     fn a_point_in_time_takes_the_storage_limit_along() {
         let result = carry_over(Kind::Instance, From::Logs, Some(&source()), &Settings::default());
-        assert_eq!(result.settings.max_storage_gb, Some(100));
+        assert_eq!((result.settings.max_storage_gb, result.settings.performance_insights), (Some(100), None));
     }
 
     #[test]
