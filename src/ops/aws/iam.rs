@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use aws_sdk_iam::Client;
-use aws_sdk_iam::types::{EvaluationResult, PolicyEvaluationDecisionType as Decision, Statement};
+use aws_sdk_iam::types::{
+    EvaluationResult, PermissionsBoundaryDecisionDetail, PolicyEvaluationDecisionType as Decision, Statement,
+};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -205,46 +207,48 @@ struct Answer<'r> {
     organization: Option<bool>,
 }
 
-/// The answer for this action and resource: that for the resource, where AWS gives one, otherwise that for all of them.
+/// The answer for this action and resource: that for the resource, where AWS gives one, otherwise that for all that was asked.
 fn answer<'r>(results: &'r [EvaluationResult], action: &str, resource: &str) -> Option<Answer<'r>> {
-    let of_action = results.iter().filter(|result| result.eval_action_name.eq_ignore_ascii_case(action));
-    let organization = |result: &EvaluationResult| {
-        result.organizations_decision_detail.as_ref().map(|detail| detail.allowed_by_organizations)
-    };
-    let mut whole = None;
-    for result in of_action {
-        let one = result.resource_specific_results().iter().find(|one| one.eval_resource_name == resource);
-        if let Some(one) = one {
-            return Some(Answer {
-                decision: &one.eval_resource_decision,
-                statements: one.matched_statements(),
-                missing: one.missing_context_values(),
-                boundary: one
-                    .permissions_boundary_decision_detail
-                    .as_ref()
-                    .map(|detail| detail.allowed_by_permissions_boundary),
-                organization: organization(result),
-            });
-        }
-        // Older answers have a result for each resource.
-        let exact = result.eval_resource_name.as_deref() == Some(resource);
-        if exact || whole.is_none() {
-            whole = Some(Answer {
-                decision: &result.eval_decision,
-                statements: result.matched_statements(),
-                missing: result.missing_context_values(),
-                boundary: result
-                    .permissions_boundary_decision_detail
-                    .as_ref()
-                    .map(|detail| detail.allowed_by_permissions_boundary),
-                organization: organization(result),
-            });
-        }
-        if exact {
-            break;
-        }
+    let of_action = || results.iter().filter(|result| result.eval_action_name.eq_ignore_ascii_case(action));
+    let of_resource = of_action().find_map(|result| {
+        let one = result.resource_specific_results().iter().find(|one| one.eval_resource_name == resource)?;
+        Some(Answer {
+            decision: &one.eval_resource_decision,
+            statements: one.matched_statements(),
+            missing: one.missing_context_values(),
+            boundary: within(one.permissions_boundary_decision_detail.as_ref()),
+            organization: allowed_above(result),
+        })
+    });
+    let of_all = || of_action().find(|result| covers(result, resource));
+    of_resource.or_else(|| {
+        of_all().map(|result| Answer {
+            decision: &result.eval_decision,
+            statements: result.matched_statements(),
+            missing: result.missing_context_values(),
+            boundary: within(result.permissions_boundary_decision_detail.as_ref()),
+            organization: allowed_above(result),
+        })
+    })
+}
+
+/// Whether a result as a whole speaks of this resource too. One of another resource does not: older answers have a result for each.
+fn covers(result: &EvaluationResult, resource: &str) -> bool {
+    if resource == "*" {
+        return true;
     }
-    whole
+    // A template of ARNs stands for all that were asked about.
+    let name = result.eval_resource_name.as_deref();
+    result.resource_specific_results().is_empty()
+        && name.is_none_or(|name| name == resource || name == "*" || name.contains("${"))
+}
+
+fn within(boundary: Option<&PermissionsBoundaryDecisionDetail>) -> Option<bool> {
+    boundary.map(|detail| detail.allowed_by_permissions_boundary)
+}
+
+fn allowed_above(result: &EvaluationResult) -> Option<bool> {
+    result.organizations_decision_detail.as_ref().map(|detail| detail.allowed_by_organizations)
 }
 
 /// What the answers come to. Allowed is only what was said to be.
@@ -290,7 +294,7 @@ fn why(answer: &Answer<'_>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use aws_sdk_iam::types::{OrganizationsDecisionDetail, PermissionsBoundaryDecisionDetail, ResourceSpecificResult};
+    use aws_sdk_iam::types::{OrganizationsDecisionDetail, ResourceSpecificResult};
 
     fn args(actions: &[&str], resources: &[&str]) -> SimulateArgs {
         let own = |all: &[&str]| all.iter().map(|one| (*one).to_owned()).collect();
@@ -330,6 +334,15 @@ mod tests {
         let each = |name: &str, decision| result("rds:A", decision).eval_resource_name(name).build().unwrap();
         let found = judge(&both, &[each("arn:1", Decision::ImplicitDeny), each("arn:2", Decision::Allowed)]);
         assert_eq!(found.denied.iter().map(|one| one.resource.as_str()).collect::<Vec<_>>(), ["arn:1"]);
+    }
+
+    #[test]
+    fn the_answer_for_another_resource_is_none_for_this_one() {
+        let each = |name: &str| result("rds:A", Decision::Allowed).eval_resource_name(name).build().unwrap();
+        let found = judge(&args(&["rds:A"], &["arn:1", "arn:2", "arn:3"]), &[each("arn:1"), each("arn:2")]);
+        assert_eq!(found.denied.iter().map(|one| one.resource.as_str()).collect::<Vec<_>>(), ["arn:3"]);
+        let found = judge(&args(&["rds:A"], &["arn:1", "arn:2"]), &[each("arn:1")]);
+        assert_eq!(found.denied.iter().map(|one| one.resource.as_str()).collect::<Vec<_>>(), ["arn:2"]);
     }
 
     #[test]
