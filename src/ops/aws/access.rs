@@ -42,6 +42,24 @@ impl Access {
     }
 }
 
+/// Arguments that say in which account.
+pub trait InAccount {
+    /// Which account and region.
+    fn access(&self) -> &Access;
+}
+
+/// Implements [`InAccount`] for arguments with a field `aws`.
+macro_rules! in_account {
+    ($($args:ty),+ $(,)?) => {$(
+        impl $crate::ops::aws::access::InAccount for $args {
+            fn access(&self) -> &$crate::ops::aws::Access {
+                &self.aws
+            }
+        }
+    )+};
+}
+pub(in crate::ops::aws) use in_account;
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use super::access::InAccount;
 use super::client::Line;
 use super::rds::{KEY_TAG, RUN_TAG};
 use super::{backup, efs};
@@ -10,8 +11,6 @@ use crate::model::Value;
 use crate::model::fault::OpError;
 use crate::ops::files::digest_bytes;
 use crate::ops::spec::{Found, Operation, Poll, Predicted, Repeat, Send, Undo};
-
-pub use super::rds::InAccount;
 
 /// What can be asked of an account about file systems and backups.
 pub trait Look: backup::Look + efs::Look {}
@@ -60,7 +59,7 @@ pub fn token(key: &str) -> String {
     }
 }
 
-impl Of<'_> {
+impl<'c> Of<'c> {
     /// The token of the call.
     #[must_use]
     pub fn token(&self) -> String {
@@ -69,7 +68,7 @@ impl Of<'_> {
 
     /// A text of the before-image; empty when it has none.
     #[must_use]
-    pub fn earlier(&self, name: &str) -> &str {
+    pub fn earlier(&self, name: &str) -> &'c str {
         self.before.get(name).and_then(Value::as_str).unwrap_or_default()
     }
 

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::rds::args;
+use super::typed::args;
 use super::{Call, Model};
 use crate::model::fault::{OpError, Target};
 use crate::model::{Value, glob};

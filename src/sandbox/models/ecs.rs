@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::rds::{args, encode, found};
+use super::typed::{args, encode, found};
 use super::{Call, Effect, Model};
 use crate::model::Value;
 use crate::model::fault::OpError;

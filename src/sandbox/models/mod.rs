@@ -18,6 +18,7 @@ mod s3;
 mod secrets;
 mod stores;
 mod stores_write;
+mod typed;
 mod values;
 
 use std::collections::BTreeMap;

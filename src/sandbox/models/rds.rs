@@ -1,17 +1,17 @@
 //! Databases of RDS in the sandbox: what operations decide is the same as on AWS, since it is the same code; what they do to the
 //! world stands here and in [`super::rds_write`].
 
-use serde::Deserialize;
-
+use super::typed::{args, encode, found, recorded};
 use super::{Call, Model, rds_write};
 use crate::model::Value;
 use crate::model::fault::OpError;
+use crate::ops::aws::entry::Of;
 use crate::ops::aws::rds::{
-    Asks, Awaits, DescribeBackups, DescribeCluster, DescribeInstance, DescribeSnapshot, Effects, ListSnapshots, Of,
+    Asks, Awaits, DescribeBackups, DescribeCluster, DescribeInstance, DescribeSnapshot, Effects, ListSnapshots,
     WaitAvailable, WaitSnapshot,
 };
 use crate::ops::host::{Polled, Probe};
-use crate::ops::spec::{Found, Operation, Poll};
+use crate::ops::spec::{Operation, Poll};
 use crate::sandbox::World;
 use crate::sandbox::rds::View;
 
@@ -27,15 +27,6 @@ pub(super) fn models() -> Vec<(&'static str, Model)> {
     ];
     all.extend(rds_write::models());
     all
-}
-
-/// The arguments of a call, as its operation declares them.
-pub(super) fn args<O: Operation>(call: &Call<'_>) -> Result<O::Args, OpError> {
-    O::Args::deserialize(call.args).map_err(|e| OpError::refused(format!("arguments of {} do not fit: {e}", call.op)))
-}
-
-pub(super) fn encode<T: serde::Serialize>(value: &T) -> Result<Value, OpError> {
-    serde_json::to_value(value).map_err(|e| OpError::unknown(format!("a result cannot be written down: {e}")))
 }
 
 fn read<O: Asks>(world: &mut World, call: &Call<'_>) -> Result<Value, OpError> {
@@ -58,20 +49,6 @@ pub(super) fn probe<O: Effects>(world: &World, call: &Call<'_>) -> Result<Probe,
     found(O::became(&View::at(world, call.now), &args::<O>(call)?, of)?)
 }
 
-/// What an operation has found out, as the host is told it.
-pub(super) fn found<T: serde::Serialize>(found: Found<T>) -> Result<Probe, OpError> {
-    Ok(match found {
-        Found::Done(output) => Probe::Done { result: encode(&output)? },
-        Found::NotDone => Probe::NotDone,
-        Found::Running(progress) => Probe::Running { progress },
-        Found::Partial(what) => Probe::Partial { what },
-        Found::Failed(error) => Probe::Failed { error },
-        Found::CannotTell(why) => Probe::CannotTell { why },
-    })
-}
-
 pub(super) fn fingerprint<O: Effects>(world: &World, call: &Call<'_>, result: &Value) -> Result<Value, OpError> {
-    let result = O::Output::deserialize(result)
-        .map_err(|e| OpError::refused(format!("recorded result of {} cannot be read: {e}", call.op)))?;
-    O::print(&View::at(world, call.now), &args::<O>(call)?, &result)
+    O::print(&View::at(world, call.now), &args::<O>(call)?, &recorded::<O>(call, result)?)
 }

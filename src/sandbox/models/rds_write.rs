@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use super::rds::{args, before, encode, fingerprint, probe};
+use super::rds::{before, fingerprint, probe};
+use super::typed::{args, encode};
 use super::{Call, Effect, Model};
 use crate::model::Value;
 use crate::model::fault::OpError;

@@ -1,9 +1,7 @@
 //! File systems and their backups in the sandbox: what operations decide is the same as on AWS, since it is the same code; what they
 //! do to the world stands here and in [`super::stores_write`].
 
-use serde::Deserialize;
-
-use super::rds::encode;
+use super::typed::{args, encode, found, recorded};
 use super::{Call, Model, stores_write};
 use crate::model::Value;
 use crate::model::fault::OpError;
@@ -13,7 +11,7 @@ use crate::ops::aws::backup::{
 use crate::ops::aws::efs::{DescribeFileSystem, ListFileSystems, WaitAvailable};
 use crate::ops::aws::entry::{Asks, Awaits, Effects, Of};
 use crate::ops::host::{Polled, Probe};
-use crate::ops::spec::{Found, Operation, Poll};
+use crate::ops::spec::{Operation, Poll};
 use crate::sandbox::World;
 use crate::sandbox::stores::View;
 
@@ -35,11 +33,6 @@ pub(super) fn models() -> Vec<(&'static str, Model)> {
     all
 }
 
-/// The arguments of a call, as its operation declares them.
-pub(super) fn args<O: Operation>(call: &Call<'_>) -> Result<O::Args, OpError> {
-    O::Args::deserialize(call.args).map_err(|e| OpError::refused(format!("arguments of {} do not fit: {e}", call.op)))
-}
-
 fn read<O: Asks>(world: &mut World, call: &Call<'_>) -> Result<Value, OpError> {
     encode(&O::ask(&View::at(world, call.now), &args::<O>(call)?)?)
 }
@@ -57,18 +50,9 @@ pub(super) fn before<O: Effects>(world: &World, call: &Call<'_>) -> Result<Value
 
 pub(super) fn probe<O: Effects>(world: &World, call: &Call<'_>) -> Result<Probe, OpError> {
     let of = Of { run: call.run.as_str(), key: call.key, before: call.before };
-    Ok(match O::became(&View::at(world, call.now), &args::<O>(call)?, of)? {
-        Found::Done(output) => Probe::Done { result: encode(&output)? },
-        Found::NotDone => Probe::NotDone,
-        Found::Running(progress) => Probe::Running { progress },
-        Found::Partial(what) => Probe::Partial { what },
-        Found::Failed(error) => Probe::Failed { error },
-        Found::CannotTell(why) => Probe::CannotTell { why },
-    })
+    found(O::became(&View::at(world, call.now), &args::<O>(call)?, of)?)
 }
 
 pub(super) fn fingerprint<O: Effects>(world: &World, call: &Call<'_>, result: &Value) -> Result<Value, OpError> {
-    let result = O::Output::deserialize(result)
-        .map_err(|e| OpError::refused(format!("recorded result of {} cannot be read: {e}", call.op)))?;
-    O::print(&View::at(world, call.now), &args::<O>(call)?, &result)
+    O::print(&View::at(world, call.now), &args::<O>(call)?, &recorded::<O>(call, result)?)
 }

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::rds::encode;
-use super::stores::{args, before, fingerprint, probe};
+use super::stores::{before, fingerprint, probe};
+use super::typed::{args, encode};
 use super::{Call, Effect, Model};
 use crate::model::Value;
 use crate::model::fault::OpError;

@@ -11,9 +11,9 @@ use serde_json::json;
 
 use crate::model::Value;
 use crate::model::fault::{OpError, Target};
+use crate::ops::aws::access::in_account;
 use crate::ops::aws::entry::{Effects, Hands, Look, Of, token};
 use crate::ops::aws::fault::Fault;
-use crate::ops::aws::rds::in_account;
 use crate::ops::aws::{Access, identity};
 use crate::ops::context::ReadContext;
 use crate::ops::spec::{Effect, Found, Operation, Predicted, Repeat, Send, Undo, unknown};

@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use super::file_system::FileSystem;
 use crate::model::fault::{OpError, Target};
+use crate::ops::aws::access::in_account;
 use crate::ops::aws::entry::{Asks, Awaits, Look};
-use crate::ops::aws::rds::in_account;
 use crate::ops::aws::{Access, identity};
 use crate::ops::context::ReadContext;
 use crate::ops::spec::{Effect, Operation, Poll};

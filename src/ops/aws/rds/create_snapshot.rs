@@ -9,11 +9,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::database::{Database, Kind};
-use super::entry::{Effects, Hands, Of, check_name, check_settled, check_tags, in_account, owner, present};
+use super::entry::{Effects, Hands, check_name, check_settled, check_tags, owner, present, tags};
 use super::look::Look;
 use super::snapshot::Snapshot;
 use crate::model::Value;
 use crate::model::fault::{OpError, Target};
+use crate::ops::aws::access::in_account;
+use crate::ops::aws::entry::Of;
 use crate::ops::aws::fault::Fault;
 use crate::ops::aws::{Access, identity};
 use crate::ops::context::ReadContext;
@@ -119,7 +121,7 @@ impl Effects for CreateSnapshot {
     fn act(hands: &Hands<'_, '_>, args: &CreateSnapshotArgs) -> Result<Send<SnapshotMade>, OpError> {
         let act = args.act();
         let (of, name) = (args.id.clone(), args.snapshot.clone());
-        let tags = Some(hands.of.tags(Some(&args.tags)));
+        let tags = Some(tags(hands.of, Some(&args.tags)));
         let made = match args.kind {
             Kind::Instance => hands
                 .line

@@ -10,29 +10,12 @@ use super::look::Look;
 use super::state::{Stand, stand};
 use crate::model::Value;
 use crate::model::fault::{ErrorClass, OpError};
-use crate::ops::aws::Access;
+use crate::ops::aws::access::InAccount;
 use crate::ops::aws::client::Line;
+use crate::ops::aws::entry::Of;
 use crate::ops::aws::fault::Complaint;
 use crate::ops::context::{ReadContext, WriteContext};
 use crate::ops::spec::{Found, Operation, Poll, Predicted, Read, Repeat, Send, Undo, Wait, Write};
-
-/// Arguments that say in which account.
-pub trait InAccount {
-    /// Which account and region.
-    fn access(&self) -> &Access;
-}
-
-/// Implements [`InAccount`] for arguments with a field `aws`.
-macro_rules! in_account {
-    ($($args:ty),+ $(,)?) => {$(
-        impl $crate::ops::aws::rds::InAccount for $args {
-            fn access(&self) -> &$crate::ops::aws::Access {
-                &self.aws
-            }
-        }
-    )+};
-}
-pub(in crate::ops::aws) use in_account;
 
 /// A question to RDS.
 pub trait Asks: Operation<Args: InAccount> {
@@ -64,30 +47,11 @@ impl<O: Awaits> Wait for O {
     }
 }
 
-/// The call whose effect is meant.
-#[derive(Clone, Copy)]
-pub struct Of<'c> {
-    /// The run.
-    pub run: &'c str,
-    /// The key of the call.
-    pub key: &'c str,
-    /// The image taken before.
-    pub before: &'c Value,
-}
-
-impl<'c> Of<'c> {
-    /// A text of the before-image; empty when it has none.
-    #[must_use]
-    pub fn earlier(&self, name: &str) -> &'c str {
-        self.before.get(name).and_then(Value::as_str).unwrap_or_default()
-    }
-
-    /// The tags of what this call makes: those that are asked for, and those that say whose it is.
-    pub(super) fn tags(&self, asked: Option<&BTreeMap<String, String>>) -> Vec<Tag> {
-        let ours = [(RUN_TAG, self.run), (KEY_TAG, self.key)];
-        let asked = asked.into_iter().flatten().map(|(name, value)| (name.as_str(), value.as_str()));
-        asked.chain(ours).map(|(name, value)| Tag::builder().key(name).value(value).build()).collect()
-    }
+/// The tags of what a call makes: those that are asked for, and those that say whose it is.
+pub(super) fn tags(of: Of<'_>, asked: Option<&BTreeMap<String, String>>) -> Vec<Tag> {
+    let ours = [(RUN_TAG, of.run), (KEY_TAG, of.key)];
+    let asked = asked.into_iter().flatten().map(|(name, value)| (name.as_str(), value.as_str()));
+    asked.chain(ours).map(|(name, value)| Tag::builder().key(name).value(value).build()).collect()
 }
 
 /// The hand that writes, with what it needs.

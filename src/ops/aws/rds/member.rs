@@ -8,12 +8,14 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::database::{Database, Kind};
-use super::entry::{Effects, Hands, Of, check_free, check_name, check_settled, check_tags, in_account, present, taken};
+use super::entry::{Effects, Hands, check_free, check_name, check_settled, check_tags, present, tags, taken};
 use super::look::Look;
 use super::restore::{deletion, same};
 use super::settings::Settings;
 use crate::model::Value;
 use crate::model::fault::{OpError, Target};
+use crate::ops::aws::access::in_account;
+use crate::ops::aws::entry::Of;
 use crate::ops::aws::fault::Fault;
 use crate::ops::aws::{Access, identity};
 use crate::ops::context::ReadContext;
@@ -142,7 +144,7 @@ impl Effects for CreateClusterInstance {
         let act = args.act();
         let before = MemberBefore::read(hands.of.before);
         let set = before.settings;
-        let tags = Some(hands.of.tags(set.tags.as_ref()));
+        let tags = Some(tags(hands.of, set.tags.as_ref()));
         let (id, cluster) = (args.id.clone(), args.cluster.clone());
         let answer = hands.line.call(&act, |rds: Client| {
             rds.create_db_instance()

@@ -20,7 +20,7 @@ pub use create_snapshot::{CreateSnapshot, CreateSnapshotArgs, SnapshotMade};
 pub use database::{Database, KEY_TAG, Kind, Member, RUN_TAG};
 pub use delete::{Delete, DeleteArgs};
 pub use delete_snapshot::{DeleteSnapshot, DeleteSnapshotArgs, Deleted};
-pub use entry::{Asks, Awaits, Effects, InAccount, Of};
+pub use entry::{Asks, Awaits, Effects};
 pub use look::{Look, Which};
 pub use member::{CreateClusterInstance, MemberBefore, MemberMade};
 pub use modify::{Modified, Modify};
@@ -33,7 +33,7 @@ pub use state::{Stand, snapshot_stand, stand};
 pub use wait::{WaitAvailable, WaitSnapshot};
 
 pub(super) use database::{text, time};
-pub(super) use entry::{check_tags, in_account};
+pub(super) use entry::check_tags;
 pub(crate) use look::newest_first;
 
 use crate::ops::spec::{OpEntry, read, wait, write};

@@ -10,12 +10,14 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::database::{Database, Kind};
-use super::entry::{Effects, Hands, Of, check_free, check_name, check_tags, in_account, taken};
+use super::entry::{Effects, Hands, check_free, check_name, check_tags, tags, taken};
 use super::look::Look;
 use super::settings::{Carried, From, Settings, carry_over};
 use super::state::{Stand, snapshot_stand};
 use crate::model::fault::{OpError, Target};
 use crate::model::{Timestamp, Value};
+use crate::ops::aws::access::in_account;
+use crate::ops::aws::entry::Of;
 use crate::ops::aws::fault::{Complaint, Fault};
 use crate::ops::aws::{Access, identity};
 use crate::ops::context::ReadContext;
@@ -282,7 +284,7 @@ impl Effects for RestoreFromSnapshot {
         let plan = args.plan();
         let before = Before::read(hands.of.before);
         let set = before.carried.settings;
-        let tags = Some(hands.of.tags(set.tags.as_ref()));
+        let tags = Some(tags(hands.of, set.tags.as_ref()));
         let (id, snapshot) = (args.id.clone(), args.snapshot.clone());
         let answer = match args.kind {
             Kind::Instance => hands
@@ -436,7 +438,7 @@ impl Effects for RestoreToPointInTime {
         let plan = args.plan();
         let before = Before::read(hands.of.before);
         let set = before.carried.settings;
-        let tags = Some(hands.of.tags(set.tags.as_ref()));
+        let tags = Some(tags(hands.of, set.tags.as_ref()));
         let at = args.instant(&hands.line)?.map(|at| DateTime::from_secs(at.as_second()));
         let latest = at.is_none().then_some(true);
         let (source, gone) =

@@ -6,11 +6,12 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::database::{Database, Kind};
-use super::entry::{Awaits, in_account, present};
+use super::entry::{Awaits, present};
 use super::look::Look;
 use super::snapshot::Snapshot;
 use super::state::{Stand, snapshot_stand, stand};
 use crate::model::fault::{OpError, Target};
+use crate::ops::aws::access::in_account;
 use crate::ops::aws::{Access, identity};
 use crate::ops::context::ReadContext;
 use crate::ops::spec::{Effect, Operation, Poll};
