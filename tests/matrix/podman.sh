@@ -33,11 +33,27 @@ case "$1 $2" in
 esac
 
 echo "begin $who" >>"$control/log"
+# What goes in by a pipe ends early when whoever writes it dies, and psql then ends well without having committed anything: such
+# a call was not completed.
+input= cut=
+if [ -p /dev/stdin ]; then
+    case $line in
+        *' psql '*)
+            input="$control/input.$$"
+            cat >"$input"
+            tail -n 1 "$input" | grep -q 'muster: end of answer' || cut=1
+            ;;
+    esac
+fi
 plan=
 if [ -e "$control/plan/$who" ]; then
     read -r plan <"$control/plan/$who"
     case $plan in hold) mv "$control/plan/$who" "$control/taken" 2>/dev/null || plan= ;; esac
 fi
+
+really() {
+    if [ -n "$input" ]; then "$real" "$@" <"$input"; else "$real" "$@"; fi
+}
 
 hold() {
     echo "$who" >"$control/held.$$"
@@ -52,7 +68,7 @@ case $plan in
         exit 2
         ;;
     spoil)
-        "$real" "$@"
+        really "$@"
         echo "spoilt $who" >>"$control/log"
         echo 'Error: injected: it fails after it has done its work' >&2
         exit 2
@@ -63,19 +79,31 @@ case $plan in
             { head -c $((size / 2)); hold; cat; } | "$real" "$@"
             code=$?
         elif [ -p /dev/stdin ]; then
-            cat >"$control/input.$$"
-            lines=$(($(wc -l <"$control/input.$$") / 2))
-            { head -n "$lines" "$control/input.$$"; sleep 0.5; hold; tail -n +$((lines + 1)) "$control/input.$$"; } | "$real" "$@"
+            [ -n "$input" ] || { input="$control/input.$$"; cat >"$input"; }
+            lines=$(($(wc -l <"$input") / 2))
+            {
+                head -n "$lines" "$input"
+                sleep 0.5
+                hold
+                tail -n +$((lines + 1)) "$input" && : >"$control/whole.$$"
+            } | "$real" "$@"
             code=$?
+            [ -e "$control/whole.$$" ] || cut=1
         else
             { "$real" "$@"; echo $? >"$control/code.$$"; } | { head -c 2000; hold; cat; }
             read -r code <"$control/code.$$"
         fi
         ;;
     *)
-        "$real" "$@"
+        really "$@"
         code=$?
         ;;
 esac
-echo "end $code $who" >>"$control/log"
+# The same goes for what was killed.
+if [ "$code" -ge 128 ]; then cut=1; fi
+if [ -n "$cut" ]; then
+    echo "cut $code $who" >>"$control/log"
+else
+    echo "end $code $who" >>"$control/log"
+fi
 exit "$code"
