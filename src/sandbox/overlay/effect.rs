@@ -63,7 +63,7 @@ impl Overlay {
             );
             return Foreseen { takes: request.op.typical, ..guess(why) };
         }
-        let touched = state.touched(&reach);
+        let touched = self.touched(state, request, &reach);
         let mut before = None;
         if touched == Touched::No && !open && !self.whole {
             match self.base.before(request) {

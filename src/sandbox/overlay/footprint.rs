@@ -183,7 +183,8 @@ pub(super) fn of(op: &str, args: &Value, world: &World) -> Vec<Reach> {
         }
         _ if op.starts_with("http.") => {
             found.one(format!("http/{}", text(args, "url").unwrap_or_default()), Itself);
-            for family in ["docker", "pg"] {
+            // What answers there is some service, with some database behind it: which, the address does not tell.
+            for family in ["docker", "pg", "helm", "ecs", "rds"] {
                 found.one(family.to_owned(), Below);
             }
         }

@@ -76,7 +76,7 @@ impl Overlay {
             _ => {}
         }
         let reach = self.reach(state, request);
-        let touched = state.touched(&reach);
+        let touched = self.touched(state, request, &reach);
         if name == "fs.space" && !self.whole {
             return self.space(state, request, &touched);
         }
@@ -187,7 +187,7 @@ impl Overlay {
     pub(super) fn wait(&self, state: &mut State, request: &Request) -> Foreseen {
         let name = request.op.name;
         let reach = self.reach(state, request);
-        let touched = state.touched(&reach);
+        let touched = self.touched(state, request, &reach);
         match &touched {
             Touched::No if !self.whole => match self.base.poll(request) {
                 Ok(Polled::Ready(result)) => answer(Ok(result), Basis::Exact, ""),

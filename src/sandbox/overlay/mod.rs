@@ -23,7 +23,7 @@ use parking_lot::Mutex;
 
 use self::footprint::Reach;
 use self::import::Importer;
-use self::state::State;
+use self::state::{State, Touched};
 use super::host::{SandboxReader, settle};
 use super::modelled::Modelled;
 use super::models::Call;
@@ -133,7 +133,21 @@ impl Overlay {
         if !self.whole {
             self.see_source(state, request);
         }
-        footprint::of(name, args, &state.world)
+        let mut reach = footprint::of(name, args, &state.world);
+        reach.extend(rds::behind(request, state));
+        reach
+    }
+
+    /// What the plan has done to what a call looks at. Which database a live address leads to after the plan has changed
+    /// databases of RDS, only the run will know: the one that answers there now is another.
+    fn touched(&self, state: &State, request: &Request, reach: &[Reach]) -> Touched {
+        match state.touched(reach) {
+            Touched::Changed(what) if !self.whole => match rds::behind(request, state).is_empty() {
+                true => Touched::Changed(what),
+                false => Touched::Unknown(format!("which database answers there after {what}")),
+            },
+            touched => touched,
+        }
     }
 
     /// What leaves the overlay, with all that only the run will know marked.

@@ -67,6 +67,21 @@ pub(super) fn reach(op: &str, args: &Value, world: &World) -> Vec<Reach> {
     reach
 }
 
+/// What of RDS may be behind the address of a PostgreSQL server, of all that the plan has changed: the first word of an address
+/// of RDS is the database's name; behind any other address but this host's own may be any of them.
+pub(super) fn behind(request: &Request, state: &State) -> Vec<Reach> {
+    let host = request.args.pointer("/server/host").and_then(Value::as_str).unwrap_or_default();
+    let local =
+        host.is_empty() || host.starts_with('/') || host == "localhost" || host == "::1" || host.starts_with("127.");
+    if request.op.family() != "pg" || local {
+        return Vec::new();
+    }
+    let label = host.split_once('.').filter(|_| host.contains(".rds.amazonaws.com")).map(|(label, _)| label);
+    let is_behind = |key: &&str| label.is_none_or(|label| key.rsplit_once(':').is_some_and(|(_, name)| name == label));
+    let keys = state.touched_below("rds").filter(is_behind);
+    keys.map(|key| Reach { key: key.to_owned(), depth: Depth::Itself }).collect()
+}
+
 /// What an effect sets.
 pub(super) fn targets(op: &str, args: &Value) -> Vec<String> {
     let (kind, access) = (kind_of(op, args), access(args));

@@ -104,6 +104,11 @@ impl State {
         below(&self.changed, key).next().is_some() || below(&self.unknown, key).next().is_some()
     }
 
+    /// All below a key that the plan has changed, or of which nobody knows any more what it is.
+    pub(super) fn touched_below(&self, key: &str) -> impl Iterator<Item = &str> {
+        below(&self.changed, key).chain(below(&self.unknown, key)).map(|(key, _)| key.as_str())
+    }
+
     fn at(&self, key: &str) -> Touched {
         let (changed, unknown) = (latest(&self.changed, key), latest(&self.unknown, key));
         match (changed, unknown) {

@@ -1,6 +1,7 @@
 //! Every operation on the sandbox: done, stopped, done by half, undone.
 
 mod aws;
+mod behind;
 mod effects;
 mod helm;
 mod overlay;
