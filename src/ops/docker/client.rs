@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use parking_lot::Mutex;
+
 use crate::model::fault::{ErrorClass, OpError, Target};
 use crate::ops::args::Confidential;
 use crate::ops::context::ReadContext;
@@ -185,6 +187,10 @@ pub fn pass_environment(
     Ok(())
 }
 
+/// What podman says of its host, by client and by the host that it is told to reach: once a process, since it is set up by what a
+/// process starts with, and since podman takes ten times as long for it as for other questions.
+static PODMAN: Mutex<BTreeMap<(String, String), String>> = Mutex::new(BTreeMap::new());
+
 /// The identity of the container host: for docker the daemon's id; for podman the machine, the user and the storage.
 ///
 /// # Errors
@@ -192,11 +198,21 @@ pub fn pass_environment(
 pub fn host_target(context: &ReadContext<'_>) -> Result<Target, OpError> {
     let act = "cannot identify the container host";
     let identity = if is_podman() {
-        let format = "{{.Host.Security.Rootless}} {{.Store.GraphRoot}}";
-        let seen = call(context, act, "", client(["info", "--format", format]))?;
-        let machine = std::fs::read_to_string("/etc/machine-id").unwrap_or_default();
         let remote = std::env::var("CONTAINER_HOST").unwrap_or_default();
-        let mut identity = format!("podman {} {}", machine.trim(), seen.stdout.trim());
+        let of = (runtime(), remote.clone());
+        // Whoever asks at the same time waits for the answer.
+        let mut known = PODMAN.lock();
+        let seen = match known.get(&of) {
+            Some(seen) => seen.clone(),
+            None => {
+                let format = "{{.Host.Security.Rootless}} {{.Store.GraphRoot}}";
+                let seen = call(context, act, "", client(["info", "--format", format]))?.stdout.trim().to_owned();
+                known.insert(of, seen.clone());
+                seen
+            }
+        };
+        let machine = std::fs::read_to_string("/etc/machine-id").unwrap_or_default();
+        let mut identity = format!("podman {} {seen}", machine.trim());
         if !remote.is_empty() {
             identity.push_str(&format!(" {remote}"));
         }
