@@ -3,7 +3,7 @@
 #
 #   seed.sh [CHATS [OBJECTS [OBJECT_BYTES [MODELS [MODEL_BYTES]]]]]
 #
-# `seed.sh 40000 400 2000000 4 25000000` makes about 1 GB of database.
+# `seed.sh 40000 400 2000000 4 25000000` makes about 1 GB of database; with 0 models, only the database is filled.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
 chats=${1:-40} objects=${2:-6} object_bytes=${3:-4000} models=${4:-2} model_bytes=${5:-20000}
@@ -18,6 +18,9 @@ for _ in $(seq 200); do
 done
 "$runtime" exec -i "$db" sh -c 'exec psql -X -q -U "$POSTGRES_USER" -d "$POSTGRES_DB" "$@"' sh -o /dev/null \
     -v chats="$chats" -v objects="$objects" -v object_bytes="$object_bytes" -f - <"$here/seed.sql"
+
+# Without models there is only the database.
+[ "$models" -gt 0 ] || exit 0
 
 # As ollama keeps them: blobs named after their digest, manifests that name the blobs.
 "$runtime" exec -i "${prefix}ollama" sh -s "$models" "$model_bytes" <<'INSIDE'

@@ -30,6 +30,7 @@ pub struct Ground {
     env: [String; 2],
 }
 
+const CONTAINERS: [&str; 3] = ["open-webui-db", "open-webui", "ollama"];
 const WRECK: &str = "drop table chat cascade; delete from file; select lo_unlink(oid) from pg_largeobject_metadata";
 const WRECKED_ENV: &str = "POSTGRES_USER=chatbot_user\nPOSTGRES_DB=chatbot_db\n";
 
@@ -123,9 +124,8 @@ impl Ground {
             format!("create database keep_{name} template chatbot_db"),
             format!("alter database keep_{name} is_template true"),
         ];
-        for line in sql {
-            self.deployment.psql("postgres", &line).expect("the database is kept");
-        }
+        let sql: Vec<&str> = sql.iter().map(String::as_str).collect();
+        self.deployment.psql_each("postgres", &sql).expect("the database is kept");
         self.inside("ollama", &format!("tar -C /root/.ollama -cpf /keep-{name}.tar ."));
         self.inside("open-webui", &format!("tar -C /app/backend/data -cpf /keep-{name}.tar ."));
     }
@@ -148,9 +148,8 @@ impl Ground {
                 crate::deployment::container(&["rm", "-f", "-t", "0", &stray]);
             }
         }
-        for container in ["open-webui-db", "open-webui", "ollama"] {
-            contain(&["start", &self.deployment.name(container)]);
-        }
+        let [db, web, models] = CONTAINERS.map(|container| self.deployment.name(container));
+        contain(&["start", &db, &web, &models]);
         self.deployment.wait_for_database();
         let name = if state == State::Whole { "whole" } else { "wrecked" };
         let mut sql =
@@ -159,9 +158,8 @@ impl Ground {
             sql.push_str(&format!("drop database \"{database}\" with (force);\n"));
         }
         sql.push_str(&format!("create database chatbot_db template keep_{name} owner chatbot_user;\n"));
-        for line in sql.lines() {
-            self.deployment.psql("postgres", line).expect("the database is put back");
-        }
+        let sql: Vec<&str> = sql.lines().collect();
+        self.deployment.psql_each("postgres", &sql).expect("the database is put back");
         self.inside("ollama", &format!("cd /root/.ollama && find . -mindepth 1 -delete && tar -xpf /keep-{name}.tar"));
         self.inside(
             "open-webui",
@@ -228,17 +226,18 @@ impl Ground {
         let short = run.get(..6).filter(|short| !short.is_empty()).unwrap_or("no run");
         let named = |text: &str| text.replace(run_or(run), "RUN").replace(short, "RUN");
         let mut picture = Picture::new();
-        for container in ["open-webui-db", "open-webui", "ollama"] {
-            picture.insert(format!("container {container}"), self.deployment.state(container));
-        }
+        let states = self.deployment.states(&CONTAINERS);
+        let runs = |container: &str| states.iter().any(|(name, state)| *name == container && state == "running");
+        picture.extend(states.iter().map(|(container, state)| (format!("container {container}"), state.clone())));
         for database in self.deployment.databases() {
-            picture.insert(format!("database {}", named(&database)), self.census(&database));
+            picture
+                .insert(format!("database {}", named(&database)), format!("{:?}", self.deployment.census(&database)));
         }
-        if self.deployment.state("ollama") == "running" {
+        if runs("ollama") {
             let script = "cd /root/.ollama && find . -printf '%p %y %m %U:%G\\n' | LC_ALL=C sort; find . -type f -exec sha256sum {} + | LC_ALL=C sort -k 2";
             picture.insert("models".to_owned(), named(&self.inside("ollama", script)));
         }
-        if self.deployment.state("open-webui") == "running" {
+        if runs("open-webui") {
             picture.insert("app data".to_owned(), self.deployment.app_data_hash());
         }
         picture.insert("/tmp of the database".to_owned(), named(&self.inside("open-webui-db", "ls -A /tmp")));
@@ -256,16 +255,6 @@ impl Ground {
             picture.insert("children of the store".to_owned(), names.join(" "));
         }
         picture
-    }
-
-    fn census(&self, database: &str) -> String {
-        let table = "format('select count(*) || '' '' || coalesce(md5(string_agg(t::text, ''|'' order by t::text)), '''') as c from %I t', relname)";
-        let sql = format!(
-            "select coalesce(string_agg(relname || ' ' || (xpath('/table/row/c/text()', query_to_xml({table}, false, false, '')))[1]::text, \
-             ', ' order by relname), '') from pg_class where relkind = 'r' and relnamespace = 'public'::regnamespace; \
-             select count(*) || ' ' || coalesce(md5(string_agg(oid || md5(lo_get(oid)), '|' order by oid)), '') from pg_largeobject_metadata"
-        );
-        self.deployment.psql(database, &sql).unwrap_or_else(|error| panic!("{database} cannot be counted: {error}"))
     }
 
     fn tree(&self, root: &Path, folder: &Path, run: &str, picture: &mut Picture) {

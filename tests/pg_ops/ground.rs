@@ -21,7 +21,7 @@ impl Ground {
 
     pub fn with(name: &str, amount: Amount) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        Self { deployment: Deployment::start_with(name, amount), world: LiveWorld::under(dir.path()), dir }
+        Self { deployment: Deployment::start_database(name, amount), world: LiveWorld::under(dir.path()), dir }
     }
 
     pub fn file(&self, name: &str) -> String {

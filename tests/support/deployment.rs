@@ -88,26 +88,35 @@ impl Deployment {
 
     /// Brings one up in this mode, `local` or `hybrid`, with so much in it.
     pub fn start_mode(name: &str, mode: &'static str, amount: Amount) -> Self {
-        let deployment = Self::empty(name, mode);
-        let numbers = [amount.chats, amount.objects, amount.object_bytes, amount.models, amount.model_bytes];
-        let mut seed = Command::new(sources().join("seed.sh"));
-        seed.args(numbers.map(|number| number.to_string()));
-        deployment.finish(&mut seed);
+        let deployment = Self::up(name, mode, &format!("{mode}-up"));
+        deployment.fill(&amount);
+        deployment
+    }
+
+    /// Brings up the database alone, with so much in it.
+    pub fn start_database(name: &str, amount: Amount) -> Self {
+        let deployment = Self::up(name, "local", "local-up-db");
+        deployment.fill(&Amount { models: 0, ..amount });
         deployment
     }
 
     /// Brings one up, with nothing in it.
     pub fn start_empty(name: &str) -> Self {
-        Self::empty(name, "local")
+        Self::up(name, "local", "local-up")
     }
 
-    fn empty(name: &str, mode: &'static str) -> Self {
+    fn fill(&self, amount: &Amount) {
+        let numbers = [amount.chats, amount.objects, amount.object_bytes, amount.models, amount.model_bytes];
+        self.finish(Command::new(sources().join("seed.sh")).args(numbers.map(|number| number.to_string())));
+    }
+
+    fn up(name: &str, mode: &'static str, target: &str) -> Self {
         prepare();
         let folder = tempfile::tempdir().expect("a temporary folder");
         let copied = Command::new("cp").arg("-r").arg(sources().join("template/.")).arg(folder.path()).status();
         assert!(copied.is_ok_and(|status| status.success()), "the template can be copied");
         let deployment = Self { folder, prefix: format!("t{}-{name}-", std::process::id()), mode };
-        deployment.make(&format!("{mode}-up"));
+        deployment.make(target);
         deployment
     }
 
@@ -166,10 +175,16 @@ impl Deployment {
 
     /// Asks (or tells) a database; the lines it answers.
     pub fn psql(&self, database: &str, sql: &str) -> Result<String, String> {
+        self.psql_each(database, &[sql])
+    }
+
+    /// The same of several, one after the other and each by itself, in one call of the client.
+    pub fn psql_each(&self, database: &str, statements: &[&str]) -> Result<String, String> {
         let db = self.db();
-        let argv =
-            ["exec", &db, "psql", "-X", "-q", "-At", "-v", "ON_ERROR_STOP=1", "-U", "chatbot_user", "-d", database];
-        let output = container(&[&argv[..], &["-c", sql]].concat());
+        let mut argv =
+            vec!["exec", &db, "psql", "-X", "-q", "-At", "-v", "ON_ERROR_STOP=1", "-U", "chatbot_user", "-d", database];
+        argv.extend(statements.iter().flat_map(|sql| ["-c", *sql]));
+        let output = container(&argv);
         if output.status.success() {
             return Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned());
         }
@@ -185,32 +200,37 @@ impl Deployment {
         }
     }
 
-    /// What is in a database: rows and a checksum a table, and of the large objects. Counted without Muster.
+    /// What is in a database: rows and a checksum a table, and of the large objects. Counted without Muster, in one call.
     pub fn census(&self, database: &str) -> BTreeMap<String, String> {
-        let tables = self
-            .psql(
-                database,
-                "select quote_ident(relname) from pg_class where relkind = 'r' and relnamespace = \
-                 'public'::regnamespace",
-            )
-            .expect("the tables are listed");
-        let mut census = BTreeMap::new();
-        for table in tables.lines() {
-            let sql = format!(
-                "select count(*) || ' ' || coalesce(md5(string_agg(t::text, '|' order by t::text)), '') from {table} t"
-            );
-            census.insert(table.to_owned(), self.psql(database, &sql).expect("the table is read"));
-        }
-        let sql = "select count(*) || ' ' || coalesce(md5(string_agg(oid || md5(lo_get(oid)), '|' order by oid)), \
-             '') from pg_largeobject_metadata";
-        census.insert("large objects".to_owned(), self.psql(database, sql).expect("the large objects are read"));
-        census
+        let table = "format('select count(*) || '' '' || coalesce(md5(string_agg(t::text, ''|'' order by t::text)), '''') as c from %I t', relname)";
+        let sql = format!(
+            "select relname, (xpath('/table/row/c/text()', query_to_xml({table}, false, false, '')))[1]::text from pg_class \
+             where relkind = 'r' and relnamespace = 'public'::regnamespace \
+             union all select 'large objects', count(*) || ' ' || coalesce(md5(string_agg(oid || md5(lo_get(oid)), '|' order by oid)), '') \
+             from pg_largeobject_metadata"
+        );
+        let counted = self.psql(database, &sql).unwrap_or_else(|error| panic!("{database} cannot be counted: {error}"));
+        let pair = |line: &str| line.rsplit_once('|').map(|(name, count)| (name.to_owned(), count.to_owned()));
+        counted.lines().map(|line| pair(line).expect("a table and its sum")).collect()
     }
 
     /// The names of all databases but the server's own.
     pub fn databases(&self) -> Vec<String> {
         let sql = "select datname from pg_database where not datistemplate and datname <> 'postgres' order by 1";
         self.psql("postgres", sql).expect("the databases are listed").lines().map(str::to_owned).collect()
+    }
+
+    /// The same as [`Self::state`] of each of these, asked in one call.
+    pub fn states<'n>(&self, plain: &[&'n str]) -> Vec<(&'n str, String)> {
+        let names: Vec<String> = plain.iter().map(|plain| self.name(plain)).collect();
+        let mut argv = vec!["container", "inspect", "--format", "{{.Name}} {{.State.Status}}"];
+        argv.extend(names.iter().map(String::as_str));
+        // It says what it knows of those that are there, also when another is not.
+        let said = String::from_utf8_lossy(&container(&argv).stdout).into_owned();
+        let listed: BTreeMap<&str, &str> =
+            said.lines().filter_map(|line| line.trim_start_matches('/').split_once(' ')).collect();
+        let state = |name: &String| listed.get(name.as_str()).copied().unwrap_or_default().to_owned();
+        plain.iter().zip(&names).map(|(plain, name)| (*plain, state(name))).collect()
     }
 
     /// `running`, `exited`, …; empty when there is no such container.

@@ -141,9 +141,9 @@ impl Estate {
     /// What the deployment is: two equal pictures are two equal deployments. The database has to run.
     pub fn picture(&self) -> BTreeMap<String, String> {
         let mut picture = BTreeMap::new();
-        for container in ["open-webui-db", "open-webui", "ollama", "bedrock-gateway"] {
-            picture.insert(format!("container {container}"), self.deployment.state(container));
-        }
+        let states = self.deployment.states(&["open-webui-db", "open-webui", "ollama", "bedrock-gateway"]);
+        let runs = states.contains(&("open-webui", "running".to_owned()));
+        picture.extend(states.into_iter().map(|(container, state)| (format!("container {container}"), state)));
         for database in self.deployment.databases() {
             for (table, digest) in self.deployment.census(&database) {
                 picture.insert(format!("database {database} {table}"), digest);
@@ -155,7 +155,7 @@ impl Estate {
         let files =
             contain(&["run", "--rm", "--network", "none", "--pull", "never", "-v", &volume, image, "sh", "-c", script]);
         picture.insert("models".to_owned(), files);
-        if self.deployment.state("open-webui") == "running" {
+        if runs {
             picture.insert("app data".to_owned(), self.deployment.app_data_hash());
         }
         for file in ["Makefile", "local/.env", "hybrid/.env", "hybrid/config.json"] {
