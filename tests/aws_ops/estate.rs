@@ -9,14 +9,16 @@ use std::process::{Command, Stdio};
 
 use muster::engine::RunState;
 use muster::journal::{Pause, Store};
+use muster::model::StepPath;
 use muster::model::status::RunStatus;
 use serde_json::{Value, json};
 
-use crate::faulty::Spoil;
+use crate::chat;
 use crate::fidelity;
 use crate::ground::Ground;
 use crate::kube::{self, Cluster};
 use crate::rds::instance;
+use crate::vaulting::Vaulting;
 
 /// A playbook on an estate.
 #[derive(Clone, Copy)]
@@ -31,17 +33,22 @@ pub struct Case {
 }
 
 /// All that is swept: a playbook more is a line more.
-pub const CASES: [Case; 5] = [
-    Case { name: "rds-restore", playbook: "rds-restore", widely: true, stage: shop_from_a_snapshot },
+pub const CASES: [Case; 8] = [
+    Case { name: "rds-restore", playbook: "rds-restore", widely: false, stage: shop_from_a_snapshot },
     Case { name: "rds-restore-time", playbook: "rds-restore", widely: false, stage: shop_to_a_time },
     Case { name: "rds-restore-cluster", playbook: "rds-restore", widely: false, stage: shop_of_aurora },
     Case { name: "ai-vault-restore", playbook: "ai-vault-restore", widely: false, stage: vault_to_restore },
-    Case { name: "ai-vault-backup", playbook: "ai-vault-backup", widely: true, stage: vault_to_back_up },
+    Case { name: "ai-vault-backup", playbook: "ai-vault-backup", widely: false, stage: vault_to_back_up },
+    Case { name: "omnichat-aws-backup", playbook: "omnichat-aws-backup", widely: true, stage: chat::to_back_up },
+    Case { name: "omnichat-aws-restore", playbook: "omnichat-aws-restore", widely: true, stage: chat::to_restore },
+    Case { name: "omnichat-aws-restore-swap", playbook: "omnichat-aws-restore", widely: false, stage: chat::to_swap },
 ];
 
 /// Where a playbook runs.
 pub struct Estate {
     pub ground: Ground,
+    /// What stands for AWS Backup; nothing where it is not used.
+    pub vaulting: Option<Vaulting>,
     cluster: Option<Cluster>,
     release: &'static str,
     playbook: &'static str,
@@ -124,7 +131,8 @@ fn vault_to_restore(estate: &mut Estate) -> Option<()> {
     Some(())
 }
 
-fn vault_to_back_up(estate: &mut Estate) -> Option<()> {
+/// A vault with its release and Secrets, to be backed up.
+pub fn vault_to_back_up(estate: &mut Estate) -> Option<()> {
     instance(&estate.ground, "vault");
     let made = Command::new("age-keygen").arg("-o").arg(estate.ground.path("identity")).output().ok();
     let Some(made) = made.filter(|made| made.status.success()) else {
@@ -151,7 +159,7 @@ fn vault_to_back_up(estate: &mut Estate) -> Option<()> {
 }
 
 /// Where something answers that it is well, as long as this process lives.
-fn healthy() -> String {
+pub fn healthy() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     std::thread::spawn(move || {
@@ -163,6 +171,10 @@ fn healthy() -> String {
     url
 }
 
+/// What a rollback cannot take back: a release that was put back has a revision more, a job that was stopped is still told of, and a
+/// secret keeps the value that nobody reads.
+pub const TRACES: [&str; 3] = ["revisions", "jobs", "versions"];
+
 impl Case {
     /// The case of this name.
     pub fn named(name: &str) -> &'static Self {
@@ -173,8 +185,14 @@ impl Case {
     pub fn start(&self) -> Option<Estate> {
         let ground = Ground::alone();
         std::fs::create_dir(ground.path("work")).unwrap();
-        let mut estate =
-            Estate { ground, cluster: None, release: "", playbook: self.playbook, params: BTreeMap::new() };
+        let mut estate = Estate {
+            ground,
+            vaulting: None,
+            cluster: None,
+            release: "",
+            playbook: self.playbook,
+            params: BTreeMap::new(),
+        };
         (self.stage)(&mut estate)?;
         Some(estate)
     }
@@ -184,6 +202,11 @@ impl Estate {
     /// A parameter of the run.
     pub fn set(&mut self, name: &str, value: Value) {
         self.params.insert(name.to_owned(), value);
+    }
+
+    /// A parameter that was set; `null` otherwise.
+    pub fn param(&self, name: &str) -> Value {
+        self.params.get(name).cloned().unwrap_or_default()
     }
 
     /// Installs a release with a Deployment that is told `value` at `key`, on a cluster of its own.
@@ -214,6 +237,19 @@ impl Estate {
         self.set("release", release);
         self.set("chart", chart);
         self.set("cluster", place);
+    }
+
+    /// The cluster, of an estate that has a release.
+    pub fn cluster(&self) -> &Cluster {
+        self.cluster.as_ref().expect("it has a release")
+    }
+
+    /// Kills the program that lives.
+    pub fn kill(&self) {
+        let pid: i32 = std::fs::read_to_string(self.ground.path("pid")).unwrap().parse().unwrap();
+        assert!(pid > 1);
+        // SAFETY: a signal to a child of this process, which is waited for only after it.
+        unsafe { libc::kill(pid, libc::SIGKILL) };
     }
 
     /// Whether its runs change a release.
@@ -287,14 +323,25 @@ impl Estate {
         (output.status.code(), String::from_utf8_lossy(&said).into_owned())
     }
 
-    /// Begins a run and lets it live as long as it does.
+    /// Begins a run and lets it live as long as it does; what it asks people to do is done.
     pub fn begin(&self) -> (Option<i32>, String) {
-        self.live(self.begins("muster.db", &[]))
+        self.by_hand(self.live(self.begins("muster.db", &[])))
     }
 
-    /// Says something to the run, or resumes it.
+    /// Says something to the run, or resumes it; what it then asks people to do is done.
     pub fn say(&self, args: &[&str]) -> (Option<i32>, String) {
-        self.live(self.program("muster.db", args))
+        self.by_hand(self.live(self.program("muster.db", args)))
+    }
+
+    fn by_hand(&self, mut last: (Option<i32>, String)) -> (Option<i32>, String) {
+        while last.0.is_some()
+            && let Some(state) = self.state("muster.db").filter(|state| !state.status().is_terminal())
+            && let Some(step) = state.waiting_for_people().iter().find_map(by_hand)
+        {
+            chat::by_hand(self, step.as_str());
+            last = self.live(self.program("muster.db", &["done", "@latest", step.as_str(), "-m", "the test did it"]));
+        }
+        last
     }
 
     /// The newest run of a store as its journal has it; `None` when none has begun.
@@ -311,7 +358,7 @@ impl Estate {
     /// Why it does not come to its end.
     pub fn carry_on(&self, mut last: (Option<i32>, String)) -> Result<Vec<String>, String> {
         let mut asked = Vec::new();
-        for _ in 0..8 {
+        for _ in 0..40 {
             let Some(state) = self.state("muster.db") else {
                 last = self.begin();
                 continue;
@@ -325,7 +372,7 @@ impl Estate {
             }
             let pauses = state.waiting_for_people();
             asked.push(format!("{pauses:?}"));
-            self.ground.proxy.lift();
+            self.ground.proxy.relieve();
             last = match pauses.as_slice() {
                 [Pause::StepFailed { step }, ..] => self.say(&["retry", "@latest", step.as_str()]),
                 // Steps side by side each say that they wait for them.
@@ -334,6 +381,11 @@ impl Estate {
             };
         }
         Err(format!("it does not come to an end: {asked:?}: {}", last.1))
+    }
+
+    /// Whether the run has come to its end, and nothing is left of it.
+    pub fn is_rolled_back(&self) -> bool {
+        self.state("muster.db").is_some_and(|state| state.status() == RunStatus::RolledBack)
     }
 
     /// Rolls the run back, however often that has to be said.
@@ -354,6 +406,12 @@ impl Estate {
             };
         }
         Err(format!("it is not rolled back: {said}"))
+    }
+
+    /// All versions of all objects of a bucket, and what has not come to be one yet.
+    pub fn objects_of(&self, bucket: &str) -> String {
+        let list = |what: &str| lasting(&self.ground.ask("s3", &format!("GET /{bucket}?{what}"), "", ""));
+        format!("{}{}", list("versions"), list("uploads"))
     }
 
     /// Describes everything that there is in account and cluster.
@@ -380,9 +438,12 @@ impl Estate {
         {
             put(action, lasting(&self.ground.rds(action, &[])));
         }
-        put("objects", lasting(&self.ground.ask("s3", &format!("GET /{}?versions", self.ground.bucket), "", "")));
+        put("objects", self.objects_of(&self.ground.bucket));
         let left = std::fs::read_dir(self.ground.path("work")).unwrap().flatten();
         put("files", left.map(|entry| format!("{}\n", entry.path().display())).collect());
+        for (name, text) in self.vaulting.iter().flat_map(|vaulting| chat::described(self, vaulting)) {
+            put(name, text);
+        }
         if let Some(cluster) = &self.cluster {
             // One question for all: a start of the program takes longer than most else here. Helm keeps a Secret for each revision.
             let found: Value =
@@ -399,6 +460,14 @@ impl Estate {
             put("revisions", format!("{revisions:#?}"));
         }
         picture
+    }
+}
+
+/// The step that is to be done by hand, where that is what is waited for.
+fn by_hand(pause: &Pause) -> Option<StepPath> {
+    match pause {
+        Pause::Manual { step } => Some(step.clone()),
+        _ => None,
     }
 }
 
@@ -460,64 +529,4 @@ pub fn differences(one: &Picture, other: &Picture, left_out: &[&str]) -> Vec<Str
         }
     }
     found
-}
-
-/// Does jobs side by side, as many at once as CI has; what they complain of.
-pub fn side_by_side<J: Sync>(jobs: &[J], work: impl Fn(&J) -> Option<String> + Sync) -> Vec<String> {
-    let next = std::sync::atomic::AtomicUsize::new(0);
-    let complaints = parking_lot::Mutex::new(Vec::new());
-    std::thread::scope(|scope| {
-        for _ in 0..4 {
-            scope.spawn(|| {
-                while let Some(job) = jobs.get(next.fetch_add(1, std::sync::atomic::Ordering::SeqCst)) {
-                    if let Some(complaint) = work(job) {
-                        complaints.lock().push(complaint);
-                    }
-                }
-            });
-        }
-    });
-    complaints.into_inner()
-}
-
-/// A call of a clean run: its name, and how many of that name went before.
-#[derive(Clone, Debug)]
-pub struct Point {
-    pub call: String,
-    pub number: usize,
-}
-
-impl Point {
-    /// The calls of a run, in order.
-    pub fn of(calls: &[String]) -> Vec<Self> {
-        let mut seen: BTreeMap<&str, usize> = BTreeMap::new();
-        let mut points = Vec::new();
-        for call in calls {
-            let count = seen.entry(call).or_default();
-            points.push(Self { call: call.clone(), number: *count });
-            *count += 1;
-        }
-        points
-    }
-
-    /// Whether what it asks for changes something.
-    pub fn writes(&self) -> bool {
-        let asked = self.call.split_once(' ').map_or("", |(_, asked)| asked);
-        !["Describe", "List", "Get", "HEAD", "GET"].iter().any(|verb| asked.starts_with(verb))
-    }
-
-    /// Spoils it so many times.
-    pub fn spoil(&self, estate: &Estate, times: usize, spoil: Spoil) {
-        estate.ground.proxy.spoil_call(&self.call, self.number, times, spoil);
-    }
-
-    /// Spoils it, and what comes after it, so many times.
-    pub fn spoil_from(&self, estate: &Estate, times: usize, spoil: Spoil) {
-        estate.ground.proxy.spoil_from(&self.call, self.number, times, spoil);
-    }
-}
-
-/// Whether everything is tried at every call, and not only as much as CI has time for.
-pub fn in_full() -> bool {
-    std::env::var("MUSTER_TEST_FAULTS").is_ok_and(|value| value == "full")
 }

@@ -1,14 +1,15 @@
 //! The playbooks for AWS, live, with every exchange spoiled in turn: at the end there is exactly what an undisturbed run makes, or,
-//! rolled back, what there was before. A call of a kind is tried with some of the spoils here; `MUSTER_TEST_FAULTS=full` tries all
-//! of them at every call.
+//! rolled back, what there was before. Here a run has the same happen to one call of every kind; `MUSTER_TEST_FAULTS=full` tries
+//! everything at every call, each in a run of its own.
 
 use std::time::Duration;
 
 use muster::journal::Pause;
 use muster::model::status::RunStatus;
 
-use crate::estate::{Case, Estate, Picture, Point, differences, in_full, side_by_side};
+use crate::estate::{Case, Estate, Picture, TRACES, differences};
 use crate::faulty::Spoil;
+use crate::point::{Point, in_full, side_by_side};
 
 /// What happens to a call, and what is to become of the run.
 #[derive(Clone, Debug)]
@@ -55,21 +56,41 @@ fn clean(case: &Case) -> Option<Clean> {
     Some(Clean { before, after: estate.picture(), points: Point::of(&estate.ground.proxy.calls()) })
 }
 
-/// Runs the case once more with this fault at this call: what is wrong in the end.
-fn spoiled(case: &Case, clean: &Clean, point: &Point, fault: &Fault) -> Option<String> {
-    let estate = case.start()?;
+/// A run in which this happens to these calls.
+struct Job {
+    fault: Fault,
+    points: Vec<Point>,
+}
+
+fn spoil(estate: &Estate, point: &Point, fault: &Fault) {
     match fault {
         // Without a body there is no code: S3 throttles a HEAD by its status.
         Fault::Passing(Spoil::Instead(400, _)) if point.call.contains("HEAD") => {
-            point.spoil(&estate, 1, Spoil::Instead(503, "SlowDown"));
+            point.spoil(estate, 1, Spoil::Instead(503, "SlowDown"));
         }
-        Fault::Passing(spoil) => point.spoil(&estate, 1, spoil.clone()),
-        Fault::Outage => point.spoil_from(&estate, LONG, Spoil::Instead(503, "ServiceUnavailable")),
-        Fault::Expired => point.spoil_from(&estate, usize::MAX, Spoil::Instead(403, "ExpiredToken")),
-        Fault::Forbidden => point.spoil(&estate, usize::MAX, Spoil::Instead(403, "AccessDenied")),
+        Fault::Passing(spoil) => point.spoil(estate, 1, spoil.clone()),
+        Fault::Outage => point.spoil_from(estate, LONG, Spoil::Instead(503, "ServiceUnavailable")),
+        Fault::Expired => point.spoil_from(estate, usize::MAX, Spoil::Instead(403, "ExpiredToken")),
+        Fault::Forbidden => point.spoil(estate, usize::MAX, Spoil::Instead(403, "AccessDenied")),
     }
+}
+
+/// Runs the case once more: what is wrong in the end.
+fn spoiled(case: &Case, clean: &Clean, job: &Job) -> Option<String> {
+    let Job { fault, points } = job;
+    let estate = case.start()?;
+    points.iter().for_each(|point| spoil(&estate, point, fault));
     let wrong = judged(&estate, clean, fault);
-    (!wrong.is_empty()).then(|| format!("{} {point:?} {fault:?}: {}", case.name, wrong.join("\n")))
+    if wrong.is_empty() {
+        return None;
+    }
+    // Which of them it was is looked for where there are more.
+    let alone = points
+        .iter()
+        .filter(|_| points.len() > 1)
+        .filter_map(|point| spoiled(case, clean, &Job { fault: fault.clone(), points: vec![point.clone()] }));
+    let alone: Vec<String> = alone.collect();
+    Some(format!("{} {points:?} {fault:?}: {}\n{}", case.name, wrong.join("\n"), alone.join("\n")))
 }
 
 fn judged(estate: &Estate, clean: &Clean, fault: &Fault) -> Vec<String> {
@@ -86,8 +107,7 @@ fn judged(estate: &Estate, clean: &Clean, fault: &Fault) -> Vec<String> {
         }
         estate.ground.proxy.lift();
         return match estate.roll_back() {
-            // A release that was put back has a revision more than one that was left alone.
-            Ok(()) => differences(&clean.before, &estate.picture(), &["revisions"]),
+            Ok(()) => differences(&clean.before, &estate.picture(), &TRACES),
             Err(why) => vec![why],
         };
     }
@@ -105,22 +125,31 @@ fn is_rolling_back(estate: &Estate) -> bool {
     pauses.iter().any(|pause| matches!(pause, Pause::Undo { .. }))
 }
 
-/// What is tried: everything, or of what changes something three faults, and of the rest every third or fifth call with one, in turn.
-fn jobs(case: &Case, points: &[Point]) -> Vec<(Point, Fault)> {
-    let mut jobs = Vec::new();
-    let mut turn = FAULTS.iter().cycle();
-    // A proof that is forbidden is asked for again for a whole minute.
-    let is_quick = |fault: &&Fault| !matches!(fault, Fault::Forbidden);
-    for (place, point) in points.iter().enumerate() {
-        let faults: Vec<&Fault> = match point.writes() {
-            _ if in_full() => FAULTS.iter().collect(),
-            true => turn.by_ref().take(3).collect(),
-            false if place % if case.widely { 3 } else { 5 } == 0 => turn.by_ref().filter(is_quick).take(1).collect(),
-            false => Vec::new(),
-        };
-        jobs.extend(faults.into_iter().map(|fault| (point.clone(), fault.clone())));
+/// What is tried: everything, each alone. Or what passes, or has to be waited for, at one call of every kind in the same run, at the
+/// next of that kind in the next run; and every call that changes something forbidden. Of what another case tries widely, a part.
+fn jobs(case: &Case, points: &[Point]) -> Vec<Job> {
+    if in_full() {
+        let all = points.iter().flat_map(|point| FAULTS.iter().map(move |fault| (fault.clone(), vec![point.clone()])));
+        return all.map(|(fault, points)| Job { fault, points }).collect();
     }
-    jobs
+    let (every, kinds) = (if case.widely { 1 } else { 3 }, Point::kinds(points));
+    let is_forbidden = |fault: &&Fault| matches!(fault, Fault::Forbidden);
+    let others = FAULTS.iter().filter(|fault| !is_forbidden(fault)).enumerate().step_by(every);
+    let together = others.map(|(turn, fault)| {
+        let points = match fault {
+            // A client that was throttled goes slowly from then on.
+            Fault::Passing(Spoil::Instead(400, _)) => {
+                points.iter().rfind(|point| point.writes()).cloned().into_iter().collect()
+            }
+            Fault::Passing(_) => kinds.values().map(|kind| kind[turn % kind.len()].clone()).collect(),
+            // An outage and new credentials take their time.
+            _ => kinds.values().filter(|kind| kind[0].writes()).map(|kind| kind[turn % kind.len()].clone()).collect(),
+        };
+        Job { fault: fault.clone(), points }
+    });
+    let writes = points.iter().filter(|point| point.writes()).step_by(every);
+    let forbidden = writes.map(|point| Job { fault: Fault::Forbidden, points: vec![point.clone()] });
+    together.chain(forbidden).collect()
 }
 
 fn swept(name: &str) {
@@ -128,7 +157,7 @@ fn swept(name: &str) {
     let Some(clean) = clean(case) else { return };
     let jobs = jobs(case, &clean.points);
     let begun = std::time::Instant::now();
-    let wrong = side_by_side(&jobs, |(point, fault)| spoiled(case, &clean, point, fault));
+    let wrong = side_by_side(&jobs, |job| spoiled(case, &clean, job));
     println!("{name}: {} calls, {} runs, {:?}", clean.points.len(), jobs.len(), begun.elapsed());
     assert!(wrong.is_empty(), "{} of {} runs of {name}:\n{}", wrong.len(), jobs.len(), wrong.join("\n\n"));
 }
@@ -148,4 +177,7 @@ sweep! {
     rds_restore_of_a_cluster_survives_every_spoiled_call "rds-restore-cluster",
     ai_vault_restore_survives_every_spoiled_call "ai-vault-restore",
     ai_vault_backup_survives_every_spoiled_call "ai-vault-backup",
+    omnichat_aws_backup_survives_every_spoiled_call "omnichat-aws-backup",
+    omnichat_aws_restore_survives_every_spoiled_call "omnichat-aws-restore",
+    omnichat_aws_restore_under_its_old_name_survives_every_spoiled_call "omnichat-aws-restore-swap",
 }

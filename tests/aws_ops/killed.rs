@@ -1,43 +1,58 @@
 //! The program killed by `kill -9` in the middle of a live run of a playbook for AWS: before the server hears of a call, and after it
 //! has done what was asked while nobody has heard of it. Resumed, the run comes to where an undisturbed one comes to; rolled back and
-//! killed meanwhile, to what there was before. What changes something is tried here, every call with `MUSTER_TEST_FAULTS=full`.
+//! killed meanwhile, to what there was before. What changes something is tried here, a run killed at one call of every kind after the
+//! other; with `MUSTER_TEST_FAULTS=full` every call, each in a run of its own.
 
-use std::collections::BTreeSet;
-
-use crate::estate::{Case, Estate, Picture, Point, differences, in_full, side_by_side};
+use crate::estate::{Case, Estate, Picture, TRACES, differences};
 use crate::faulty::Spoil;
+use crate::point::{Point, in_full, side_by_side};
 
 /// Where the program is killed.
 #[derive(Clone, Debug)]
 enum Kill {
-    /// At a call to AWS, or right after it.
-    At(Point, Spoil),
+    /// At calls to AWS, or right after them.
+    At(Vec<Point>, Spoil),
     /// At a helm that changes the release: before it begins, or when it is done.
     Helm(&'static str),
 }
 
-/// At which calls to kill: all, or those that change something and, where it is swept widely, the first of each kind.
+const MOMENTS: [Spoil; 2] = [Spoil::KilledBefore, Spoil::KilledAfter];
+
+/// At which calls to kill: all; or those that change something and, where it is swept widely, the first of each kind.
 fn kills(points: &[Point], widely: bool) -> Vec<Kill> {
-    let mut seen = BTreeSet::new();
+    let both = |points: Vec<Point>| MOMENTS.map(|moment| Kill::At(points.clone(), moment));
+    if in_full() {
+        return points.iter().flat_map(|point| both(vec![point.clone()])).collect();
+    }
+    let kinds = Point::kinds(points);
+    let most = kinds.values().filter(|kind| kind[0].writes()).map(Vec::len).max().unwrap_or_default();
     let mut kills = Vec::new();
-    for point in points {
-        let is_first = seen.insert(&point.call);
-        // What is looked at once more after a kill does not depend on whether the server has answered.
-        let moments: &[Spoil] = match in_full() || point.writes() {
-            true => &[Spoil::KilledBefore, Spoil::KilledAfter],
-            false => &[Spoil::KilledAfter],
-        };
-        if in_full() || (is_first && widely) || point.writes() {
-            kills.extend(moments.iter().map(|moment| Kill::At(point.clone(), moment.clone())));
-        }
+    for turn in 0..most {
+        let of_kinds = kinds.values().filter(|kind| kind[0].writes());
+        let points: Vec<Point> = of_kinds.filter_map(|kind| kind.get(turn)).map(|point| (*point).clone()).collect();
+        kills.extend(both(points));
+    }
+    // What is looked at once more after a kill does not depend on whether the server has answered.
+    if let Some(Kill::At(points, _)) = kills.get_mut(1).filter(|_| widely) {
+        points.extend(kinds.values().filter(|kind| !kind[0].writes()).map(|kind| kind[0].clone()));
     }
     kills
 }
 
 fn set(estate: &Estate, kill: &Kill) {
     match kill {
-        Kill::At(point, moment) => point.spoil(estate, 1, moment.clone()),
+        Kill::At(points, moment) => points.iter().for_each(|point| point.spoil(estate, 1, moment.clone())),
         Kill::Helm(when) => estate.kill_at_helm(when),
+    }
+}
+
+/// The same where the program is killed at each of these alone, when it is killed at more of them.
+fn alone(kill: &Kill) -> Vec<Kill> {
+    match kill {
+        Kill::At(points, moment) if points.len() > 1 => {
+            points.iter().map(|point| Kill::At(vec![point.clone()], moment.clone())).collect()
+        }
+        _ => Vec::new(),
     }
 }
 
@@ -53,7 +68,11 @@ fn resumed(case: &Case, after: &Picture, kill: &Kill) -> Option<String> {
         Ok(asked) => vec![format!("it asked {asked:?}")],
         Err(why) => vec![why],
     };
-    (!wrong.is_empty()).then(|| format!("{} {kill:?}: {}", case.name, wrong.join("\n")))
+    if wrong.is_empty() {
+        return None;
+    }
+    let alone: Vec<String> = alone(kill).iter().filter_map(|kill| resumed(case, after, kill)).collect();
+    Some(format!("{} {kill:?}: {}\n{}", case.name, wrong.join("\n"), alone.join("\n")))
 }
 
 fn killed(name: &str) {
@@ -66,72 +85,99 @@ fn killed(name: &str) {
     if estate.changes_a_release() {
         kills.extend([Kill::Helm("before"), Kill::Helm("after")]);
     }
+    let begun = std::time::Instant::now();
     let wrong = side_by_side(&kills, |kill| resumed(case, &after, kill));
-    println!("{name}: killed {} times", kills.len());
+    println!("{name}: killed in {} runs, {:?}", kills.len(), begun.elapsed());
     assert!(wrong.is_empty(), "{} of {} runs of {name}:\n{}", wrong.len(), kills.len(), wrong.join("\n\n"));
 }
 
-/// A run that was stopped at the last call to AWS, for good: what is left is to roll it back.
-fn stuck(case: &Case, last: &Point) -> Option<(Estate, Picture)> {
+/// A run in which a call is forbidden for good, rolled back to its end, by itself or because it is said, and killed meanwhile as
+/// often as that is set: what there was before, and what came of it.
+fn rolled_back(case: &Case, forbidden: &Point, kill: Option<&Kill>) -> Option<Result<(Estate, Picture), String>> {
     let estate = case.start()?;
     let before = estate.picture();
-    last.spoil(&estate, usize::MAX, Spoil::Instead(403, "AccessDenied"));
-    let (code, said) = estate.begin();
-    assert_eq!(code, Some(7), "{}: {said}", case.name);
-    estate.ground.proxy.lift();
-    Some((estate, before))
+    forbidden.spoil(&estate, usize::MAX, Spoil::Instead(403, "AccessDenied"));
+    kill.iter().for_each(|kill| set(&estate, kill));
+    let (mut last, mut lives) = (estate.begin(), 0);
+    for _ in 0..40 {
+        last = match (last.0, estate.is_rolled_back()) {
+            (None, _) => {
+                lives += 1;
+                estate.say(&["resume", "@latest"])
+            }
+            (Some(_), true) if lives == 0 && kill.is_some() => return Some(Err("nobody killed it".to_owned())),
+            (Some(_), true) => return Some(Ok((estate, before))),
+            (Some(_), false) => {
+                estate.ground.proxy.relieve();
+                estate.say(&["rollback", "@latest"])
+            }
+        };
+    }
+    Some(Err(format!("it does not come to an end: {}", last.1)))
 }
 
-fn killed_while_it_rolls_back(name: &str) {
+fn killed_back(case: &Case, forbidden: &Point, kill: &Kill) -> Option<String> {
+    let wrong = match rolled_back(case, forbidden, Some(kill))? {
+        Ok((estate, before)) => differences(&before, &estate.picture(), &TRACES),
+        Err(why) => vec![why],
+    };
+    if wrong.is_empty() {
+        return None;
+    }
+    let alone: Vec<String> = alone(kill).iter().filter_map(|kill| killed_back(case, forbidden, kill)).collect();
+    Some(format!("{} {kill:?}: {}\n{}", case.name, wrong.join("\n"), alone.join("\n")))
+}
+
+/// As soon as this call of an undisturbed run is forbidden.
+fn killed_while_it_rolls_back(name: &str, chosen: impl Fn(&[Point]) -> Option<&Point>) {
     let case = Case::named(name);
     let Some(estate) = case.start() else { return };
     let (code, said) = estate.begin();
     assert_eq!(code, Some(0), "{name}: {said}");
     let points = Point::of(&estate.ground.proxy.calls());
-    let last = points.last().expect("it calls AWS");
-    let Some((estate, before)) = stuck(case, last) else { return };
-    let earlier = estate.ground.proxy.calls().len();
-    estate.roll_back().expect("it is rolled back");
-    let wrong = differences(&before, &estate.picture(), &[]);
+    let forbidden = chosen(&points).expect("it calls AWS");
+    let Some(undisturbed) = rolled_back(case, forbidden, None) else { return };
+    let (estate, before) = undisturbed.expect("it is rolled back");
+    let wrong = differences(&before, &estate.picture(), &TRACES);
     assert!(wrong.is_empty(), "{name} rolled back: {wrong:#?}");
     // Numbered over both lives of the program, as the proxy counts.
-    let points = Point::of(&estate.ground.proxy.calls()).split_off(earlier);
-    let first = |point: &Point| points.iter().filter(|other| other.call == point.call).map(|other| other.number).min();
-    let numbered = points
-        .iter()
-        .map(|point| Point { number: point.number - first(point).unwrap_or_default(), call: point.call.clone() });
-    let kills = kills(&numbered.collect::<Vec<_>>(), false);
-    let wrong = side_by_side(&kills, |kill| {
-        let (estate, before) = stuck(case, last)?;
-        set(&estate, kill);
-        if estate.say(&["rollback", "@latest"]).0.is_some() {
-            return Some(format!("{name} {kill:?}: nobody killed it"));
-        }
-        let wrong = match estate.say(&["resume", "@latest"]) {
-            // Rolled back cleanly.
-            (Some(5), _) => differences(&before, &estate.picture(), &[]),
-            (code, said) => vec![format!("{code:?}: {said}")],
-        };
-        (!wrong.is_empty()).then(|| format!("{name} {kill:?}: {}", wrong.join("\n")))
-    });
-    println!("{name}: killed {} times while it rolls back", kills.len());
-    assert!(wrong.is_empty(), "{} of {} rollbacks of {name}:\n{}", wrong.len(), kills.len(), wrong.join("\n\n"));
+    let points = Point::of(&estate.ground.proxy.calls());
+    let at = points.iter().position(|point| point == forbidden).expect("it was forbidden");
+    let of_way_back = kills(&points[at + 1..], false);
+    let wrong = side_by_side(&of_way_back, |kill| killed_back(case, forbidden, kill));
+    println!("{name}: killed in {} runs while it rolls back", of_way_back.len());
+    assert!(wrong.is_empty(), "{} of {} rollbacks of {name}:\n{}", wrong.len(), of_way_back.len(), wrong.join("\n\n"));
+}
+
+/// The last that changes something.
+fn last_write(points: &[Point]) -> Option<&Point> {
+    points.iter().rfind(|point| point.writes())
 }
 
 macro_rules! sweep {
-    ($($test:ident $work:ident $case:literal),+ $(,)?) => {$(
+    ($($test:ident $work:ident $case:literal $(, $chosen:expr)?);+ $(;)?) => {$(
         #[test]
         fn $test() {
-            $work($case);
+            $work($case $(, $chosen)?);
         }
     )+};
 }
 
 sweep! {
-    rds_restore_killed_at_any_call_does_nothing_twice killed "rds-restore",
-    rds_restore_of_a_cluster_killed_at_any_call_does_nothing_twice killed "rds-restore-cluster",
-    rds_restore_to_a_time_killed_at_any_call_does_nothing_twice killed "rds-restore-time",
-    ai_vault_restore_killed_at_any_call_does_nothing_twice killed "ai-vault-restore",
-    ai_vault_backup_killed_at_any_call_does_nothing_twice killed "ai-vault-backup",
-    rds_restore_of_a_cluster_killed_while_it_rolls_back_leaves_nothing killed_while_it_rolls_back "rds-restore-cluster",
+    rds_restore_killed_at_any_call_does_nothing_twice killed "rds-restore";
+    rds_restore_of_a_cluster_killed_at_any_call_does_nothing_twice killed "rds-restore-cluster";
+    rds_restore_to_a_time_killed_at_any_call_does_nothing_twice killed "rds-restore-time";
+    ai_vault_restore_killed_at_any_call_does_nothing_twice killed "ai-vault-restore";
+    ai_vault_backup_killed_at_any_call_does_nothing_twice killed "ai-vault-backup";
+    omnichat_aws_backup_killed_at_any_call_does_nothing_twice killed "omnichat-aws-backup";
+    omnichat_aws_restore_killed_at_any_call_does_nothing_twice killed "omnichat-aws-restore";
+    omnichat_aws_restore_under_its_old_name_killed_at_any_call_does_nothing_twice killed "omnichat-aws-restore-swap";
+    rds_restore_of_a_cluster_killed_while_it_rolls_back_leaves_nothing
+        killed_while_it_rolls_back "rds-restore-cluster", <[Point]>::last;
+    omnichat_aws_backup_killed_while_it_rolls_back_leaves_nothing
+        killed_while_it_rolls_back "omnichat-aws-backup", last_write;
+    omnichat_aws_restore_killed_while_it_rolls_back_leaves_nothing
+        killed_while_it_rolls_back "omnichat-aws-restore", last_write;
+    omnichat_aws_restore_under_its_old_name_killed_while_it_rolls_back_leaves_nothing
+        killed_while_it_rolls_back "omnichat-aws-restore-swap", last_write;
 }

@@ -50,6 +50,8 @@ struct Rule {
     /// From the first of them on all exchanges are meant.
     onward: bool,
     spoil: Spoil,
+    /// Whether it has spoiled any.
+    struck: bool,
 }
 
 #[derive(Default)]
@@ -105,17 +107,17 @@ impl Faulty {
 
     /// Spoils the next so many.
     pub fn spoil_many(&self, needle: &str, left: usize, spoil: Spoil) {
-        self.rule(Rule { of: Of::Text(needle.to_owned()), skip: 0, left, onward: false, spoil });
+        self.rule(Rule { of: Of::Text(needle.to_owned()), skip: 0, left, onward: false, spoil, struck: false });
     }
 
     /// Of all calls of this name spoils so many, after so many that pass.
     pub fn spoil_call(&self, name: &str, skip: usize, left: usize, spoil: Spoil) {
-        self.rule(Rule { of: Of::Call(name.to_owned()), skip, left, onward: false, spoil });
+        self.rule(Rule { of: Of::Call(name.to_owned()), skip, left, onward: false, spoil, struck: false });
     }
 
     /// From the call of this name on that comes after so many that pass, spoils so many calls, whatever they are.
     pub fn spoil_from(&self, name: &str, skip: usize, left: usize, spoil: Spoil) {
-        self.rule(Rule { of: Of::Call(name.to_owned()), skip, left, onward: true, spoil });
+        self.rule(Rule { of: Of::Call(name.to_owned()), skip, left, onward: true, spoil, struck: false });
     }
 
     fn rule(&self, rule: Rule) {
@@ -125,6 +127,11 @@ impl Faulty {
     /// Spoils nothing any more.
     pub fn lift(&self) {
         self.shared.lock().expect("no test panics here").rules.clear();
+    }
+
+    /// What has spoiled an exchange spoils no more; what is to come still does.
+    pub fn relieve(&self) {
+        self.shared.lock().expect("no test panics here").rules.retain(|rule| !rule.struck);
     }
 
     /// What was asked, each by its name, in order: `rds DescribeDBInstances`.
@@ -203,9 +210,9 @@ fn call(text: &str) -> String {
     format!("{service} {}", asked.trim())
 }
 
-/// Kills who is to be killed.
+/// Kills who is to be killed; nobody when it is dead already, with other requests still on their way.
 fn kill(shared: &Mutex<Shared>) {
-    let victim = shared.lock().expect("no test panics here").victim.take().expect("somebody is to be killed");
+    let Some(victim) = shared.lock().expect("no test panics here").victim.take() else { return };
     assert!(victim > 1);
     // SAFETY: a signal to a child of this process, which is waited for only after it.
     unsafe { libc::kill(victim, libc::SIGKILL) };
@@ -232,6 +239,7 @@ fn exchange(client: &TcpStream, server: SocketAddr, more: &str, shared: &Mutex<S
         let spoil = at.map(|at| {
             let rule = &mut shared.rules[at];
             rule.left -= 1;
+            rule.struck = true;
             if rule.onward {
                 rule.of = Of::Text(String::new());
             }

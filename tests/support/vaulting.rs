@@ -1,6 +1,7 @@
 //! A small local server of this test suite that stands for the part of AWS Backup that no server from PyPI has: jobs, recovery points,
-//! restores, and what plans select. It stands in front of moto, which has vaults, plans and all other services, and hands everything
-//! else on to it. A job takes one step each time that it is described, so that every state is seen; how it ends, a test says.
+//! restores, and what plans select; and for what places the tasks of ECS. It stands in front of moto, which has vaults, plans and all other
+//! services, and hands everything else on to it. A job takes one step each time that it is described, so that every state is seen; how
+//! it ends, a test says.
 
 #![allow(dead_code, reason = "each test file uses what it needs")]
 
@@ -27,6 +28,10 @@ struct State {
     restores_go: Vec<&'static str>,
     /// The access policies of vaults.
     policies: BTreeMap<String, String>,
+    /// The account of moto, its usual one when empty.
+    account: String,
+    /// Whether the tasks of services of ECS come and go as the services want them.
+    places: bool,
     count: usize,
 }
 
@@ -39,10 +44,21 @@ pub struct Vaulting {
 impl Vaulting {
     /// In front of this server.
     pub fn before(moto: SocketAddr) -> Self {
+        Self::in_account(moto, "")
+    }
+
+    /// In front of this server, which is told to see this account in all that is asked of it here.
+    pub fn in_account(moto: SocketAddr, account: &str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = listener.local_addr().expect("an address");
         let go = vec!["PENDING", "RUNNING", "COMPLETED"];
-        let state = State { moto: Some(moto), jobs_go: go.clone(), restores_go: go, ..State::default() };
+        let state = State {
+            moto: Some(moto),
+            jobs_go: go.clone(),
+            restores_go: go,
+            account: account.to_owned(),
+            ..State::default()
+        };
         let state = Arc::new(Mutex::new(state));
         let shared = Arc::clone(&state);
         std::thread::spawn(move || {
@@ -83,6 +99,18 @@ impl Vaulting {
         self.state().restores.values().cloned().collect()
     }
 
+    /// What was asked of jobs of all kinds that there ever were, each as it was begun.
+    pub fn asked(&self) -> Vec<Value> {
+        let state = self.state();
+        state.jobs.values().chain(state.restores.values()).map(|job| job["asked"].clone()).collect()
+    }
+
+    /// What a plan selects.
+    pub fn selected(&self, plan: &str) -> Vec<Value> {
+        let state = self.state();
+        state.selections.values().filter(|one| one["BackupPlanId"] == plan).cloned().collect()
+    }
+
     /// The recovery points that there are.
     pub fn points(&self) -> Vec<Value> {
         self.state().points.values().cloned().collect()
@@ -100,24 +128,83 @@ impl Vaulting {
 
     /// Asks moto itself for something, past everything that is tested here.
     pub fn ask(&self, service: &str, method: &str, path: &str, body: &str) -> String {
-        let moto = self.state().moto.expect("it stands in front of one");
-        ask(moto, service, method, path, body).expect("moto answers")
+        let moto = self.state().moto();
+        moto.ask(service, method, path, "", body).expect("moto answers")
+    }
+
+    /// From now on the tasks of a service come and go as it wants them: moto places none.
+    pub fn places_tasks(&self) {
+        let_tasks_run(self.state().moto().address);
+        self.state().places = true;
     }
 }
 
-fn ask(moto: SocketAddr, service: &str, method: &str, path: &str, body: &str) -> io::Result<String> {
-    let mut stream = TcpStream::connect(moto)?;
-    let kind = if service == "ec2" { "application/x-www-form-urlencoded" } else { "application/json" };
-    let text = format!(
-        "{method} {path} HTTP/1.1\r\nHost: {service}.us-east-1.amazonaws.com\r\nConnection: close\r\nContent-Type: {kind}\r\n\
-         Authorization: AWS4-HMAC-SHA256 Credential=test/20260101/us-east-1/{service}/aws4_request, SignedHeaders=host, \
+/// Tells moto that tasks go on running however often they are looked at: otherwise each look is a step on their way to their end.
+fn let_tasks_run(moto: SocketAddr) {
+    let wanted = json!({ "model_name": "ecs::task", "transition": { "progression": "manual", "times": 1_000_000 } });
+    let told = Moto { address: moto, account: String::new() };
+    let answer = told.ask("moto", "POST", "/moto-api/state-manager/set-transition", "", &wanted.to_string());
+    assert!(answer.expect("moto answers").starts_with("HTTP/1.1 2"), "tasks cannot be let run");
+}
+
+/// Moto, and the account that is meant there.
+struct Moto {
+    address: SocketAddr,
+    account: String,
+}
+
+impl Moto {
+    /// Has the tasks of a service be as it wants them: all of them new ones.
+    fn place(&self, asked: &Value) -> io::Result<()> {
+        let (cluster, name) = (&asked["cluster"], &asked["service"]);
+        let ecs = |call: &str, body: Value| -> io::Result<Value> {
+            let target = format!("X-Amz-Target: AmazonEC2ContainerServiceV20141113.{call}\r\n");
+            let answer = self.ask("ecs", "POST", "/", &target, &body.to_string())?;
+            Ok(serde_json::from_str(answer.split("\r\n\r\n").nth(1).unwrap_or_default())?)
+        };
+        let found = ecs("DescribeServices", json!({ "cluster": cluster, "services": [name] }))?;
+        let service = &found["services"][0];
+        // Of the tasks one cannot tell whose they are: a cluster has one service here.
+        let listed = ecs("ListTasks", json!({ "cluster": cluster, "desiredStatus": "RUNNING" }))?;
+        let running = listed["taskArns"].as_array().cloned().unwrap_or_default();
+        if asked["forceNewDeployment"] != true && service["desiredCount"] == running.len() {
+            return Ok(());
+        }
+        for task in running {
+            ecs("StopTask", json!({ "cluster": cluster, "task": task }))?;
+        }
+        if service["desiredCount"] != 0 {
+            let definition = &service["taskDefinition"];
+            let wanted = json!({
+                "cluster": cluster, "taskDefinition": definition, "launchType": "FARGATE", "count": service["desiredCount"],
+            });
+            ecs("RunTask", wanted)?;
+        }
+        Ok(())
+    }
+
+    fn ask(&self, service: &str, method: &str, path: &str, lines: &str, body: &str) -> io::Result<String> {
+        let mut stream = TcpStream::connect(self.address)?;
+        let kind = match service {
+            "ec2" => "application/x-www-form-urlencoded",
+            "ecs" => "application/x-amz-json-1.1",
+            _ => "application/json",
+        };
+        let account = match self.account.as_str() {
+            "" => String::new(),
+            account => format!("X-Moto-Account-Id: {account}\r\n"),
+        };
+        let text = format!(
+            "{method} {path} HTTP/1.1\r\nHost: {service}.us-east-1.amazonaws.com\r\nConnection: close\r\n{lines}{account}\
+             Content-Type: {kind}\r\nAuthorization: AWS4-HMAC-SHA256 Credential=test/20260101/us-east-1/{service}/aws4_request, SignedHeaders=host, \
          Signature=0\r\nContent-Length: {}\r\n\r\n{body}",
-        body.len()
-    );
-    stream.write_all(text.as_bytes())?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer)?;
-    Ok(answer)
+            body.len()
+        );
+        stream.write_all(text.as_bytes())?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer)?;
+        Ok(answer)
+    }
 }
 
 fn point(arn: &str, vault: &str, resource: &str, status: &str, tags: &Value) -> Value {
@@ -134,14 +221,22 @@ fn serve(client: &TcpStream, shared: &Mutex<State>) -> io::Result<()> {
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
     let (path, query) = (decoded(path), decoded(query));
     let backup = head.contains("/backup/aws4_request");
+    let places = head.contains("ServiceV20141113.UpdateService");
     let answer = if backup { own(shared, method, &path, &query, &body)? } else { None };
     match answer {
         Some(answer) => say(client, answer),
         None => {
             // Moto has some paths with a slash at their end, and AWS's Rust client sends none.
             let path = if backup && path == "/backup-vaults" { "/backup-vaults/" } else { target };
-            let moto = shared.lock().expect("no test panics here").moto.expect("it stands in front of one");
-            (&*client).write_all(&forward(moto, &head, path, &body)?)
+            let (moto, placing) = {
+                let state = shared.lock().expect("no test panics here");
+                (state.moto(), places && state.places)
+            };
+            let answer = forward(moto.address, &head, path, &body)?;
+            if placing {
+                moto.place(&serde_json::from_slice(&body)?)?;
+            }
+            (&*client).write_all(&answer)
         }
     }
 }
@@ -237,6 +332,10 @@ fn own(shared: &Mutex<State>, method: &str, path: &str, query: &str, body: &[u8]
 }
 
 impl State {
+    fn moto(&self) -> Moto {
+        Moto { address: self.moto.expect("it stands in front of one"), account: self.account.clone() }
+    }
+
     /// What was begun with a token; something new otherwise.
     fn begun(&mut self, kind: &str, token: &Value) -> (String, bool) {
         self.count += 1;
@@ -290,6 +389,7 @@ impl State {
     }
 
     fn step_restore(&mut self, id: &str) -> io::Result<()> {
+        let moto = self.moto();
         let Some(job) = self.restores.get_mut(id) else { return Ok(()) };
         let Some(next) = job["go"].as_array_mut().filter(|go| !go.is_empty()).map(|go| go.remove(0)) else {
             return Ok(());
@@ -299,9 +399,9 @@ impl State {
             let told = job["asked"]["Metadata"].clone();
             let mut system = told["file-system-id"].as_str().unwrap_or_default().to_owned();
             if told["newFileSystem"] == "true" {
-                let moto = self.moto.expect("it stands in front of one");
                 let wanted = json!({ "CreationToken": told["CreationToken"], "Encrypted": true, "PerformanceMode": "generalPurpose" });
-                let answer = ask(moto, "elasticfilesystem", "POST", "/2015-02-01/file-systems", &wanted.to_string())?;
+                let path = "/2015-02-01/file-systems";
+                let answer = moto.ask("elasticfilesystem", "POST", path, "", &wanted.to_string())?;
                 let made: Value = serde_json::from_str(answer.split("\r\n\r\n").nth(1).unwrap_or_default())?;
                 made["FileSystemId"].as_str().unwrap_or_default().clone_into(&mut system);
             }

@@ -98,6 +98,9 @@ pub fn answer(shared: &Arc<Shared>, request: &Request) -> Answer {
         let named = if place.name.is_empty() { String::new() } else { format!(" \"{}\"", place.name) };
         return fault(403, "Forbidden", format!("{}{named} is forbidden: {what}", place.kind.resource()));
     }
+    while !dry && ["update", "patch"].contains(&verb) && store.held == place.kind.plural {
+        shared.changed.wait(&mut store);
+    }
     let before = store.version;
     let answer = match verb {
         "watch" => return watch(shared, &store, &place, request),

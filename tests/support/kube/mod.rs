@@ -107,6 +107,14 @@ impl Cluster {
         true
     }
 
+    /// From now on changes of this resource wait, until another is named or none. Not on a real cluster: false.
+    pub fn hold(&self, resource: &str) -> bool {
+        let Some(shared) = &self.shared else { return false };
+        resource.clone_into(&mut shared.store.lock().held);
+        shared.changed.notify_all();
+        true
+    }
+
     /// Forgets what has happened so far: a watch from an older version is told `410`.
     pub fn compact(&self) -> bool {
         let Some(shared) = &self.shared else { return false };

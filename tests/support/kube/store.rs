@@ -32,6 +32,8 @@ pub struct Store {
     pub pace: Pace,
     /// Requests that are refused: a verb (`dryRun` for those that are to try only) and a resource.
     pub forbidden: Vec<(String, String)>,
+    /// The resource of which changes wait on their way, if any.
+    pub held: String,
     /// What was asked that changes something, as method and path: not what only looks, or only tries.
     pub writes: Vec<String>,
     made: u64,
@@ -63,6 +65,7 @@ impl Store {
             horizon: 0,
             pace: Pace::Ready,
             forbidden: Vec::new(),
+            held: String::new(),
             writes: Vec::new(),
             made: 0,
         };
