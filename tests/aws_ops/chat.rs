@@ -173,7 +173,8 @@ pub fn described(estate: &Estate, vaulting: &Vaulting) -> BTreeMap<&'static str,
         let id = one["FileSystemId"].as_str().unwrap();
         let path = format!("/2015-02-01/mount-targets?FileSystemId={id}");
         let targets = listed(estate, "elasticfilesystem", &path, "MountTargets");
-        let targets: Vec<String> = targets.iter().map(|one| of(one, &["SubnetId", "LifeCycleState"])).collect();
+        let targets: Vec<String> =
+            targets.iter().map(|one| of(one, &["AvailabilityZoneName", "LifeCycleState"])).collect();
         let doors: Vec<String> = doors(estate, id).iter().map(|one| of(one, &["RootDirectory"])).collect();
         let token = one["CreationToken"].as_str().unwrap_or_default();
         format!("{} {targets:?} {doors:?}\ntoken {token}", of(one, &["LifeCycleState", "Encrypted"]))

@@ -84,6 +84,7 @@ fn spoiled(case: &Case, clean: &Clean, job: &Job) -> Option<String> {
     if wrong.is_empty() {
         return None;
     }
+    println!("{} {points:?} {fault:?}: {}", case.name, wrong.join("\n"));
     // Which of them it was is looked for where there are more.
     let alone = points
         .iter()

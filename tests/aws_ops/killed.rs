@@ -71,6 +71,7 @@ fn resumed(case: &Case, after: &Picture, kill: &Kill) -> Option<String> {
     if wrong.is_empty() {
         return None;
     }
+    println!("{} {kill:?}: {}", case.name, wrong.join("\n"));
     let alone: Vec<String> = alone(kill).iter().filter_map(|kill| resumed(case, after, kill)).collect();
     Some(format!("{} {kill:?}: {}\n{}", case.name, wrong.join("\n"), alone.join("\n")))
 }
@@ -124,6 +125,7 @@ fn killed_back(case: &Case, forbidden: &Point, kill: &Kill) -> Option<String> {
     if wrong.is_empty() {
         return None;
     }
+    println!("{} {kill:?}: {}", case.name, wrong.join("\n"));
     let alone: Vec<String> = alone(kill).iter().filter_map(|kill| killed_back(case, forbidden, kill)).collect();
     Some(format!("{} {kill:?}: {}\n{}", case.name, wrong.join("\n"), alone.join("\n")))
 }
