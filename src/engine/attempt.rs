@@ -260,6 +260,12 @@ impl Inner {
                 self.commit(cell, &mut core)?;
                 Ok(None)
             }
+            // What is not allowed will not be by waiting.
+            Err(error) if error.denied => {
+                let error = OpError { message: format!("`verify` was denied: {}", error.message), ..error };
+                self.step_failed(cell, &mut core, step, path, error)?;
+                Ok(None)
+            }
             // The time is over only after a fresh look.
             _ if now < until && !core.state.is_quiescing() => {
                 let every = verify.every.max(Duration::from_millis(10));

@@ -74,12 +74,12 @@ pub fn check(granted: &[Granted], op: &str, args: &Value) -> Result<(), OpError>
         return Ok(());
     }
     Err(match by_name.first() {
-        None => OpError::refused(format!("{op} is not among the playbook's capabilities"))
+        None => OpError::denied(format!("{op} is not among the playbook's capabilities"))
             .with_hint(format!("add `- {op}` to `capabilities`, scoped to what it may touch")),
         Some(grant) => {
             let outside = grant.scope.iter().find(|(name, limit)| !fits(limit, args.get(name)));
             let (name, limit) = outside.map_or(("", &Value::Null), |(name, limit)| (name.as_str(), limit));
-            OpError::refused(format!(
+            OpError::denied(format!(
                 "{op} with {name} = {} is outside of what the playbook's capabilities grant ({limit})",
                 args.get(name).unwrap_or(&Value::Null)
             ))

@@ -259,7 +259,7 @@ impl Gateway {
     /// A call of `verify`: reads only, never recorded.
     fn verified(&self, op: &'static OpEntry, args: Value) -> Result<Value, Stop> {
         if !matches!(op.effect, Effect::Read | Effect::Value) {
-            return Err(Stop::Failed(OpError::refused(format!(
+            return Err(Stop::Failed(OpError::denied(format!(
                 "{} is no reading operation: `verify` may only read",
                 op.name
             ))));

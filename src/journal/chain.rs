@@ -170,7 +170,7 @@ mod tests {
 
     fn outcomes() -> impl Strategy<Value = Outcome> {
         let error = (any::<String>(), any::<Option<String>>()).prop_map(|(message, detail)| Outcome::Error {
-            error: OpError { class: ErrorClass::Unknown, message, detail, hint: None },
+            error: OpError { class: ErrorClass::Unknown, message, detail, hint: None, denied: false },
         });
         prop_oneof![(values(), values()).prop_map(|(result, fingerprint)| Outcome::Done { result, fingerprint }), error]
     }

@@ -32,17 +32,26 @@ pub struct OpError {
     /// What to do next.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,
+    /// Whether it was refused for want of a permission or a capability: waiting alone does not change that, as it does where
+    /// something is only not there yet.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub denied: bool,
 }
 
 impl OpError {
     /// An error of this class.
     pub fn new(class: ErrorClass, message: impl Into<String>) -> Self {
-        Self { class, message: message.into(), detail: None, hint: None }
+        Self { class, message: message.into(), detail: None, hint: None, denied: false }
     }
 
     /// Nothing was done, and asking again will not help.
     pub fn refused(message: impl Into<String>) -> Self {
         Self::new(ErrorClass::Refused, message)
+    }
+
+    /// Nothing was done, since it is not allowed.
+    pub fn denied(message: impl Into<String>) -> Self {
+        Self { denied: true, ..Self::refused(message) }
     }
 
     /// Nothing was done; asking again later may help.

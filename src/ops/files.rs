@@ -336,7 +336,7 @@ pub(super) fn cannot(act: &str, path: &Path, error: &io::Error) -> OpError {
             OpError::refused(message)
         }
         K::PermissionDenied | K::ReadOnlyFilesystem => {
-            OpError::refused(message).with_hint("run as a user who may, or mend the permissions of the folder")
+            OpError::denied(message).with_hint("run as a user who may, or mend the permissions of the folder")
         }
         K::StorageFull | K::QuotaExceeded => OpError::failed(message).with_hint("make room on that disk, then retry"),
         _ => OpError::failed(message),

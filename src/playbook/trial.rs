@@ -114,6 +114,8 @@ pub struct FaultAt {
 pub enum How {
     /// Before anything is done; asking again does not help.
     Refused,
+    /// Before anything is done, for want of a permission.
+    Denied,
     /// Before anything is done; asking again may help.
     Transient,
     /// It ran and said that it failed, having done nothing.
@@ -125,8 +127,9 @@ pub enum How {
 }
 
 /// The ways to fail, as written.
-pub const HOWS: [(&str, How); 5] = [
+pub const HOWS: [(&str, How); 6] = [
     ("refused", How::Refused),
+    ("denied", How::Denied),
     ("transient", How::Transient),
     ("failed", How::Failed),
     ("half", How::Half),

@@ -129,7 +129,8 @@ pub enum OnFailure {
     Continue,
 }
 
-/// Proof that a step did what it should: an expression or block that reads, and is asked until it is true.
+/// Proof that a step did what it should: an expression or block that reads, and is asked until it is true. What is not allowed
+/// fails it at once, and expired credentials pause the run: neither comes by waiting.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Verify {
     /// Rhai; must be `true` in the end.

@@ -95,7 +95,7 @@ impl Book {
                     *fired = true;
                     return Action::Half { stop: false };
                 }
-                (How::Refused | How::Transient | How::Failed, Moment::Before) => {
+                (How::Refused | How::Denied | How::Transient | How::Failed, Moment::Before) => {
                     *fired = true;
                     return Action::Fail(error(fault, request));
                 }
@@ -126,6 +126,7 @@ fn error(fault: &FaultAt, request: &Request) -> OpError {
     let op = request.op.name;
     match fault.how {
         How::Transient => OpError::transient(said(format!("{op}: cannot be reached, on purpose"))),
+        How::Denied => OpError::denied(said(format!("{op} is not allowed, on purpose"))),
         How::Failed => OpError::failed(said(format!("{op} failed on purpose"))),
         How::Refused | How::Half | How::Lost => OpError::refused(said(format!("{op} was refused on purpose"))),
     }

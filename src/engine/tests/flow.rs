@@ -169,6 +169,20 @@ fn a_verify_for_which_credentials_have_expired_waits_for_fresh_ones() {
 }
 
 #[test]
+fn a_verify_that_is_denied_is_not_asked_for_again_and_says_what_was_denied() {
+    let proof = "host::fs::read_text(\"/a\").text == \"1\"";
+    let rig = Rig::new(book(vec![step("work", &[], &set("a", "1")).verify(proof)]));
+    rig.world.things.lock().denied = true;
+    let engine = rig.drive();
+    assert_eq!(rig.status(), RunStatus::Paused);
+    assert!(rig.state().detail().contains("`verify` was denied: nobody may read this"), "{}", rig.state().detail());
+    assert_eq!(rig.world.things.lock().reads, 1);
+    rig.world.things.lock().denied = false;
+    rig.say(&engine, alice(), Order::Retry { step: StepPath::of("work"), from_start: false });
+    assert_eq!((rig.status(), rig.world.things.lock().sends), (RunStatus::Succeeded, 1), "{}", rig.state().detail());
+}
+
+#[test]
 fn a_verify_may_only_read() {
     let rig = Rig::new(book(vec![step("work", &[], "1").verify(&format!("{} true", set("a", "1")))]));
     rig.drive();

@@ -68,6 +68,8 @@ pub struct Things {
     pub blind: bool,
     /// Nothing is read without fresh credentials.
     pub expired: bool,
+    /// Nothing may be read.
+    pub denied: bool,
     pub target: String,
     /// What `rand.hex` draws, in this order; an object without anything in it when there are no more.
     pub draws: VecDeque<String>,
@@ -173,6 +175,9 @@ impl ReadHost for World {
         things.reads += 1;
         if things.expired {
             return Err(OpError::new(ErrorClass::Credentials, "the token has expired"));
+        }
+        if things.denied {
+            return Err(OpError::denied("nobody may read this").with_hint("ask for the permission"));
         }
         match request.op.name {
             "fs.read_text" => match things.files.get(&text(&request.args, "path")) {

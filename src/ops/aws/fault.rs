@@ -122,7 +122,7 @@ impl Complaint {
         if fault == Fault::Credentials {
             return Self::credentials(act, code, &what);
         }
-        let error = OpError::new(class, format!("{act}: {what}"));
+        let error = OpError { denied: fault == Fault::Denied, ..OpError::new(class, format!("{act}: {what}")) };
         let error = match hint(fault) {
             Some(hint) => error.with_hint(hint),
             None => error,

@@ -207,7 +207,9 @@ pub fn explain(act: &str, code: i32, stderr: &str) -> OpError {
     } else {
         (ErrorClass::Failed, "the client failed", "the detail is what it said itself")
     };
-    OpError::new(class, format!("{act}: {fault}")).with_detail(tail(stderr)).with_hint(hint)
+    let denied = class == ErrorClass::Refused && has(&["forbidden"]);
+    let error = OpError { denied, ..OpError::new(class, format!("{act}: {fault}")) };
+    error.with_detail(tail(stderr)).with_hint(hint)
 }
 
 #[cfg(test)]
@@ -223,7 +225,9 @@ mod tests {
         );
         assert_eq!(class("error: You must be logged in to the server (Unauthorized)"), ErrorClass::Credentials);
         assert_eq!(class("Error: Kubernetes cluster unreachable: dial tcp: connection refused"), ErrorClass::Transient);
-        assert_eq!(class("secrets is forbidden: User \"x\" cannot list resource"), ErrorClass::Refused);
+        let forbidden = explain("cannot", 1, "secrets is forbidden: User \"x\" cannot list resource");
+        assert_eq!((forbidden.class, forbidden.denied), (ErrorClass::Refused, true));
+        assert!(!explain("cannot", 1, "Error: release: not found").denied);
         assert_eq!(class("Error: something new"), ErrorClass::Failed);
     }
 

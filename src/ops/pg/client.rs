@@ -345,7 +345,7 @@ pub fn explain(act: &str, server: &Server, code: i32, stderr: &str) -> OpError {
         (C::Refused, missing(stderr), "pg.databases lists what there is; check the spelling and `server.user`")
     } else if stderr.lines().any(|line| after_marker(line).is_some() && line.ends_with("already exists")) {
         (C::Refused, "the name is taken".to_owned(), "choose another name, or remove the old one first")
-    } else if has("permission denied") || has("must be owner") || has("must be superuser") {
+    } else if MAY_NOT.into_iter().any(has) {
         (C::Refused, format!("{user} may not do that on server {name}"), "grant the privilege, or use another role")
     } else if has("server closed the connection unexpectedly")
         || has("terminating connection")
@@ -361,8 +361,13 @@ pub fn explain(act: &str, server: &Server, code: i32, stderr: &str) -> OpError {
     } else {
         (C::Failed, first_error(stderr, code), "the detail is what the server itself said")
     };
-    OpError::new(class, format!("{act}: {fault}")).with_detail(tail(stderr)).with_hint(hint)
+    let denied = class == C::Refused && MAY_NOT.into_iter().any(has);
+    let error = OpError { denied, ..OpError::new(class, format!("{act}: {fault}")) };
+    error.with_detail(tail(stderr)).with_hint(hint)
 }
+
+/// How PostgreSQL says that a role lacks a privilege.
+const MAY_NOT: [&str; 3] = ["permission denied", "must be owner", "must be superuser"];
 
 fn after_marker(line: &str) -> Option<&str> {
     ["FATAL:  ", "ERROR:  ", "error: "].iter().find_map(|marker| line.split_once(marker).map(|(_, said)| said.trim()))
