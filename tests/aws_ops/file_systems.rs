@@ -1,6 +1,7 @@
 //! File systems of EFS: looked at, given mount targets, waited for and deleted, whatever the way to the server does.
 
-use muster::ops::{Polled, ReadHost};
+use muster::model::fault::ErrorClass;
+use muster::ops::{Polled, Probe, ReadHost, Request, WriteHost};
 use serde_json::{Value, json};
 
 use crate::backups::{follow, ground, spoils, undo_of};
@@ -19,6 +20,14 @@ pub fn network(vaulting: &Vaulting) -> (Vec<String>, String) {
     (values(&subnets, "subnetId"), values(&groups, "groupId").remove(0))
 }
 
+/// A file system that the run of these tests has made.
+fn own(ground: &Ground, vaulting: &Vaulting, name: &str) -> String {
+    let wanted = json!({ "CreationToken": format!("m-{}-{name}-1-0", ground.world.run), "Encrypted": true });
+    let made = vaulting.ask("elasticfilesystem", "POST", "/2015-02-01/file-systems", &wanted.to_string());
+    let made: Value = serde_json::from_str(made.split("\r\n\r\n").nth(1).unwrap()).unwrap();
+    made["FileSystemId"].as_str().unwrap().to_owned()
+}
+
 fn targets(ground: &Ground, id: &str) -> Vec<Value> {
     let found = ground.read("efs.file_system", json!({ "file_system": id }));
     found["mount_targets"].as_array().unwrap().clone()
@@ -35,11 +44,13 @@ fn a_mount_target_is_made_once_with_its_security_groups_and_goes_again() {
         (&json!(true), &json!("available"), &json!(true))
     );
     assert_eq!((&found["name"], &found["token"]), (&json!("mounted"), &json!("mounted")));
+    let own = own(&ground, &vaulting, "mounted");
+    let (id, key) = (own.as_str(), format!("m-{}-k-1-0", ground.world.run));
     for (place, spoil) in spoils().into_iter().enumerate() {
         let args = json!({ "file_system": id, "subnet": subnets[0], "security_groups": [group] });
-        let request = ground.world.ready("efs.create_mount_target", ground.through(args.clone()), "m-k").unwrap();
+        let request = ground.world.ready("efs.create_mount_target", ground.through(args.clone()), &key).unwrap();
         ground.proxy.spoil("POST /2015-02-01/mount-targets", spoil.clone());
-        let made = ground.settle("efs.create_mount_target", args.clone(), "m-k").unwrap();
+        let made = ground.settle("efs.create_mount_target", args.clone(), &key).unwrap();
         assert!(ground.proxy.is_done(), "{spoil:?}");
         let all = targets(&ground, id);
         assert_eq!((all.len(), &all[0]["id"]), (1, &made["mount_target"]), "{spoil:?}");
@@ -61,6 +72,51 @@ fn a_mount_target_is_made_once_with_its_security_groups_and_goes_again() {
         let error = ground.settle("efs.create_mount_target", args, "k").unwrap_err();
         assert!(error.message.contains(fault) && error.hint.is_some(), "{error:?}");
     }
+}
+
+#[test]
+fn a_mount_target_that_may_be_somebody_elses_is_in_doubt_and_is_not_taken_away() {
+    let (ground, vaulting, arn) = ground("in-doubt");
+    let (subnets, group) = network(&vaulting);
+    let key = format!("m-{}-k-1-0", ground.world.run);
+    let ready = |id: &str| {
+        let args = json!({ "file_system": id, "subnet": subnets[0], "security_groups": [group] });
+        ground.world.ready("efs.create_mount_target", ground.through(args), &key).unwrap()
+    };
+    let doubt = |request: &Request, why: &str| {
+        let error = ground.world.host.send(request).unwrap_err();
+        assert_eq!(error.class, ErrorClass::Unknown, "{error:?}");
+        match ground.world.host.probe(request).unwrap() {
+            Probe::CannotTell { why: said } => assert!(said.contains(why), "{said}"),
+            other => panic!("{other:?}"),
+        }
+    };
+    // On a file system of somebody else the answer to our request is lost: nothing tells whose it is.
+    let foreign = arn.rsplit('/').next().unwrap();
+    let request = ready(foreign);
+    ground.proxy.spoil("POST /2015-02-01/mount-targets", Spoil::Unanswered);
+    doubt(&request, "on a file system that this run has not made");
+    let (op, args) = undo_of(&request, &Value::Null);
+    let error = follow(&ground, op, args, "u").unwrap_err();
+    assert!(error.message.contains("AWS does not tell whether") && error.hint.is_some(), "{error:?}");
+    assert_eq!(targets(&ground, foreign).len(), 1);
+    // A request that never arrived is sent again.
+    let made = targets(&ground, foreign)[0]["id"].clone();
+    let plain = ground.through(json!({ "file_system": foreign, "mount_target": made }));
+    assert_eq!(follow(&ground, "efs.delete_mount_target", plain, "d").unwrap()["deleted"], true);
+    ground.proxy.spoil("POST /2015-02-01/mount-targets", Spoil::Unsent);
+    let args = json!({ "file_system": foreign, "subnet": subnets[0], "security_groups": [group] });
+    ground.settle("efs.create_mount_target", args, &key).unwrap();
+    // On our own somebody else was quicker, with other security groups.
+    let own = own(&ground, &vaulting, "in-doubt");
+    let request = ready(&own);
+    let form = "Action=CreateSecurityGroup&Version=2016-11-15&GroupName=others&GroupDescription=x";
+    let other = vaulting.ask("ec2", "POST", "/", form);
+    let other = other.split("<groupId>").nth(1).and_then(|rest| rest.split('<').next()).unwrap();
+    let theirs = json!({ "FileSystemId": own, "SubnetId": subnets[0], "SecurityGroups": [other] });
+    let said = vaulting.ask("elasticfilesystem", "POST", "/2015-02-01/mount-targets", &theirs.to_string());
+    assert!(said.starts_with("HTTP/1.1 200"), "{said}");
+    doubt(&request, other);
 }
 
 #[test]

@@ -59,6 +59,12 @@ pub fn token(key: &str) -> String {
     }
 }
 
+/// The run whose call has this key.
+#[must_use]
+pub fn run_of(key: &str) -> &str {
+    key.split('-').nth(1).unwrap_or_default()
+}
+
 impl<'c> Of<'c> {
     /// The token of the call.
     #[must_use]

@@ -1,5 +1,6 @@
 //! Making a mount target: without one a file system cannot be mounted, and a restore makes none.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use aws_sdk_efs::Client;
@@ -7,7 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::file_system::MountTarget;
+use super::file_system::{FileSystem, MountTarget};
 use crate::model::Value;
 use crate::model::fault::{OpError, Target};
 use crate::ops::aws::access::in_account;
@@ -61,10 +62,25 @@ impl CreateMountTargetArgs {
         format!("cannot make a mount target of {} in {}", self.file_system, self.subnet)
     }
 
-    fn there(&self, look: &dyn Look) -> Result<Option<MountTarget>, OpError> {
-        let found = look.file_system(&self.file_system)?;
-        let all = found.map(|found| found.mount_targets).unwrap_or_default();
-        Ok(all.into_iter().find(|one| one.subnet == self.subnet && one.state != "deleted"))
+    /// What a mount target in that subnet, where there was none before, is to the call: AWS knows neither tokens nor tags of
+    /// mount targets, so that one on somebody else's file system is not taken for our own.
+    fn whose(&self, system: &FileSystem, found: &MountTarget, run: &str) -> Found<TargetMade> {
+        let MountTarget { id, security_groups, .. } = found;
+        let doubt = |what: &str| Found::CannotTell(format!("{}: there is {id} now, {what}", self.act()));
+        if !system.is_of(run) {
+            return doubt(
+                "on a file system that this run has not made: AWS does not tell whether this call has made it, or somebody else",
+            );
+        }
+        if security_groups.is_empty() && found.state == "creating" {
+            return Found::Running(Some(format!("mount target {id} is creating")));
+        }
+        let asked: BTreeSet<&String> = self.security_groups.iter().collect();
+        if asked != security_groups.iter().collect() {
+            let theirs = security_groups.join(", ");
+            return doubt(&format!("with security groups {theirs}: somebody else has made or changed it"));
+        }
+        Found::Done(TargetMade::of(found))
     }
 }
 
@@ -88,9 +104,10 @@ impl Operation for CreateMountTarget {
 }
 
 impl Effects for CreateMountTarget {
-    const REPEAT: Repeat = Repeat::Keyed;
-    const PROBE_DOC: &'static str =
-        "a mount target in that subnet, where there was none before: AWS has no second one there";
+    const REPEAT: Repeat = Repeat::Probe;
+    const PROBE_DOC: &'static str = "a mount target in that subnet, where there was none before, with the security groups asked for, on a \
+                                     file system that this run has made; AWS tells nothing that would tell one on another \
+                                     file system from somebody else's: that is in doubt";
     const UNDO_DOC: &'static str = "efs.delete_mount_target";
 
     fn image(look: &dyn Look, args: &CreateMountTargetArgs) -> Result<Value, OpError> {
@@ -139,6 +156,8 @@ impl Effects for CreateMountTarget {
             Err(complaint) if complaint.code.starts_with("MountTargetConflict") => {
                 match Self::became(&hands.line, args, hands.of)? {
                     Found::Done(made) => Ok(Send::Done(made)),
+                    Found::Running(_) => Ok(Send::Running),
+                    Found::CannotTell(why) => Err(OpError::unknown(why)),
                     _ => Err(complaint
                         .with_hint("the file system has one in another subnet of that zone, or of another VPC")
                         .into()),
@@ -148,21 +167,25 @@ impl Effects for CreateMountTarget {
         }
     }
 
-    fn became(look: &dyn Look, args: &CreateMountTargetArgs, _: Of<'_>) -> Result<Found<TargetMade>, OpError> {
-        // There was none in that subnet before, and there is never more than one.
-        Ok(args.there(look)?.map_or(Found::NotDone, |found| Found::Done(TargetMade::of(&found))))
+    fn became(look: &dyn Look, args: &CreateMountTargetArgs, of: Of<'_>) -> Result<Found<TargetMade>, OpError> {
+        let Some(system) = look.file_system(&args.file_system)? else { return Ok(Found::NotDone) };
+        Ok(match system.target_in(&args.subnet) {
+            Some(found) => args.whose(&system, found, of.run),
+            None => Found::NotDone,
+        })
     }
 
-    fn undoing(args: &CreateMountTargetArgs, _: &Value, _: &str) -> Undo {
+    fn undoing(args: &CreateMountTargetArgs, _: &Value, key: &str) -> Undo {
         let args = json!({
             "mount_target": "$result/mount_target", "file_system": args.file_system, "subnet": args.subnet,
-            "aws": args.aws,
+            "made_by": key, "aws": args.aws,
         });
         Undo::Call { op: "efs.delete_mount_target", args }
     }
 
     fn print(look: &dyn Look, args: &CreateMountTargetArgs, _: &TargetMade) -> Result<Value, OpError> {
-        Ok(json!({ "mount_target": args.there(look)?.map(|found| found.id) }))
+        let system = look.file_system(&args.file_system)?.unwrap_or_default();
+        Ok(json!({ "mount_target": system.target_in(&args.subnet).map(|found| &found.id) }))
     }
 
     fn forecast(args: &CreateMountTargetArgs, _: &Value, _: &str) -> Predicted {

@@ -11,7 +11,7 @@ use super::file_system::MountTarget;
 use crate::model::Value;
 use crate::model::fault::{OpError, Target};
 use crate::ops::aws::access::in_account;
-use crate::ops::aws::entry::{Effects, Hands, Look, Of, filled};
+use crate::ops::aws::entry::{Effects, Hands, Look, Of, filled, run_of};
 use crate::ops::aws::fault::Fault;
 use crate::ops::aws::{Access, identity};
 use crate::ops::context::ReadContext;
@@ -34,6 +34,10 @@ pub struct DeleteMountTargetArgs {
     /// Its subnet.
     #[serde(default)]
     pub subnet: Option<String>,
+    /// The key of the call that is undone: the one in `subnet` is then deleted only on a file system that its run has made. On
+    /// another it may be somebody else's, and is refused.
+    #[serde(default)]
+    pub made_by: Option<String>,
     /// Which account and region.
     #[serde(default)]
     pub aws: Access,
@@ -71,8 +75,18 @@ impl DeleteMountTargetArgs {
             return Ok(look.mount_target(id)?.filter(|one| one.state != "deleted"));
         }
         let Some(subnet) = &self.subnet else { return Ok(None) };
-        let all = look.file_system(&self.file_system)?.map(|found| found.mount_targets).unwrap_or_default();
-        Ok(all.into_iter().find(|one| one.subnet == *subnet && one.state != "deleted"))
+        let Some(system) = look.file_system(&self.file_system)? else { return Ok(None) };
+        let found = system.target_in(subnet).cloned();
+        let run = self.made_by.as_deref().map(run_of);
+        if let (Some(one), true) = (&found, run.is_some_and(|run| !system.is_of(run))) {
+            let message = format!(
+                "cannot delete mount target {} of {}: AWS does not tell whether this run has made it, or somebody else",
+                one.id, self.file_system
+            );
+            return Err(OpError::refused(message)
+                .with_hint("if it is to go, delete it by hand (`aws efs delete-mount-target`), then retry"));
+        }
+        Ok(found)
     }
 }
 

@@ -47,6 +47,20 @@ pub struct FileSystem {
     pub owned_by: String,
 }
 
+impl FileSystem {
+    /// Whether this run has made it: by the token of one of its calls, or by its tag. What is in it goes with it.
+    #[must_use]
+    pub fn is_of(&self, run: &str) -> bool {
+        !run.is_empty() && (self.owned_by == run || self.token.starts_with(&format!("m-{run}-")))
+    }
+
+    /// Its mount target in a subnet: never more than one.
+    #[must_use]
+    pub fn target_in(&self, subnet: &str) -> Option<&MountTarget> {
+        self.mount_targets.iter().find(|one| one.subnet == subnet && one.state != "deleted")
+    }
+}
+
 /// Where a file system is mounted from in one zone.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
