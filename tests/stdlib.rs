@@ -11,7 +11,7 @@ use proptest::prelude::*;
 use serde_json::json;
 
 /// Modules in an order in which each comes after those it imports.
-const MODULES: [&str; 13] = [
+const MODULES: [&str; 14] = [
     "calendar",
     "words",
     "permissions",
@@ -24,6 +24,7 @@ const MODULES: [&str; 13] = [
     "release",
     "aws_backup",
     "omnichat_aws_backup",
+    "omnichat_aws_restore",
     "vault_backup",
 ];
 

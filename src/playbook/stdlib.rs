@@ -8,6 +8,7 @@ const MODULES: &[(&str, &str)] = &[
     ("ecs", include_str!("../../stdlib/ecs.rhai")),
     ("omnichat", include_str!("../../stdlib/omnichat.rhai")),
     ("omnichat_aws_backup", include_str!("../../stdlib/omnichat_aws_backup.rhai")),
+    ("omnichat_aws_restore", include_str!("../../stdlib/omnichat_aws_restore.rhai")),
     ("permissions", include_str!("../../stdlib/permissions.rhai")),
     ("pg", include_str!("../../stdlib/pg.rhai")),
     ("rds", include_str!("../../stdlib/rds.rhai")),

@@ -29,6 +29,7 @@ mod file_systems;
 mod killed;
 mod objects;
 mod omnichat_backup;
+mod omnichat_models;
 mod omnichat_restore;
 mod permissions;
 mod plans;

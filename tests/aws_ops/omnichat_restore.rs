@@ -23,22 +23,22 @@ use muster::playbook::params::Given;
 use serde_json::{Value, json};
 
 use crate::aws;
-use crate::backups;
 use crate::fidelity;
-use crate::file_systems::network;
 use crate::ground::Ground;
 use crate::rds::instance;
+use crate::scene::second;
+use crate::traffic;
 
 const PLAYBOOK: &str = "omnichat-aws-restore";
 const PASSWORD: &str = "never-shown-7";
 const TARGET: &str = "AmazonEC2ContainerServiceV20141113";
 
-fn ecs(ground: &Ground, call: &str, body: &Value) -> Value {
+pub fn ecs(ground: &Ground, call: &str, body: &Value) -> Value {
     ground.json("ecs", &format!("{TARGET}.{call}"), body)
 }
 
 /// The parameters of a run.
-fn given(pairs: &[(&str, Value)]) -> Given {
+pub fn given(pairs: &[(&str, Value)]) -> Given {
     let mut given = Given::default();
     for (name, value) in pairs {
         given.values.insert((*name).to_owned(), Spanned::new(value.clone(), Span::default()));
@@ -63,7 +63,7 @@ fn let_tasks_run() {
 }
 
 /// The URL of something that is healthy as long as this process lives.
-fn healthy() -> String {
+pub fn healthy() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/health", listener.local_addr().unwrap());
     std::thread::spawn(move || {
@@ -77,13 +77,13 @@ fn healthy() -> String {
 }
 
 /// What places tasks as a service of ECS wants them, and takes them away.
-struct Placing {
+pub struct Placing {
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Placing {
-    fn of(ground: &Arc<Ground>, name: &str) -> Self {
+    pub fn of(ground: &Arc<Ground>, name: &str) -> Self {
         let_tasks_run();
         let stop = Arc::new(AtomicBool::new(false));
         let (ground, name, until) = (Arc::clone(ground), name.to_owned(), Arc::clone(&stop));
@@ -123,18 +123,18 @@ impl Drop for Placing {
 }
 
 /// A run, as far as it has come.
-struct Going<'e> {
+pub struct Going<'e> {
     estate: &'e Estate,
-    run: RunId,
+    pub run: RunId,
     file: PlanFile,
 }
 
 /// OmniChat on AWS: an instance, a secret that leads to it, and a service whose tasks read that.
-struct Estate {
-    ground: Arc<Ground>,
-    name: &'static str,
-    app: App,
-    _placing: Placing,
+pub struct Estate {
+    pub ground: Arc<Ground>,
+    pub name: &'static str,
+    pub app: App,
+    pub _placing: Placing,
 }
 
 /// Puts what stands for terraform on the path of this process: it shows what lies in the folder it is pointed to.
@@ -260,17 +260,16 @@ impl Estate {
     }
 }
 
-fn begin<'e>(estate: &'e Estate, given: &Given) -> Going<'e> {
+pub fn begin<'e>(estate: &'e Estate, given: &Given) -> Going<'e> {
     let app = &estate.app;
     let start = app.prepare(&fidelity::folder(PLAYBOOK), given).expect("it can be started");
-    let writes =
-        ["Action=Restore", "Action=Modify", "Action=Delete", "UpdateService", "PutSecretValue", "PUT /restore"];
-    let sent = || writes.iter().map(|one| estate.ground.proxy.count(one)).sum::<usize>();
-    let before = sent();
+    let before = estate.ground.proxy.seen().len();
     let (records, program) = app.plan(&start, None).expect("it is planned");
     let day = Duration::from_secs(86_400);
     let file = app.plan_file((&records, &program), PLAYBOOK, Base::Live, day).expect("a plan");
-    assert_eq!(sent(), before, "a plan changes something");
+    let asked = estate.ground.proxy.seen();
+    // The test itself asks past the proxy.
+    assert_eq!(traffic::writes(&asked[before..]), Vec::<String>::new(), "a plan changes something");
     let session = app.start_bound(&start, &file, Arc::new(NoObserver)).expect("the run begins");
     let going = Going { estate, run: session.run().clone(), file };
     session.drive(4, false, &Arc::new(AtomicUsize::new(0))).expect("the engine goes on");
@@ -278,12 +277,12 @@ fn begin<'e>(estate: &'e Estate, given: &Given) -> Going<'e> {
 }
 
 impl Going<'_> {
-    fn state(&self) -> RunState {
+    pub fn state(&self) -> RunState {
         RunState::fold(&self.estate.app.records(&self.run).unwrap()).unwrap()
     }
 
     /// What it waits for; why it failed, where it did.
-    fn waits(&self) -> Vec<String> {
+    pub fn waits(&self) -> Vec<String> {
         let state = self.state();
         let tell = |pause: &Pause| match pause {
             Pause::Manual { step } => format!("by hand: {step}"),
@@ -299,24 +298,28 @@ impl Going<'_> {
     }
 
     fn say(&self, order: Order) {
-        self.estate.app.say(&self.run, order).expect("it is told");
-        let session = self.estate.app.take(&self.run, Arc::new(NoObserver)).expect("it is taken up");
+        self.say_as(&self.estate.app, order);
+    }
+
+    fn say_as(&self, app: &App, order: Order) {
+        app.say(&self.run, order).expect("it is told");
+        let session = app.take(&self.run, Arc::new(NoObserver)).expect("it is taken up");
         session.drive(4, false, &Arc::new(AtomicUsize::new(0))).expect("the engine goes on");
     }
 
     /// Says that the step that is waited for was done.
-    fn done(&self, step: &str) {
+    pub fn done(&self, step: &str) {
         assert_eq!(self.waits(), vec![format!("by hand: {step}")]);
         self.say(Order::Done { step: StepPath::of(step), evidence: "the test did it".to_owned(), result: None });
     }
 
-    fn roll_back(&self) {
+    pub fn roll_back(&self) {
         self.say(Order::Rollback { to: None, force: false });
         assert_eq!(self.state().status(), RunStatus::RolledBack, "{:#?}", self.waits());
     }
 
     /// It has come to its end, as its plan said, and shows nothing that is secret.
-    fn succeeded(&self) {
+    pub fn succeeded(&self) {
         assert_eq!(self.state().status(), RunStatus::Succeeded, "{:#?}", self.waits());
         let records = self.estate.app.records(&self.run).unwrap();
         let report = Report::of(std::slice::from_ref(&self.file), &records).unwrap();
@@ -388,59 +391,44 @@ fn omnichat_that_does_not_work_on_the_new_endpoint_is_led_back() {
 }
 
 #[test]
-fn models_come_back_on_a_new_file_system_which_goes_again_without_its_access_point() {
-    let (ground, vaulting, arn) = backups::ground("chat-models");
-    let file_system = arn.rsplit('/').next().unwrap().to_owned();
-    vaulting.keep("chat-models", &arn, "COMPLETED");
-    vaulting.restores_go(&["COMPLETED"]);
-    let (subnets, group) = network(&vaulting);
-    let ground = Arc::new(ground);
-    ecs(&ground, "CreateCluster", &json!({ "clusterName": "chat-models" }));
-    let container = json!({ "name": "ollama", "image": "ollama", "memory": 128 });
-    ecs(&ground, "RegisterTaskDefinition", &json!({ "family": "chat-models", "containerDefinitions": [container] }));
-    let service = json!({ "cluster": "chat-models", "serviceName": "chat-models", "taskDefinition": "chat-models", "desiredCount": 0 });
-    ecs(&ground, "CreateService", &service);
-    let app = fidelity::app(Path::new(&ground.path("")));
-    let placing = Placing::of(&ground, "chat-models");
-    let estate = Estate { ground, name: "chat-models", app, _placing: placing };
-    let ground = &estate.ground;
-    let params = given(&[
-        ("aws", ground.access()),
-        ("restore", json!(["models"])),
-        ("vault", json!("chat-models")),
-        ("file_system", json!(file_system)),
-        ("backup_role", json!("arn:aws:iam::123456789012:role/backup")),
-        ("models_to", json!("new_fs")),
-        ("models_subnets", json!([subnets[0]])),
-        ("models_security_groups", json!([group])),
-        ("models_cluster", json!("chat-models")),
-        ("models_service", json!("chat-models")),
-    ]);
-    let systems = || {
-        let found = ground.read("efs.file_systems", json!({}));
-        let all = found["file_systems"].as_array().unwrap().clone();
-        let ours = |one: &Value| one["owned_by"] != "" || one["id"] == json!(file_system);
-        all.into_iter().filter(ours).map(|one| one["id"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+fn only_an_approved_retire_takes_the_old_database_away_and_nothing_else() {
+    let estate = Estate::start("chat-retire");
+    instance(&estate.ground, "chat-retire-not-ours");
+    let going = estate.begin(&[("retire", json!(true))]);
+    going.done("question_by_hand");
+    estate.terraform(&estate.instance("chat-retire")["resource_id"], "No changes.\n");
+    going.done("reconcile");
+    // All is proved, and nothing was deleted.
+    assert_eq!(going.waits(), vec![format!("{:?}", Pause::Approval { step: StepPath::of("retire") })]);
+    assert_eq!(estate.ground.proxy.count("Action=DeleteDB"), 0);
+    let kept = format!("chat-retire-old-{}", going.run.short());
+    let snapshots = || {
+        let found = estate.ground.read("rds.snapshots", json!({ "made": "manual" }));
+        let all = found["snapshots"].as_array().unwrap().iter().map(|one| one["id"].as_str().unwrap().to_owned());
+        all.filter(|id| id.starts_with("chat-retire")).collect::<Vec<_>>()
     };
-    let before = systems();
-    let going = begin(&estate, &params);
-    let made: Vec<String> = systems().into_iter().filter(|id| !before.contains(id)).collect();
-    assert_eq!(vaulting.restores().len(), 1);
-    going.done("models_move");
-    let waits = going.waits();
-    assert!(waits[0].starts_with("failed: models_placed") && waits[0].contains("no access point"), "{waits:#?}");
-    going.roll_back();
-    assert_eq!(systems(), before, "{made:?}");
-
-    let going = begin(&estate, &params);
-    let job = vaulting.restores().pop().unwrap();
-    let id = job["CreatedResourceArn"].as_str().unwrap().rsplit('/').next().unwrap().to_owned();
-    let point = json!({ "ClientToken": "p", "FileSystemId": id, "RootDirectory": { "Path": "/models" } });
-    let said = vaulting.ask("elasticfilesystem", "POST", "/2015-02-01/access-points", &point.to_string());
-    assert!(said.starts_with("HTTP/1.1 200"), "{said}");
-    going.done("models_move");
-    going.done("models_prove_by_hand");
+    let (mut before, mut had) = (estate.described(), snapshots());
+    assert!(before.to_string().contains(&kept), "{before:#}");
+    let approve = Order::Approve {
+        step: StepPath::of("retire"),
+        role: None,
+        reason: None,
+        break_glass: false,
+        valid_until: None,
+        digest: None,
+    };
+    // Whoever started the run does not approve it.
+    going.say(approve.clone());
+    assert_eq!((going.waits().len(), estate.ground.proxy.count("Action=DeleteDB")), (1, 0));
+    going.say_as(&second(&estate.ground), approve);
     going.succeeded();
-    let found = ground.read("efs.file_system", json!({ "file_system": id }));
-    assert_eq!(found["mount_targets"][0]["security_groups"], json!([group]));
+    before["instances"].as_array_mut().unwrap().retain(|one| one["id"] != json!(kept));
+    assert_eq!(estate.described(), before);
+    had.push(format!("chat-retire-last-{}", going.run.short()));
+    let mut has = snapshots();
+    (had.sort(), has.sort());
+    assert_eq!(has, had);
+    let deletes = ["Action=DeleteDBInstance&", "Action=DeleteDB", "Action=DeleteDBSnapshot"]
+        .map(|one| estate.ground.proxy.count(one));
+    assert_eq!(deletes, [1, 1, 0]);
 }

@@ -178,14 +178,7 @@ impl Scene {
 
     /// Somebody else than whoever started the run says something, and the run goes on.
     pub fn say(&self, run: &RunId, order: Order) -> RunState {
-        let settings = Settings {
-            store: Path::new(&self.ground.path("")).join("muster.db"),
-            supervisor: env!("CARGO_BIN_EXE_muster").into(),
-            actor: Actor { name: "second@there".to_owned() },
-            workers: 4,
-            script_time: None,
-        };
-        let app = App::open(settings).expect("the store opens");
+        let app = second(&self.ground);
         app.say(run, order).expect("the order is stored");
         let session = app.take(run, Arc::new(NoObserver)).expect("nobody else holds it");
         session.drive(4, false, &Arc::new(AtomicUsize::new(0))).expect("the engine goes on");
@@ -235,6 +228,18 @@ impl Went {
     pub fn waited(&self, op: &str) -> bool {
         self.records.iter().any(|record| matches!(&record.fact, Fact::WaitBegun { op: of, .. } if of == op))
     }
+}
+
+/// Somebody else than whoever started the runs there.
+pub fn second(ground: &Ground) -> App {
+    let settings = Settings {
+        store: Path::new(&ground.path("")).join("muster.db"),
+        supervisor: env!("CARGO_BIN_EXE_muster").into(),
+        actor: Actor { name: "second@there".to_owned() },
+        workers: 4,
+        script_time: None,
+    };
+    App::open(settings).expect("the store opens")
 }
 
 /// Databases, their snapshots and their automated backups with this in their names, as AWS describes them.
