@@ -100,6 +100,17 @@ pub fn is_handle(value: &super::Value) -> bool {
     value.as_object().is_some_and(|object| object.len() == 1 && object.contains_key(HANDLE_KEY))
 }
 
+/// The handles of secrets in a value.
+#[must_use]
+pub fn handles_in(value: &Value) -> Vec<&Value> {
+    match value {
+        value if is_handle(value) => vec![value],
+        Value::Array(items) => items.iter().flat_map(handles_in).collect(),
+        Value::Object(fields) => fields.values().flat_map(handles_in).collect(),
+        _ => Vec::new(),
+    }
+}
+
 /// A secret as a run met it: which one, and what tells its contents from others. Never the contents.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sighting {

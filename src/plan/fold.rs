@@ -92,7 +92,7 @@ impl Plan {
             given: super::given::of(program, &header.params, header.started),
             targets: state.targets.values().map(|target| (target.name.clone(), target.identity.clone())).collect(),
             objectives: Objectives { rto_ms: playbook.rto.map(millis), rpo_ms: playbook.rpo.map(millis) },
-            checks: super::preflight::found(records, &steps, &header.params),
+            checks: super::preflight::found(records, &steps, &state, program),
             effects: steps.iter().flat_map(|step| &step.calls).filter(|call| call.writes).count(),
             coverage: coverage(&steps),
             rest: before.map(|(before, _, since)| Rest { run: header.run.clone(), moves: before.moves, since }),

@@ -11,6 +11,7 @@ mod rollback;
 #[cfg(test)]
 mod tests;
 mod timeline;
+mod unseen;
 mod warnings;
 
 use std::collections::BTreeMap;

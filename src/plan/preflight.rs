@@ -2,12 +2,15 @@
 
 use std::time::Duration;
 
+use super::unseen;
 use super::{Plan, PlannedCall, PlannedStep, StepOutcome};
+use crate::engine::state::RunState;
 use crate::journal::record::{Fact, Record};
 use crate::model::Value;
 use crate::model::amount::format_duration;
 use crate::model::check::{Check, Source, Verdict};
-use crate::model::secret::is_handle;
+use crate::model::secret::handles_in;
+use crate::script::Program;
 
 /// How the ids of checks begin that ask for a program.
 pub const PROGRAM: &str = "program.";
@@ -18,8 +21,8 @@ pub const CONTAINERS: &str = "containers";
 pub const SECRET: &str = "secret.";
 
 /// The checks that were asked before the first step: the playbook's first. A program or secret that is missing is no matter where the
-/// whole plan is known and nothing in it uses it.
-pub(super) fn found(records: &[Record], steps: &[PlannedStep], params: &Value) -> Vec<Check> {
+/// whole plan is known and nothing uses it: in the plan, or in what a plan does not show the calls of.
+pub(super) fn found(records: &[Record], steps: &[PlannedStep], state: &RunState, program: &Program) -> Vec<Check> {
     let mut all: Vec<Check> = records
         .iter()
         .filter_map(|record| match &record.fact {
@@ -34,8 +37,14 @@ pub(super) fn found(records: &[Record], steps: &[PlannedStep], params: &Value) -
         let (used, lacking) = if let Some(program) = check.id.strip_prefix(PROGRAM) {
             (calls.any(|call| uses(call, program)), "not here".to_owned())
         } else if let Some(secret) = check.id.strip_prefix(SECRET) {
-            let handles = params.get(secret).map(handles_in).unwrap_or_default();
-            let used = calls.any(|call| handles_in(&call.args).iter().any(|handle| handles.contains(handle)));
+            let params = state.header.as_ref().map(|header| &header.params);
+            let handles = params.and_then(|params| params.get(secret)).map(handles_in).unwrap_or_default();
+            let named = |handle: &&Value| handles.contains(handle);
+            let mut used = calls.any(|call| handles_in(&call.args).iter().any(named));
+            if !used && let Some(place) = unseen::user_of(&handles, steps, state, program) {
+                check.found = format!("{}, and {place} uses it", check.found);
+                used = true;
+            }
             (used, check.found.clone())
         } else {
             continue;
@@ -53,16 +62,6 @@ pub(super) fn found(records: &[Record], steps: &[PlannedStep], params: &Value) -
         }
     }
     all
-}
-
-/// The handles of secrets in a value.
-fn handles_in(value: &Value) -> Vec<&Value> {
-    match value {
-        value if is_handle(value) => vec![value],
-        Value::Array(items) => items.iter().flat_map(handles_in).collect(),
-        Value::Object(fields) => fields.values().flat_map(handles_in).collect(),
-        _ => Vec::new(),
-    }
 }
 
 /// Whether a call runs this program on this machine.

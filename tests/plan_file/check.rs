@@ -180,13 +180,18 @@ fn a_plan_shows_its_checks_and_is_refused_when_one_no_longer_holds() {
 
 /// Asks the shipped `rds-restore` in its world, in which IAM is so.
 fn permitted(iam: &str) -> (i32, Value) {
+    permitted_by("rds-restore", iam, &[])
+}
+
+/// Asks a shipped playbook in its world, in which IAM is so.
+fn permitted_by(playbook: &str, iam: &str, more: &[&str]) -> (i32, Value) {
     let desk = Desk::new();
-    let shipped = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("playbooks/rds-restore");
+    let shipped = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("playbooks").join(playbook);
     let read = |name: &str| std::fs::read_to_string(shipped.join(name)).unwrap();
-    desk.file("playbooks/rds-restore/playbook.yaml", &read("playbook.yaml"));
-    let world = read("world.yaml").replacen("aws:\n", &format!("aws:\n  iam: {iam}\n"), 1);
-    desk.file("playbooks/rds-restore/world.yaml", &world);
-    let said = desk.muster(&["check", "rds-restore", "--sandbox", "-o", "json"]);
+    desk.file(&format!("playbooks/{playbook}/playbook.yaml"), &read("playbook.yaml"));
+    let world = read("world.yaml").replacen("\naws:\n", &format!("\naws:\n  iam: {iam}\n"), 1);
+    desk.file(&format!("playbooks/{playbook}/world.yaml"), &world);
+    let said = desk.muster(&[&["check", playbook, "--sandbox", "-o", "json"], more].concat());
     let report: Value = serde_json::from_str(&said.stdout).unwrap_or_else(|_| panic!("{said:?}"));
     let found = report["checks"].as_array().unwrap().iter().find(|check| check["id"] == "permissions").unwrap().clone();
     (said.code, found)
@@ -203,10 +208,97 @@ fn what_aws_would_not_let_one_do_is_found_before_the_night_on_which_it_matters()
 }
 
 #[test]
+fn what_a_restore_of_omnichat_may_not_do_is_named_for_just_what_is_asked_for() {
+    let playbook = "omnichat-aws-restore";
+    let ask = |iam: &str, more: &[&str]| {
+        let found = permitted_by(playbook, iam, more).1;
+        (found["verdict"].as_str().unwrap().to_owned(), found["found"].as_str().unwrap().to_owned())
+    };
+    let all = "restore=[database, models]";
+    let (verdict, said) = ask("{}", &["-p", all, "-p", "retire=true"]);
+    assert!(verdict == "pass", "{said}");
+    let old = "on arn:aws:rds:eu-west-1:123456789012:db:horizons-persistence-db";
+    let secret = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:horizons/config/app-secrets-";
+    let service = "arn:aws:ecs:eu-west-1:123456789012:service/horizons-compute-";
+    for (denied, more, wanted) in [
+        ("rds:ModifyDBInstance", vec![], format!("rds:ModifyDBInstance {old}:")),
+        ("rds:DeleteDBInstance", vec!["-p", "retire=true"], format!("rds:DeleteDBInstance {old}-old-")),
+        ("ecs:UpdateService", vec![], format!("ecs:UpdateService on {service}fargate/horizons-compute-webui")),
+        ("secretsmanager:PutSecretValue", vec!["-p", "cutover=new_endpoint"], format!("PutSecretValue on {secret}")),
+        ("iam:PassRole", vec!["-p", all], "role/horizons-backup".to_owned()),
+        ("backup:StartRestoreJob", vec!["-p", all], "recovery-point".to_owned()),
+        ("elasticfilesystem:*", vec!["-p", all, "-p", "models_to=new_fs"], "CreateMountTarget".to_owned()),
+    ] {
+        let (verdict, said) = ask(&format!("{{ denied: ['{denied}'] }}"), &more);
+        assert!(verdict == "fail" && said.contains(&wanted), "{denied}: {said}");
+    }
+    // What is not asked for need not be allowed.
+    for (denied, more) in [
+        ("secretsmanager:PutSecretValue", &[][..]),
+        ("backup:*", &[]),
+        ("elasticfilesystem:*", &["-p", all]),
+        ("rds:*", &["-p", "restore=[models]"]),
+        ("ecs:*", &["-p", "cutover=none"]),
+    ] {
+        let (verdict, said) = ask(&format!("{{ denied: ['{denied}'] }}"), more);
+        assert!(verdict == "pass", "{denied}: {said}");
+    }
+}
+
+#[test]
 fn what_aws_does_not_tell_is_no_pass() {
     let (code, found) = permitted("{ silent: 'nobody may ask' }");
     assert_eq!((code, &found["verdict"]), (9, &json!("unknown")));
     assert!(found["found"].as_str().unwrap().contains("nobody may ask"), "{found}");
+}
+
+#[test]
+fn a_secret_that_only_a_rollback_or_a_proof_uses_is_asked_for_before_the_night_too() {
+    let ask = |more: &str| {
+        let desk = Desk::new();
+        let playbook = format!(
+            r##"
+muster: 1
+name: sealed
+version: 1.0.0
+title: A secret out of sight
+params:
+  password: {{ type: secret, default: "env:MUSTER_TEST_NOT_SET", doc: Whatever. }}
+  plain: {{ type: string, default: x, doc: Whatever. }}
+capabilities: [{{ exec.read: {{ argv: "sh -c *" }} }}]
+steps:
+  - id: choose
+    script: "#{{ login: params.password }}"
+  - id: work
+    needs: [choose]
+    script: |
+      host::exec::read(#{{ argv: ["sh", "-c", "true"] }}).code
+{more}
+"##
+        );
+        desk.file("playbooks/sealed/playbook.yaml", &playbook);
+        let said = desk.muster(&["check", "sealed", "-o", "json"]);
+        let report: Value = serde_json::from_str(&said.stdout).unwrap_or_else(|_| panic!("{said:?}"));
+        let all = report["checks"].as_array().unwrap().clone();
+        let found = all.into_iter().find(|check| check["id"] == "secret.password").unwrap();
+        (said.code, found["found"].as_str().unwrap().to_owned())
+    };
+    let used =
+        |login: &str| format!(r##"host::exec::read(#{{ argv: ["sh", "-c", "true"], env: #{{ PW: {login} }} }}).code"##);
+    for (more, place) in [
+        (format!("    rollback: '{}'", used("params.password")), "the rollback of step work uses it"),
+        (format!("    rollback: '{}'", used("steps.choose.login")), "the rollback of step work uses it"),
+        (format!("    rollback: 'let all = params; {}'", used("all.password")), "the rollback of step work uses it"),
+        (format!("    verify: '{} == 0'", used("params.password")), "the `verify` of step work uses it"),
+    ] {
+        let (code, said) = ask(&more);
+        assert_eq!(code, 4, "{more}: {said}");
+        assert!(said.contains("MUSTER_TEST_NOT_SET") && said.ends_with(place), "{said}");
+    }
+    let (code, said) = ask(&format!("    rollback: '{}'", used("params.plain")));
+    assert!(code == 0 && said.ends_with("nothing in this plan uses it"), "{said}");
+    let (code, said) = ask(&format!("    when: false\n    rollback: '{}'", used("params.password")));
+    assert!(code == 0 && said.ends_with("nothing in this plan uses it"), "{said}");
 }
 
 #[test]
