@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use muster::clock::SystemClock;
 use muster::model::forecast::Basis;
+use muster::model::unknown::Unknown;
 use muster::ops::foresight::{Foreseen, PlanHost};
 use muster::ops::live::LiveReader;
 use muster::ops::secrets::Secrets;
@@ -77,4 +78,24 @@ fn a_plan_of_what_would_be_refused_says_so() {
     let seen = foresee(&ground, &overlay(&ground), "helm.upgrade", wrong);
     assert!(seen.outcome.unwrap_err().message.contains("invalid"));
     assert_eq!(seen.basis, Basis::Exact);
+}
+
+#[test]
+fn what_was_supplied_is_foreseen_as_helm_will_have_it_and_what_only_the_chart_tells_is_said_to_be_unknown() {
+    let Some(ground) = Ground::start() else { return };
+    ground.install("web", "old-db");
+    let overlay = overlay(&ground);
+    foresee(&ground, &overlay, "helm.upgrade", upgrade(&ground));
+    let plain = json!({ "plain": ["database.password"] });
+    let supplied = foresee(&ground, &overlay, "helm.values", plain.clone()).outcome.unwrap();
+    for (op, more) in [("helm.values", json!({ "computed": true })), ("helm.manifest", json!({}))] {
+        let seen = foresee(&ground, &overlay, op, more);
+        assert_eq!(seen.basis, Basis::Unknown, "{op}: {seen:?}");
+        assert!(Unknown::of(seen.outcome.as_ref().unwrap()).is_some(), "{op}: {seen:?}");
+        assert!(seen.why.contains("helm.upgrade") || seen.why.contains("the values of chart"), "{op}: {}", seen.why);
+    }
+    let (_, made) = ground.send("helm.upgrade", ground.args("web", upgrade(&ground)), "m-up");
+    made.unwrap();
+    let found = ground.world.read("helm.values", ground.args("web", plain)).unwrap();
+    assert_eq!(supplied, found);
 }

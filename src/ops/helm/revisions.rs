@@ -8,7 +8,7 @@ use super::release::Release;
 use crate::model::Value;
 use crate::model::fault::OpError;
 use crate::ops::context::ReadContext;
-use crate::ops::docker::client::KEY_LABEL;
+use crate::ops::docker::client::{KEY_LABEL, RUN_LABEL};
 
 /// One revision.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,6 +19,8 @@ pub struct Revision {
     pub status: String,
     /// The key of a call, on the revision that it made and on all later ones: helm hands labels on.
     pub key: String,
+    /// The run of that call.
+    pub run: String,
 }
 
 impl Revision {
@@ -46,7 +48,7 @@ pub fn revisions(context: &ReadContext<'_>, cluster: &Cluster, release: &Release
             .map_err(|e| OpError::failed(format!("{act}: kubectl printed something else than labels: {e}")))?;
         let label = |name: &str| labels.get(name).cloned().unwrap_or_default();
         let Ok(number) = label("version").parse() else { continue };
-        found.push(Revision { number, status: label("status"), key: label(KEY_LABEL) });
+        found.push(Revision { number, status: label("status"), key: label(KEY_LABEL), run: label(RUN_LABEL) });
     }
     found.sort_by_key(|revision| revision.number);
     Ok(found)
@@ -56,6 +58,15 @@ pub fn revisions(context: &ReadContext<'_>, cluster: &Cluster, release: &Release
 #[must_use]
 pub fn made_by<'r>(revisions: &'r [Revision], key: &str, after: u32) -> Option<&'r Revision> {
     revisions.iter().find(|revision| revision.number > after && revision.key == key)
+}
+
+/// Who has made the latest revision, as far as it tells: `run 7k3f9q…`; nothing when it was no run of Muster.
+#[must_use]
+pub fn run_of_latest(revisions: &[Revision]) -> Option<String> {
+    let (latest, before) = revisions.split_last()?;
+    // Helm hands labels on to what somebody makes by hand later.
+    let own = !latest.key.is_empty() && before.iter().all(|one| one.key != latest.key);
+    (own && !latest.run.is_empty()).then(|| format!("run {}", latest.run))
 }
 
 /// What a revision holds.
@@ -103,4 +114,23 @@ pub fn marks(context: &ReadContext<'_>, contents: &Contents) -> Result<(String, 
     let supplied = if contents.supplied.is_null() { "{}".to_owned() } else { contents.supplied.to_string() };
     let manifest: Vec<String> = contents.documents.iter().map(Value::to_string).collect();
     Ok((mark(&supplied)?, mark(&manifest.join("\n"))?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_revision_is_of_the_run_whose_label_it_is_the_first_to_have() {
+        let revision = |number, key: &str| Revision {
+            number,
+            status: "deployed".to_owned(),
+            key: key.to_owned(),
+            run: key.split('-').nth(1).unwrap_or_default().to_owned(),
+        };
+        let all = [revision(1, ""), revision(2, "m-one-a"), revision(3, "m-one-a"), revision(4, "m-two-a")];
+        let told = [0, 1, 2, 3, 4].map(|last| run_of_latest(&all[..last]));
+        let run = |name: &str| Some(format!("run {name}"));
+        assert_eq!(told, [None, None, run("one"), None, run("two")], "the third was made by hand");
+    }
 }

@@ -12,7 +12,7 @@ use super::client::{Cluster, explain};
 use super::preview::preview;
 use super::read::history;
 use super::release::{Release, check_word};
-use super::revisions::{contents, made_by, marks, revisions};
+use super::revisions::{Revision, contents, made_by, marks, revisions, run_of_latest};
 use super::values::{merged, nested};
 use crate::model::Value;
 use crate::model::fault::{OpError, Target};
@@ -220,12 +220,14 @@ impl Image {
     }
 }
 
-/// Refuses to go on from a revision that is not settled.
-pub(super) fn settled(act: &str, release: &Release, latest: &super::revisions::Revision) -> Result<(), OpError> {
+/// Refuses to go on from a revision that is not settled, and says whose it is.
+fn settled(act: &str, release: &Release, found: &[Revision]) -> Result<(), OpError> {
+    let Some(latest) = found.last() else { return Ok(()) };
     if latest.is_pending() {
         let (number, status) = (latest.number, &latest.status);
+        let who = run_of_latest(found).unwrap_or_else(|| "another helm".to_owned());
         return Err(OpError::refused(format!(
-            "{act}: revision {number} is {status}: another helm is at work on it, or was killed in the middle"
+            "{act}: revision {number} is {status}: {who} is at work on it, or was killed in the middle"
         ))
         .with_hint(format!(
             "see `helm history {}`; if nobody is at work on it, roll it back to its last good revision with helm.rollback",
@@ -266,16 +268,16 @@ impl Write for Upgrade {
     fn before(context: &ReadContext<'_>, args: &UpgradeArgs) -> Result<Value, OpError> {
         let act = args.act();
         args.check()?;
-        let latest = revisions(context, &args.cluster, &args.release)?.pop();
+        let found = revisions(context, &args.cluster, &args.release)?;
         let mut image = Image::default();
-        match &latest {
+        match found.last() {
             None if !args.install => {
                 return Err(OpError::refused(format!("{act}: there is no such release"))
                     .with_hint("pass install: true if it is to be installed then"));
             }
             None => {}
             Some(latest) => {
-                settled(&act, &args.release, latest)?;
+                settled(&act, &args.release, &found)?;
                 let found = contents(context, &args.cluster, &args.release, latest.number)?;
                 (image.revision, image.status) = (latest.number, latest.status.clone());
                 (image.values, image.manifest) = marks(context, &found)?;
@@ -304,8 +306,9 @@ impl Write for Upgrade {
         let found = revisions(&context.read, &args.cluster, &args.release)?;
         let now = found.last().map_or(0, |latest| latest.number);
         if now != image.revision {
+            let who = run_of_latest(&found).unwrap_or_else(|| "somebody".to_owned());
             return Err(OpError::refused(format!(
-                "{act}: somebody has made revision {now} since revision {} was looked at",
+                "{act}: {who} has made revision {now} since revision {} was looked at",
                 image.revision
             ))
             .with_hint("look at it with `helm history`, then retry: the call looks anew"));
