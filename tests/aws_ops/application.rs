@@ -69,6 +69,23 @@ impl Server {
         self
     }
 
+    /// Has the server vacuum a table by itself, for minutes: a worker that has no user is in the database from now on.
+    pub fn is_vacuumed(&self) {
+        self.ask("alter system set autovacuum_naptime = 1");
+        self.ask("select pg_reload_conf()");
+        let slow = "autovacuum_vacuum_threshold = 1, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_cost_delay = 100, \
+                    autovacuum_vacuum_cost_limit = 1";
+        self.ask(&format!("create table worn (id int, filler text) with ({slow})"));
+        self.ask("insert into worn select n, repeat('x', 1000) from generate_series(1, 5000) n");
+        self.ask("delete from worn where id % 2 = 0");
+        crate::live_world::until("it is vacuumed", || self.workers() == "1");
+    }
+
+    /// How many workers of the server itself are in the database.
+    pub fn workers(&self) -> String {
+        self.ask("select count(*) from pg_stat_activity where datname = current_database() and usesysid is null")
+    }
+
     /// The lines that it answers; none when it does not.
     pub fn ask(&self, sql: &str) -> String {
         let output = psql(USER, &self.address).args(["-c", sql]).stdin(Stdio::null()).output().expect("psql is there");

@@ -107,3 +107,24 @@ fn sessions_are_ended_and_kept_out_until_the_undo() {
     assert_eq!(ground.deployment.psql("chatbot_db", "select 1").unwrap(), "1");
     std::thread::sleep(Duration::from_millis(10));
 }
+
+#[test]
+fn a_vacuum_that_the_server_does_by_itself_is_no_session_and_holds_nothing_up() {
+    let ground = Ground::new("vacuumed");
+    let psql = |database: &str, sql: &str| ground.deployment.psql(database, sql).unwrap();
+    psql("postgres", "alter system set autovacuum_naptime = 1");
+    psql("postgres", "select pg_reload_conf()");
+    // So slow that it takes minutes.
+    let slow = "autovacuum_vacuum_threshold = 1, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_cost_delay = 100, \
+                autovacuum_vacuum_cost_limit = 1";
+    psql("chatbot_db", &format!("create table worn (id int, filler text) with ({slow})"));
+    psql("chatbot_db", "insert into worn select n, repeat('x', 1000) from generate_series(1, 5000) n");
+    psql("chatbot_db", "delete from worn where id % 2 = 0");
+    let workers = "select count(*) from pg_stat_activity where datname = 'chatbot_db' and usesysid is null";
+    until("it is vacuumed", || psql("postgres", workers).trim() == "1");
+    let listed = ground.read("pg.databases", json!({})).unwrap();
+    let found = listed["databases"].as_array().unwrap().iter().find(|one| one["name"] == "chatbot_db").unwrap();
+    assert_eq!((&found["connections"], psql("postgres", workers).trim()), (&json!(0), "1"));
+    let renames = json!({ "renames": [{ "from": "chatbot_db", "to": "elsewhere" }] });
+    ground.write("pg.rename_databases", renames, "m-away").unwrap();
+}

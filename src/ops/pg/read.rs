@@ -105,7 +105,7 @@ pub struct ListedDatabase {
     pub owner: String,
     /// Its comment; empty when it has none.
     pub comment: String,
-    /// How many sessions are in it.
+    /// How many sessions are in it. A vacuum that the server does by itself is none: it gives way to whoever needs the database.
     pub connections: i64,
     /// Whether it is a template.
     pub template: bool,
@@ -124,7 +124,8 @@ pub fn databases(context: &ReadContext<'_>, server: &Server) -> Result<Vec<Liste
             'bytes', case when has_database_privilege(d.oid, 'CONNECT') then pg_database_size(d.oid) else 0 end,
             'comment', coalesce(shobj_description(d.oid, 'pg_database'), ''),
             'connections',
-                (select count(*) from pg_stat_activity a where a.datid = d.oid and a.pid <> pg_backend_pid()),
+                (select count(*) from pg_stat_activity a
+                 where a.datid = d.oid and a.pid <> pg_backend_pid() and a.usesysid is not null),
             'template', d.datistemplate, 'allows_connections', d.datallowconn) order by d.datname), '[]')
         from pg_database d;";
     let query = Query { act: &act, database: MAINTENANCE, sql, ..Query::default() };
