@@ -105,6 +105,12 @@ fn reads_fail_too_and_every_way_to_fail_has_its_end() {
         ("{ op: fs.stat, how: failed, message: boom }", "{ exit: 7, errors: boom, effects: [] }"),
         ("{ op: fs.write_text, how: lost }", "{ exit: 0, effects: { count: 1 } }"),
         ("{ op: fs.write_text, how: half }", "{ exit: 0 }"),
+        // What is not there yet is asked for again, what is not allowed is not.
+        ("{ op: fs.stat, use: 2, how: refused }", "{ exit: 0 }"),
+        (
+            "{ op: fs.stat, use: 2, how: denied, message: nobody may look }",
+            "{ exit: 7, errors: '`verify` was denied: nobody may look', pauses: [step_failed: recover] }",
+        ),
         ("{ step: recover, how: transient, use: every }", "{ pauses: [step_failed: recover] }"),
     ] {
         let said = tested(&format!("  - name: it fails\n    fail: {fail}\n    expect: {expect}\n"));
