@@ -426,7 +426,8 @@ fn only_an_approved_retire_takes_the_old_database_away_and_nothing_else() {
     assert_eq!(estate.described(), before);
     had.push(format!("chat-retire-last-{}", going.run.short()));
     let mut has = snapshots();
-    (had.sort(), has.sort());
+    had.sort();
+    has.sort();
     assert_eq!(has, had);
     let deletes = ["Action=DeleteDBInstance&", "Action=DeleteDB", "Action=DeleteDBSnapshot"]
         .map(|one| estate.ground.proxy.count(one));
