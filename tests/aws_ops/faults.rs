@@ -127,7 +127,8 @@ fn is_rolling_back(estate: &Estate) -> bool {
 }
 
 /// What is tried: everything, each alone. Or what passes, or has to be waited for, at one call of every kind in the same run, at the
-/// next of that kind in the next run; and every call that changes something forbidden. Of what another case tries widely, a part.
+/// next of that kind in the next run; and the last call of every kind that changes something forbidden. Of what another case tries
+/// widely, a part.
 fn jobs(case: &Case, points: &[Point]) -> Vec<Job> {
     if in_full() {
         let all = points.iter().flat_map(|point| FAULTS.iter().map(move |fault| (fault.clone(), vec![point.clone()])));
@@ -148,8 +149,8 @@ fn jobs(case: &Case, points: &[Point]) -> Vec<Job> {
         };
         Job { fault: fault.clone(), points }
     });
-    let writes = points.iter().filter(|point| point.writes()).step_by(every);
-    let forbidden = writes.map(|point| Job { fault: Fault::Forbidden, points: vec![point.clone()] });
+    let last_writes = kinds.values().filter_map(|kind| kind.last()).filter(|point| point.writes()).step_by(every);
+    let forbidden = last_writes.map(|point| Job { fault: Fault::Forbidden, points: vec![(*point).clone()] });
     together.chain(forbidden).collect()
 }
 

@@ -1,7 +1,7 @@
 //! The program killed by `kill -9` in the middle of a live run of a playbook for AWS: before the server hears of a call, and after it
 //! has done what was asked while nobody has heard of it. Resumed, the run comes to where an undisturbed one comes to; rolled back and
-//! killed meanwhile, to what there was before. What changes something is tried here, a run killed at one call of every kind after the
-//! other; with `MUSTER_TEST_FAULTS=full` every call, each in a run of its own.
+//! killed meanwhile, to what there was before. What changes something is tried here, a run killed at one such call after the other;
+//! with `MUSTER_TEST_FAULTS=full` every call, each in a run of its own.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -27,18 +27,15 @@ fn kills(points: &[Point], widely: bool) -> Vec<Kill> {
         return points.iter().flat_map(|point| both(vec![point.clone()])).collect();
     }
     let kinds = Point::kinds(points);
-    let most = kinds.values().filter(|kind| kind[0].writes()).map(Vec::len).max().unwrap_or_default();
-    let mut kills = Vec::new();
-    for turn in 0..most {
-        let of_kinds = kinds.values().filter(|kind| kind[0].writes());
-        let points: Vec<Point> = of_kinds.filter_map(|kind| kind.get(turn)).map(|point| (*point).clone()).collect();
-        kills.extend(both(points));
-    }
+    let writes = || kinds.values().filter(|kind| kind[0].writes());
+    // What was not heard of is sent again, and counted again.
+    let again = |(more, point): (usize, &&Point)| Point { number: point.number + more, call: point.call.clone() };
+    let before = writes().flat_map(|kind| kind.iter().enumerate().map(again)).collect();
+    let mut after: Vec<Point> = writes().flatten().map(|point| (*point).clone()).collect();
     // What is looked at once more after a kill does not depend on whether the server has answered.
-    if let Some(Kill::At(points, _)) = kills.get_mut(1).filter(|_| widely) {
-        points.extend(kinds.values().filter(|kind| !kind[0].writes()).map(|kind| kind[0].clone()));
-    }
-    kills
+    let looks = kinds.values().filter(|kind| widely && !kind[0].writes());
+    after.extend(looks.map(|kind| kind[0].clone()));
+    vec![Kill::At(before, Spoil::KilledBefore), Kill::At(after, Spoil::KilledAfter)]
 }
 
 fn set(estate: &Estate, kill: &Kill) {
