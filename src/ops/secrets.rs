@@ -17,7 +17,7 @@ use serde_json::json;
 use sha2::Sha256;
 
 use super::aws::secrets::document;
-use super::aws::{Access, Aws};
+use super::aws::{Access, Aws, Line};
 use super::dotenv;
 use crate::clock::SystemClock;
 use crate::model::fault::{ErrorClass, OpError};
@@ -299,7 +299,7 @@ impl Secrets {
         if let Some(known) = self.fetched.lock().get(&what) {
             return Ok(known.clone());
         }
-        let line = self.aws.reading(access, None, &SystemClock)?;
+        let line = Line::reading(self, access, None, &SystemClock)?;
         let contents = super::aws::secrets::contents(&line, secret, version)?;
         for text in document::confidential(&contents, &[]) {
             self.redactor.learn(&text);

@@ -6,10 +6,38 @@ use serde::{Deserialize, Serialize};
 
 use super::content::Content;
 use super::ecs::Ecs;
-use super::rds::Rds;
+use super::rds::{Course, Rds};
 use super::stores::{Backup, Efs};
-use super::world::Named;
+use super::veil;
+use super::world::{Named, World};
 use crate::model::{Timestamp, Value};
+use crate::ops::aws::entry::Look;
+
+/// The account of a world, at an instant.
+pub struct View<'w> {
+    pub(super) world: &'w World,
+    pub(super) now: Timestamp,
+}
+
+impl<'w> View<'w> {
+    /// As it is at this instant.
+    #[must_use]
+    pub fn at(world: &'w World, now: Timestamp) -> Self {
+        Self { world, now }
+    }
+
+    /// The status that a course has come to; none while it has come to nothing.
+    pub(super) fn status(&self, courses: &'w Named<Course>, what: &str) -> Option<&'w str> {
+        let steps = &courses.get(what)?.steps;
+        steps.iter().rev().find(|(at, _)| *at <= self.now).map(|(_, status)| status.as_str())
+    }
+}
+
+impl Look for View<'_> {
+    fn is_unknown(&self, text: &str) -> bool {
+        veil::marked(text).is_some()
+    }
+}
 
 /// An account and region.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::aws::View;
 use super::rds::later;
 use super::veil;
 use super::world::{Named, World};
@@ -135,27 +136,13 @@ impl Running {
     }
 }
 
-/// A look at the sandbox's services at a time.
-pub struct EcsView<'w> {
-    world: &'w World,
-    now: Timestamp,
-}
-
-impl<'w> EcsView<'w> {
-    /// At this time.
-    #[must_use]
-    pub fn at(world: &'w World, now: Timestamp) -> Self {
-        Self { world, now }
-    }
-}
-
 /// The key of a service in the sandbox.
 #[must_use]
 pub fn service_key(cluster: &str, service: &str) -> String {
     format!("{}/{}", plain_name(cluster), plain_name(service))
 }
 
-impl Look for EcsView<'_> {
+impl Look for View<'_> {
     fn service(&self, cluster: &str, service: &str) -> Result<Option<Service>, OpError> {
         let found = self.world.aws.ecs.services.get(&service_key(cluster, service));
         Ok(found.map(|found| found.shown(plain_name(cluster), plain_name(service), self.world, self.now)))

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::aws::View;
 use super::content::sha256_hex;
-use super::veil;
-use super::world::{Child, Named, World};
+use super::world::{Child, Named};
 use crate::model::fault::OpError;
 use crate::model::{Timestamp, Value};
 use crate::ops::aws::rds::{Backups, Database, Kind, Look, Member, Snapshot, Which, newest_first};
@@ -187,27 +187,9 @@ pub fn made_id(kind: Kind, from: &str) -> String {
     format!("{prefix}-{}", &sum[..26])
 }
 
-/// The databases of a world, at an instant.
-pub struct View<'w> {
-    world: &'w World,
-    now: Timestamp,
-}
-
 impl<'w> View<'w> {
-    /// As they are at this instant.
-    #[must_use]
-    pub fn at(world: &'w World, now: Timestamp) -> Self {
-        Self { world, now }
-    }
-
     fn rds(&self) -> &'w Rds {
         &self.world.aws.rds
-    }
-
-    /// The status that a course has come to; none while it has come to nothing.
-    fn status(&self, what: &str) -> Option<&'w str> {
-        let steps = &self.rds().courses.get(what)?.steps;
-        steps.iter().rev().find(|(at, _)| *at <= self.now).map(|(_, status)| status.as_str())
     }
 
     /// What is being done to a database.
@@ -227,7 +209,7 @@ impl<'w> View<'w> {
 
     fn seen(&self, kind: Kind, found: &Database) -> Database {
         let mut seen = found.clone();
-        if let Some(status) = self.status(&kind.of(&found.id)) {
+        if let Some(status) = self.status(&self.rds().courses, &kind.of(&found.id)) {
             status.clone_into(&mut seen.status);
         }
         if let Some(status) = self.at_work(kind, &found.id) {
@@ -245,7 +227,7 @@ impl<'w> View<'w> {
 
     fn taken(&self, kind: Kind, found: &Snapshot) -> Snapshot {
         let mut seen = found.clone();
-        if let Some(status) = self.status(&kind.snapshot(&found.id)) {
+        if let Some(status) = self.status(&self.rds().courses, &kind.snapshot(&found.id)) {
             status.clone_into(&mut seen.status);
             seen.percent = if status == "available" { 100 } else { seen.percent };
         }
@@ -285,10 +267,6 @@ impl Look for View<'_> {
 
     fn events(&self, _: Kind, _: &str) -> Result<Vec<String>, OpError> {
         Ok(Vec::new())
-    }
-
-    fn is_unknown(&self, text: &str) -> bool {
-        veil::marked(text).is_some()
     }
 }
 

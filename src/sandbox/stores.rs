@@ -3,9 +3,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::aws::View;
 use super::rds::Course;
-use super::veil;
-use super::world::{Child, Named, World};
+use super::world::{Child, Named};
 use crate::model::fault::OpError;
 use crate::model::{Timestamp, Value};
 use crate::ops::aws::backup::{self, Job, Plan, RecoveryPoint, RestoreJob, Vault, newest_first};
@@ -122,31 +122,13 @@ pub fn type_of(arn: &str) -> &'static str {
     }
 }
 
-/// The file systems and backups of a world, at an instant.
-pub struct View<'w> {
-    world: &'w World,
-    now: Timestamp,
-}
-
 impl<'w> View<'w> {
-    /// As they are at this instant.
-    #[must_use]
-    pub fn at(world: &'w World, now: Timestamp) -> Self {
-        Self { world, now }
-    }
-
     fn backup(&self) -> &'w Backup {
         &self.world.aws.backup
     }
 
     fn efs(&self) -> &'w Efs {
         &self.world.aws.efs
-    }
-
-    /// The status that a course has come to; none while it has come to nothing.
-    fn status(&self, courses: &'w Named<Course>, what: &str) -> Option<&'w str> {
-        let steps = &courses.get(what)?.steps;
-        steps.iter().rev().find(|(at, _)| *at <= self.now).map(|(_, status)| status.as_str())
     }
 
     /// Whether something is being deleted.
@@ -276,10 +258,6 @@ impl backup::Look for View<'_> {
 
     fn instant(&self) -> Timestamp {
         self.now
-    }
-
-    fn is_unknown(&self, text: &str) -> bool {
-        veil::marked(text).is_some()
     }
 }
 

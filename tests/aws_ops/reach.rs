@@ -1,12 +1,14 @@
 //! How an account is reached: what is tried again, what is refused, and what stops a run until there are fresh credentials.
 
 use std::net::TcpListener;
+use std::sync::Arc;
 use std::time::Duration;
 
 use muster::clock::{Clock, SystemClock};
 use muster::model::fault::ErrorClass;
 use muster::ops::ReadHost;
-use muster::ops::aws::{Access, Aws};
+use muster::ops::aws::{Access, Line};
+use muster::ops::secrets::Secrets;
 use serde_json::json;
 
 use crate::faulty::Spoil;
@@ -102,8 +104,8 @@ fn a_line_for_reading_lets_no_call_out_that_writes() {
     let ground = Ground::new();
     let access =
         Access { region: Some("eu-west-1".to_owned()), endpoint: Some(ground.proxy.url()), ..Access::default() };
-    let aws = Aws::default();
-    let line = aws.reading(&access, None, &SystemClock).unwrap();
+    let secrets = Secrets::new([9; 32], Arc::clone(&ground.world.redactor));
+    let line = Line::reading(&secrets, &access, None, &SystemClock).unwrap();
     let made = line.call("cannot make a session", |sts: aws_sdk_sts::Client| sts.get_session_token().send());
     assert!(made.is_ok());
     let made = line.call("cannot decode", |sts: aws_sdk_sts::Client| {

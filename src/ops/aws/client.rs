@@ -28,6 +28,7 @@ use crate::clock::Clock;
 use crate::model::Timestamp;
 use crate::model::fault::{ErrorClass, OpError};
 use crate::ops::context::{ReadContext, WriteContext};
+use crate::ops::secrets::Secrets;
 
 /// How long a call may take, all its attempts together, that does not say.
 const USUAL_TIMEOUT: Duration = Duration::from_secs(120);
@@ -52,7 +53,7 @@ pub struct Aws {
 
 /// One account and region as one access reaches it.
 pub(super) struct Account {
-    access: Access,
+    pub(super) access: Access,
     sdk: SdkConfig,
     clients: Mutex<BTreeMap<(TypeId, Hand), Box<dyn Any + Send>>>,
     pub(super) identity: Mutex<Option<Identity>>,
@@ -157,19 +158,6 @@ impl Aws {
     fn forget(&self, access: &Access) {
         self.accounts.lock().remove(access);
     }
-
-    /// A line to an account on which only calls that read can be made, open until `deadline`.
-    ///
-    /// # Errors
-    /// Refused, when no region is set.
-    pub fn reading<'c>(
-        &'c self,
-        access: &Access,
-        deadline: Option<Timestamp>,
-        clock: &'c dyn Clock,
-    ) -> Result<Line<'c>, OpError> {
-        Ok(Line { aws: self, account: self.account(access)?, hand: Hand::Reads, deadline, limit: USUAL_TIMEOUT, clock })
-    }
 }
 
 async fn configuration(access: &Access, http: SharedHttpClient) -> SdkConfig {
@@ -198,7 +186,7 @@ async fn configuration(access: &Access, http: SharedHttpClient) -> SdkConfig {
 
 /// A line to one account, on which calls are made and waited for.
 pub struct Line<'c> {
-    aws: &'c Aws,
+    pub(super) secrets: &'c Secrets,
     pub(super) account: Arc<Account>,
     hand: Hand,
     deadline: Option<Timestamp>,
@@ -206,7 +194,27 @@ pub struct Line<'c> {
     clock: &'c dyn Clock,
 }
 
-impl Line<'_> {
+impl<'c> Line<'c> {
+    /// A line to an account on which only calls that read can be made, open until `deadline`.
+    ///
+    /// # Errors
+    /// Refused, when no region is set.
+    pub fn reading(
+        secrets: &'c Secrets,
+        access: &Access,
+        deadline: Option<Timestamp>,
+        clock: &'c dyn Clock,
+    ) -> Result<Self, OpError> {
+        Ok(Self {
+            secrets,
+            account: secrets.aws().account(access)?,
+            hand: Hand::Reads,
+            deadline,
+            limit: USUAL_TIMEOUT,
+            clock,
+        })
+    }
+
     /// Makes one call of the SDK and waits for its answer: `line.call("cannot describe x", |sts: Client| sts.….send())`.
     ///
     /// # Errors
@@ -256,7 +264,7 @@ impl Line<'_> {
             return Err(OpError::transient(format!("{act}: its time was over before")).into());
         }
         let limit = left.unwrap_or(self.limit);
-        let runtime = self.aws.runtime()?;
+        let runtime = self.secrets.aws().runtime()?;
         // The timer has to be made inside of the runtime.
         let answer = runtime.block_on(async { tokio::time::timeout(limit, future).await });
         answer.map_err(|_| Complaint::late(act, self.hand))
@@ -265,7 +273,7 @@ impl Line<'_> {
     /// Credentials that were refused are looked for anew the next time.
     fn noted(&self, complaint: Complaint) -> Complaint {
         if complaint.class() == ErrorClass::Credentials {
-            self.aws.forget(&self.account.access);
+            self.secrets.aws().forget(&self.account.access);
         }
         complaint
     }
@@ -294,7 +302,7 @@ impl<'c> ReadContext<'c> {
     /// # Errors
     /// Refused, when no region is set.
     pub fn aws(&self, access: &Access) -> Result<Line<'c>, OpError> {
-        self.secrets.aws().reading(access, self.deadline, self.clock)
+        Line::reading(self.secrets, access, self.deadline, self.clock)
     }
 }
 

@@ -1,21 +1,27 @@
-//! How an operation on file systems and their backups becomes an entry of the table: what it decides is written over [`Look`], so
-//! that the sandbox's models decide the same.
+//! How an operation on AWS becomes an entry of the table: what it decides is written over [`Look`], so that the sandbox's models
+//! decide the same.
 
 use std::collections::BTreeMap;
 
 use super::access::InAccount;
 use super::client::Line;
 use super::rds::{KEY_TAG, RUN_TAG};
-use super::{backup, efs};
+use super::{backup, ecs, efs, rds, secrets};
 use crate::model::Value;
 use crate::model::fault::OpError;
+use crate::ops::context::{ReadContext, WriteContext};
 use crate::ops::files::digest_bytes;
-use crate::ops::spec::{Found, Operation, Poll, Predicted, Repeat, Send, Undo};
+use crate::ops::spec::{Found, Operation, Poll, Predicted, Read, Repeat, Send, Undo, Wait, Write};
 
-/// What can be asked of an account about file systems and backups.
-pub trait Look: backup::Look + efs::Look {}
+/// What can be asked of an account: the live one, or the sandbox's.
+pub trait Look: backup::Look + ecs::Look + efs::Look + rds::Look + secrets::Look {
+    /// Whether a text of the arguments stands for one that only the run will know.
+    fn is_unknown(&self, _text: &str) -> bool {
+        false
+    }
+}
 
-impl<T: backup::Look + efs::Look> Look for T {}
+impl Look for Line<'_> {}
 
 /// A question to AWS.
 pub trait Asks: Operation<Args: InAccount> {
@@ -26,6 +32,12 @@ pub trait Asks: Operation<Args: InAccount> {
     fn ask(look: &dyn Look, args: &Self::Args) -> Result<Self::Output, OpError>;
 }
 
+impl<O: Asks> Read for O {
+    fn read(context: &ReadContext<'_>, args: Self::Args) -> Result<Self::Output, OpError> {
+        Self::ask(&context.aws(args.access())?, &args)
+    }
+}
+
 /// A wait for something in AWS.
 pub trait Awaits: Operation<Args: InAccount> {
     /// Asks once.
@@ -33,6 +45,12 @@ pub trait Awaits: Operation<Args: InAccount> {
     /// # Errors
     /// When what is waited for can never come.
     fn ask(look: &dyn Look, args: &Self::Args) -> Result<Poll<Self::Output>, OpError>;
+}
+
+impl<O: Awaits> Wait for O {
+    fn poll(context: &ReadContext<'_>, args: Self::Args) -> Result<Poll<Self::Output>, OpError> {
+        Self::ask(&context.aws(args.access())?, &args)
+    }
 }
 
 /// The call whose effect is meant.
@@ -91,124 +109,84 @@ pub struct Hands<'h, 'c> {
     pub line: Line<'c>,
     /// The call.
     pub of: Of<'h>,
+    /// Where secrets are resolved.
+    pub context: &'h WriteContext<'c>,
 }
 
 /// An effect on AWS.
 pub trait Effects: Operation<Args: InAccount> {
-    /// See [`crate::ops::spec::Write::REPEAT`].
+    /// See [`Write::REPEAT`].
     const REPEAT: Repeat;
-    /// See [`crate::ops::spec::Write::PROBE_DOC`].
+    /// See [`Write::PROBE_DOC`].
     const PROBE_DOC: &'static str;
-    /// See [`crate::ops::spec::Write::UNDO_DOC`].
+    /// See [`Write::UNDO_DOC`].
     const UNDO_DOC: &'static str;
 
-    /// See [`crate::ops::spec::Write::before`].
+    /// See [`Write::before`].
     ///
     /// # Errors
     /// Refused, when a precondition does not hold; transient, when it will hold later.
-    fn image(look: &dyn Look, args: &Self::Args) -> Result<Value, OpError>;
+    fn image(look: &dyn Look, args: &Self::Args, run: &str) -> Result<Value, OpError>;
 
-    /// See [`crate::ops::spec::Write::send`].
+    /// See [`Write::send`].
     ///
     /// # Errors
     /// The class tells what is known about the world.
     fn act(hands: &Hands<'_, '_>, args: &Self::Args) -> Result<Send<Self::Output>, OpError>;
 
-    /// See [`crate::ops::spec::Write::probe`].
+    /// See [`Write::probe`].
     ///
     /// # Errors
     /// When AWS cannot be asked now.
     fn became(look: &dyn Look, args: &Self::Args, of: Of<'_>) -> Result<Found<Self::Output>, OpError>;
 
-    /// See [`crate::ops::spec::Write::undo`].
+    /// See [`Write::undo`].
     fn undoing(args: &Self::Args, before: &Value, key: &str) -> Undo;
 
-    /// See [`crate::ops::spec::Write::fingerprint`].
+    /// See [`Write::fingerprint`].
     ///
     /// # Errors
     /// When AWS cannot be asked now.
     fn print(look: &dyn Look, args: &Self::Args, result: &Self::Output) -> Result<Value, OpError>;
 
-    /// See [`crate::ops::spec::Write::predict`].
+    /// See [`Write::predict`].
     fn forecast(args: &Self::Args, before: &Value, key: &str) -> Predicted;
 }
 
-/// Makes operations that are written over [`Look`] ones of the live system.
-macro_rules! performed {
-    (asks: $($read:ty),*; awaits: $($wait:ty),*; effects: $($write:ty),* $(,)?) => {
-        $(impl $crate::ops::spec::Read for $read {
-            fn read(
-                context: &$crate::ops::context::ReadContext<'_>,
-                args: Self::Args,
-            ) -> Result<Self::Output, $crate::model::fault::OpError> {
-                <Self as $crate::ops::aws::entry::Asks>::ask(&context.aws(&args.aws)?, &args)
-            }
-        })*
-        $(impl $crate::ops::spec::Wait for $wait {
-            fn poll(
-                context: &$crate::ops::context::ReadContext<'_>,
-                args: Self::Args,
-            ) -> Result<$crate::ops::spec::Poll<Self::Output>, $crate::model::fault::OpError> {
-                <Self as $crate::ops::aws::entry::Awaits>::ask(&context.aws(&args.aws)?, &args)
-            }
-        })*
-        $(impl $crate::ops::spec::Write for $write {
-            const REPEAT: $crate::ops::spec::Repeat = <Self as $crate::ops::aws::entry::Effects>::REPEAT;
-            const PROBE_DOC: &'static str = <Self as $crate::ops::aws::entry::Effects>::PROBE_DOC;
-            const UNDO_DOC: &'static str = <Self as $crate::ops::aws::entry::Effects>::UNDO_DOC;
+impl<O: Effects> Write for O {
+    const REPEAT: Repeat = <O as Effects>::REPEAT;
+    const PROBE_DOC: &'static str = <O as Effects>::PROBE_DOC;
+    const UNDO_DOC: &'static str = <O as Effects>::UNDO_DOC;
 
-            fn before(
-                context: &$crate::ops::context::ReadContext<'_>,
-                args: &Self::Args,
-            ) -> Result<$crate::model::Value, $crate::model::fault::OpError> {
-                <Self as $crate::ops::aws::entry::Effects>::image(&context.aws(&args.aws)?, args)
-            }
+    fn before(context: &ReadContext<'_>, args: &Self::Args) -> Result<Value, OpError> {
+        Self::image(&context.aws(args.access())?, args, context.run.as_str())
+    }
 
-            fn send(
-                context: &$crate::ops::context::WriteContext<'_>,
-                args: Self::Args,
-            ) -> Result<$crate::ops::spec::Send<Self::Output>, $crate::model::fault::OpError> {
-                let read = &context.read;
-                let of =
-                    $crate::ops::aws::entry::Of { run: read.run.as_str(), key: read.key, before: read.before };
-                let hands = $crate::ops::aws::entry::Hands { line: context.aws(&args.aws)?, of };
-                <Self as $crate::ops::aws::entry::Effects>::act(&hands, &args)
-            }
+    fn send(context: &WriteContext<'_>, args: Self::Args) -> Result<Send<Self::Output>, OpError> {
+        let read = &context.read;
+        let of = Of { run: read.run.as_str(), key: read.key, before: read.before };
+        Self::act(&Hands { line: context.aws(args.access())?, of, context }, &args)
+    }
 
-            fn probe(
-                context: &$crate::ops::context::ReadContext<'_>,
-                args: &Self::Args,
-            ) -> Result<$crate::ops::spec::Found<Self::Output>, $crate::model::fault::OpError> {
-                let (run, key, before) = (context.run.as_str(), context.key, context.before);
-                let of = $crate::ops::aws::entry::Of { run, key, before };
-                <Self as $crate::ops::aws::entry::Effects>::became(&context.aws(&args.aws)?, args, of)
-            }
+    fn probe(context: &ReadContext<'_>, args: &Self::Args) -> Result<Found<Self::Output>, OpError> {
+        let of = Of { run: context.run.as_str(), key: context.key, before: context.before };
+        Self::became(&context.aws(args.access())?, args, of)
+    }
 
-            fn undo(args: &Self::Args, before: &$crate::model::Value, key: &str) -> $crate::ops::spec::Undo {
-                <Self as $crate::ops::aws::entry::Effects>::undoing(args, before, key)
-            }
+    fn undo(args: &Self::Args, before: &Value, key: &str) -> Undo {
+        Self::undoing(args, before, key)
+    }
 
-            fn fingerprint(
-                context: &$crate::ops::context::ReadContext<'_>,
-                args: &Self::Args,
-                result: &Self::Output,
-            ) -> Result<$crate::model::Value, $crate::model::fault::OpError> {
-                <Self as $crate::ops::aws::entry::Effects>::print(&context.aws(&args.aws)?, args, result)
-            }
+    fn fingerprint(context: &ReadContext<'_>, args: &Self::Args, result: &Self::Output) -> Result<Value, OpError> {
+        Self::print(&context.aws(args.access())?, args, result)
+    }
 
-            fn predict(
-                args: &Self::Args,
-                before: &$crate::model::Value,
-                key: &str,
-            ) -> $crate::ops::spec::Predicted {
-                <Self as $crate::ops::aws::entry::Effects>::forecast(args, before, key)
-            }
+    fn predict(args: &Self::Args, before: &Value, key: &str) -> Predicted {
+        Self::forecast(args, before, key)
+    }
 
-            fn release(_: &$crate::ops::context::WriteContext<'_>, _: &Self::Args) {}
-        })*
-    };
+    fn release(_: &WriteContext<'_>, _: &Self::Args) {}
 }
-pub(super) use performed;
 
 /// The last part of an ARN: `fs-1234` of `arn:aws:elasticfilesystem:eu-west-1:1:file-system/fs-1234`.
 #[must_use]

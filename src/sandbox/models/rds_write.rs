@@ -2,13 +2,12 @@
 
 use std::time::Duration;
 
-use super::rds::{before, fingerprint, probe};
-use super::typed::{args, encode};
-use super::{Call, Effect, Model};
+use super::typed::{args, effect, encode};
+use super::{Call, Model};
 use crate::model::Value;
 use crate::model::fault::OpError;
 use crate::ops::aws::rds::{
-    Before, CreateClusterInstance, CreateSnapshot, Database, Delete, DeleteSnapshot, Deleted, Effects, Kind, Member,
+    Before, CreateClusterInstance, CreateSnapshot, Database, Delete, DeleteSnapshot, Deleted, Kind, Member,
     MemberBefore, MemberMade, Modified, Modify, Rename, Renamed, RestoreFromSnapshot, RestoreToPointInTime, Restored,
     Settings, Snapshot, SnapshotMade,
 };
@@ -49,10 +48,6 @@ pub(super) fn models() -> Vec<(&'static str, Model)> {
         (Rename::NAME, Model::Write(effect::<Rename>(rename).by_child(|_, _| millis(RENAME)))),
         (Delete::NAME, Model::Write(effect::<Delete>(delete).by_child(|_, _| millis(GONE)))),
     ]
-}
-
-fn effect<O: Effects>(act: fn(&mut World, &Call<'_>) -> Result<Value, OpError>) -> Effect {
-    Effect::new(before::<O>, act, probe::<O>).fingerprint(fingerprint::<O>)
 }
 
 fn millis(time: Duration) -> u64 {

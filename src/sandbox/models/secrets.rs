@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use serde_json::json;
 
-use super::typed::{args, encode, found};
-use super::{Call, Effect, Model};
+use super::typed::{args, asks, effect, encode};
+use super::{Call, Model};
 use crate::model::Value;
 use crate::model::fault::OpError;
 use crate::model::secret::is_handle;
@@ -13,34 +13,30 @@ use crate::ops::aws::secrets::{
     Describe, Described, InUse, Look, Put, ReadSecret, Stored, UseVersion, Version, document, handles, plain_name,
     token,
 };
-use crate::ops::host::Probe;
 use crate::ops::spec::Operation;
 use crate::sandbox::World;
-use crate::sandbox::aws::Secret;
+use crate::sandbox::aws::{Secret, View};
 use crate::sandbox::veil;
 
 pub(super) fn models() -> Vec<(&'static str, Model)> {
     vec![
-        (Describe::NAME, Model::Read(describe)),
+        asks::<Describe>(),
         (ReadSecret::NAME, Model::Read(read)),
-        (Put::NAME, Model::Write(Effect::new(before_put, put, probe_put).fingerprint(print))),
-        (UseVersion::NAME, Model::Write(Effect::new(before_use, use_version, probe_use).fingerprint(print))),
+        (Put::NAME, Model::Write(effect::<Put>(put))),
+        (UseVersion::NAME, Model::Write(effect::<UseVersion>(use_version))),
     ]
 }
 
-/// A look at the sandbox's account.
-struct View<'w>(&'w World);
-
 impl View<'_> {
-    fn find(&self, id: &str) -> Option<&Secret> {
-        self.0.aws.secrets.get(plain_name(id))
+    fn stored(&self, id: &str) -> Option<&Secret> {
+        self.world.aws.secrets.get(plain_name(id))
     }
 }
 
 impl Look for View<'_> {
     fn secret(&self, id: &str) -> Result<Option<Described>, OpError> {
-        let Some(found) = self.find(id) else { return Ok(None) };
-        let (account, region, name) = (&self.0.aws.account, &self.0.aws.region, plain_name(id));
+        let Some(found) = self.stored(id) else { return Ok(None) };
+        let (account, region, name) = (&self.world.aws.account, &self.world.aws.region, plain_name(id));
         let previous = found.earlier_versions.last().map(|one| one.id.clone()).unwrap_or_default();
         let version = |id: &str, stage: &str| Version { version: id.to_owned(), stages: vec![stage.to_owned()] };
         let mut versions = vec![version(&found.id, "AWSCURRENT")];
@@ -58,13 +54,13 @@ impl Look for View<'_> {
             current: found.id.clone(),
             previous,
             versions,
-            changed_at: if self.0.planned { veil::mark("when the run comes to it") } else { String::new() },
+            changed_at: if self.world.planned { veil::mark("when the run comes to it") } else { String::new() },
             deleted_at: String::new(),
         }))
     }
 
     fn contents(&self, id: &str, version: &str) -> Result<Option<String>, OpError> {
-        let Some(found) = self.find(id) else { return Ok(None) };
+        let Some(found) = self.stored(id) else { return Ok(None) };
         let value = if found.id == version {
             Some(&found.value)
         } else {
@@ -83,26 +79,12 @@ impl Look for View<'_> {
     }
 }
 
-fn describe(world: &mut World, call: &Call<'_>) -> Result<Value, OpError> {
-    let args = args::<Describe>(call)?;
-    encode(&View(world).secret(&args.secret)?.unwrap_or_default())
-}
-
 fn read(world: &mut World, call: &Call<'_>) -> Result<Value, OpError> {
     let args = args::<ReadSecret>(call)?;
-    match handles(&View(world), &args)? {
+    match handles(&View::at(world, call.now), &args)? {
         Some(found) => encode(&found),
         None => Err(veil::unseen("what the run puts into the secret")),
     }
-}
-
-fn before_put(world: &World, call: &Call<'_>) -> Result<Value, OpError> {
-    args::<Put>(call)?.image(&View(world))
-}
-
-fn probe_put(world: &World, call: &Call<'_>) -> Result<Probe, OpError> {
-    let version = token(call.run.as_str(), call.key);
-    found(args::<Put>(call)?.became(&View(world), call.before, &version)?)
 }
 
 fn put(world: &mut World, call: &Call<'_>) -> Result<Value, OpError> {
@@ -145,14 +127,6 @@ fn changed(secret: &Secret, hosts: &BTreeMap<String, String>, args: &Value) -> V
     Value::Object(fields)
 }
 
-fn before_use(world: &World, call: &Call<'_>) -> Result<Value, OpError> {
-    args::<UseVersion>(call)?.image(&View(world))
-}
-
-fn probe_use(world: &World, call: &Call<'_>) -> Result<Probe, OpError> {
-    found(args::<UseVersion>(call)?.became(&View(world), call.before)?)
-}
-
 fn use_version(world: &mut World, call: &Call<'_>) -> Result<Value, OpError> {
     let args = args::<UseVersion>(call)?;
     let name = plain_name(&args.secret);
@@ -162,9 +136,4 @@ fn use_version(world: &mut World, call: &Call<'_>) -> Result<Value, OpError> {
         return Err(OpError::refused(format!("cannot go to version {} of secret {name}: there is none", args.version)));
     }
     encode(&InUse { version: args.version, former })
-}
-
-fn print(world: &World, call: &Call<'_>, _: &Value) -> Result<Value, OpError> {
-    let found = View(world).secret(call.text("secret")?)?;
-    Ok(json!({ "current": found.map(|found| found.current) }))
 }

@@ -2,9 +2,8 @@
 
 use std::time::Duration;
 
-use super::stores::{before, fingerprint, probe};
-use super::typed::{args, encode};
-use super::{Call, Effect, Model};
+use super::typed::{args, effect, encode};
+use super::{Call, Model};
 use crate::model::Value;
 use crate::model::fault::OpError;
 use crate::ops::aws::backup::{
@@ -14,7 +13,7 @@ use crate::ops::aws::backup::{
 use crate::ops::aws::efs::{
     CreateMountTarget, Delete, DeleteMountTarget, FileSystem, MountTarget, Removed, TargetMade,
 };
-use crate::ops::aws::entry::{Effects, id_of, token};
+use crate::ops::aws::entry::{id_of, token};
 use crate::ops::spec::Operation;
 use crate::sandbox::World;
 use crate::sandbox::rds::{Course, later};
@@ -50,10 +49,6 @@ pub(super) fn models() -> Vec<(&'static str, Model)> {
         ),
         (Delete::NAME, Model::Write(effect::<Delete>(delete).by_child(|_, _| millis(GONE)))),
     ]
-}
-
-fn effect<O: Effects>(act: fn(&mut World, &Call<'_>) -> Result<Value, OpError>) -> Effect {
-    Effect::new(before::<O>, act, probe::<O>).fingerprint(fingerprint::<O>)
 }
 
 fn millis(time: Duration) -> u64 {

@@ -123,7 +123,7 @@ impl Effects for CreatePlan {
     const PROBE_DOC: &'static str = "the plan that was made with the token of the call";
     const UNDO_DOC: &'static str = "backup.delete_plan, if it was made with the token of the call";
 
-    fn image(look: &dyn Look, args: &CreatePlanArgs) -> Result<Value, OpError> {
+    fn image(look: &dyn Look, args: &CreatePlanArgs, _: &str) -> Result<Value, OpError> {
         let document = args.read()?;
         let act = format!("cannot make backup plan {}", document.backup_plan_name);
         check_tags(&act, Some(&args.tags))?;

@@ -82,7 +82,7 @@ impl Effects for CreateSelection {
     const PROBE_DOC: &'static str = "the selection of the plan that was made with the token of the call";
     const UNDO_DOC: &'static str = "backup.delete_selection, if it was made with the token of the call";
 
-    fn image(look: &dyn Look, args: &CreateSelectionArgs) -> Result<Value, OpError> {
+    fn image(look: &dyn Look, args: &CreateSelectionArgs, _: &str) -> Result<Value, OpError> {
         let act = args.act();
         if args.resources.is_empty() && args.tagged.is_empty() {
             return Err(

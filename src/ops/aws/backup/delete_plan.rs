@@ -120,7 +120,7 @@ impl Effects for DeletePlan {
     const PROBE_DOC: &'static str = "whether the plan is still there";
     const UNDO_DOC: &'static str = "impossible: it can only be made anew";
 
-    fn image(look: &dyn Look, args: &DeletePlanArgs) -> Result<Value, OpError> {
+    fn image(look: &dyn Look, args: &DeletePlanArgs, _: &str) -> Result<Value, OpError> {
         let Some(found) = args.meant(look)? else { return Ok(json!({ "id": "" })) };
         let act = format!("cannot delete backup plan {}", found.id);
         let whose = (ours(&found.made_by), found.made_by.as_str());
@@ -194,7 +194,7 @@ impl Effects for DeleteSelection {
     const PROBE_DOC: &'static str = "whether the plan still has the selection";
     const UNDO_DOC: &'static str = "impossible: it can only be made anew";
 
-    fn image(look: &dyn Look, args: &DeleteSelectionArgs) -> Result<Value, OpError> {
+    fn image(look: &dyn Look, args: &DeleteSelectionArgs, _: &str) -> Result<Value, OpError> {
         let Some(found) = args.meant(look)? else { return Ok(json!({ "id": "" })) };
         let act = format!("cannot delete selection {} of backup plan {}", found.name, args.plan);
         let whose = (ours(&found.made_by), found.made_by.as_str());

@@ -128,7 +128,7 @@ impl Effects for DeletePoint {
     const PROBE_DOC: &'static str = "whether the recovery point is still there, and its job still at work";
     const UNDO_DOC: &'static str = "impossible: a deleted recovery point does not come back";
 
-    fn image(look: &dyn Look, args: &DeletePointArgs) -> Result<Value, OpError> {
+    fn image(look: &dyn Look, args: &DeletePointArgs, _: &str) -> Result<Value, OpError> {
         let act = args.act();
         let job = args.meant(look)?;
         let arn = match &args.recovery_point {

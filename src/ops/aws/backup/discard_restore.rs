@@ -117,7 +117,7 @@ impl Effects for DiscardRestore {
     const PROBE_DOC: &'static str = "whether the job is still at work, and the file system with the call's token there";
     const UNDO_DOC: &'static str = "impossible: what was restored can be restored again";
 
-    fn image(look: &dyn Look, args: &DiscardRestoreArgs) -> Result<Value, OpError> {
+    fn image(look: &dyn Look, args: &DiscardRestoreArgs, _: &str) -> Result<Value, OpError> {
         let made = look.by_token(&args.made_by)?;
         Ok(json!({ "file_system": made.map(|made| made.id).unwrap_or_default() }))
     }

@@ -81,11 +81,6 @@ pub trait Look {
 
     /// The instant at which is looked.
     fn instant(&self) -> Timestamp;
-
-    /// Whether a text of the arguments stands for one that only the run will know.
-    fn is_unknown(&self, _text: &str) -> bool {
-        false
-    }
 }
 
 /// Goes through the pages of a list: `$call` is made of a client and the token of the page.

@@ -35,14 +35,7 @@ pub use wait::{WaitJob, WaitRestore};
 
 pub(crate) use look::newest_first;
 
-use super::entry::performed;
 use crate::ops::spec::{OpEntry, read, wait, write};
-
-performed! {
-    asks: DescribeVault, ListVaults, DescribePoint, ListPoints, DescribePlan, ListPlans;
-    awaits: WaitJob, WaitRestore;
-    effects: StartJob, DeletePoint, StartRestore, DiscardRestore, CreatePlan, CreateSelection, DeletePlan, DeleteSelection
-}
 
 /// The entries of the family.
 pub(super) fn entries() -> Vec<OpEntry> {

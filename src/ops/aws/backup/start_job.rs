@@ -119,7 +119,7 @@ impl Effects for StartJob {
          with the same idempotency token";
     const UNDO_DOC: &'static str = "backup.delete_recovery_point: stops the job, deletes what it made";
 
-    fn image(look: &dyn Look, args: &StartJobArgs) -> Result<Value, OpError> {
+    fn image(look: &dyn Look, args: &StartJobArgs, _: &str) -> Result<Value, OpError> {
         let act = args.act();
         check_tags(&act, Some(&args.tags))?;
         if args.start_window_minutes.is_some_and(|minutes| minutes < 60) {

@@ -145,7 +145,7 @@ impl Effects for StartRestore {
     const UNDO_DOC: &'static str = "backup.discard_restore: deletes the file system that the job made; impossible where it \
                                     made something else";
 
-    fn image(look: &dyn Look, args: &StartRestoreArgs) -> Result<Value, OpError> {
+    fn image(look: &dyn Look, args: &StartRestoreArgs, _: &str) -> Result<Value, OpError> {
         let act = args.act();
         if look.is_unknown(&args.recovery_point) {
             return Ok(json!(Before::default()));

@@ -8,7 +8,7 @@ mod service;
 mod wait;
 
 pub use look::Look;
-pub use read::{Counted, DescribeService, DescribeTaskDefinition, ListTasks, ServiceArgs, Task, count};
+pub use read::{Counted, DescribeService, DescribeTaskDefinition, ListTasks, ServiceArgs, Task};
 pub use redeploy::{Redeploy, RedeployArgs, Redeployed};
 pub use scale::{Scale, ScaleArgs, Scaled};
 pub use service::{Container, Deployment, Service, TaskDefinition, plain_name};

@@ -5,12 +5,13 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::look::Look;
 use super::service::{Service, TaskDefinition, plain_name};
 use crate::model::fault::{OpError, Target};
+use crate::ops::aws::access::in_account;
+use crate::ops::aws::entry::{Asks, Look};
 use crate::ops::aws::{Access, identity};
 use crate::ops::context::ReadContext;
-use crate::ops::spec::{Effect, Operation, Read};
+use crate::ops::spec::{Effect, Operation};
 
 /// How long a call that describes something takes.
 const DESCRIBE: Duration = Duration::from_millis(200);
@@ -75,11 +76,7 @@ pub(super) fn resource(access: &Access, cluster: &str, service: &str) -> String 
     access.resource("ecs", &format!("{}/{}", plain_name(cluster), plain_name(service)))
 }
 
-/// Those that run among these.
-#[must_use]
-pub fn count(tasks: Vec<Task>) -> Counted {
-    Counted { running: tasks.iter().filter(|task| task.status == "RUNNING").count(), tasks }
-}
+in_account!(ServiceArgs, TaskDefinitionArgs);
 
 impl Operation for DescribeService {
     const NAME: &'static str = "ecs.service";
@@ -99,9 +96,9 @@ impl Operation for DescribeService {
     }
 }
 
-impl Read for DescribeService {
-    fn read(context: &ReadContext<'_>, args: ServiceArgs) -> Result<Service, OpError> {
-        Ok(context.aws(&args.aws)?.service(&args.cluster, &args.service)?.unwrap_or_default())
+impl Asks for DescribeService {
+    fn ask(look: &dyn Look, args: &ServiceArgs) -> Result<Service, OpError> {
+        Ok(look.service(&args.cluster, &args.service)?.unwrap_or_default())
     }
 }
 
@@ -124,9 +121,9 @@ impl Operation for DescribeTaskDefinition {
     }
 }
 
-impl Read for DescribeTaskDefinition {
-    fn read(context: &ReadContext<'_>, args: TaskDefinitionArgs) -> Result<TaskDefinition, OpError> {
-        Ok(context.aws(&args.aws)?.task_definition(&args.task_definition)?.unwrap_or_default())
+impl Asks for DescribeTaskDefinition {
+    fn ask(look: &dyn Look, args: &TaskDefinitionArgs) -> Result<TaskDefinition, OpError> {
+        Ok(look.task_definition(&args.task_definition)?.unwrap_or_default())
     }
 }
 
@@ -148,8 +145,9 @@ impl Operation for ListTasks {
     }
 }
 
-impl Read for ListTasks {
-    fn read(context: &ReadContext<'_>, args: ServiceArgs) -> Result<Counted, OpError> {
-        Ok(count(context.aws(&args.aws)?.tasks(&args.cluster, &args.service)?))
+impl Asks for ListTasks {
+    fn ask(look: &dyn Look, args: &ServiceArgs) -> Result<Counted, OpError> {
+        let tasks = look.tasks(&args.cluster, &args.service)?;
+        Ok(Counted { running: tasks.iter().filter(|task| task.status == "RUNNING").count(), tasks })
     }
 }

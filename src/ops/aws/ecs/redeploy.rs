@@ -7,13 +7,15 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::look::{Look, present, service};
+use super::look::{present, service};
 use super::read::resource;
 use crate::model::Value;
 use crate::model::fault::{OpError, Target};
+use crate::ops::aws::access::in_account;
+use crate::ops::aws::entry::{Effects, Hands, Look, Of};
 use crate::ops::aws::{Access, identity};
-use crate::ops::context::{ReadContext, WriteContext};
-use crate::ops::spec::{Effect, Found, Operation, Predicted, Repeat, Send, Undo, Write, unknown};
+use crate::ops::context::ReadContext;
+use crate::ops::spec::{Effect, Found, Operation, Predicted, Repeat, Send, Undo, unknown};
 
 /// `ecs.redeploy`.
 pub struct Redeploy;
@@ -40,42 +42,17 @@ pub struct Redeployed {
     pub former: String,
 }
 
+in_account!(RedeployArgs);
+
 impl RedeployArgs {
     fn act(&self) -> String {
         format!("cannot deploy service {} anew", self.service)
-    }
-
-    /// Which deployment counts now.
-    ///
-    /// # Errors
-    /// Refused, when there is no such service, or something else than ECS rolls it out.
-    pub fn image(&self, look: &dyn Look) -> Result<Value, OpError> {
-        let act = self.act();
-        let found = present(look, &act, &self.cluster, &self.service)?;
-        let former = found.primary_id();
-        if former.is_empty() {
-            return Err(OpError::refused(format!("{act}: something else than ECS rolls it out"))
-                .with_hint("deploy it by CodeDeploy or whatever does, or scale it to 0 and back by ecs.scale"));
-        }
-        Ok(json!({ "deployment": former }))
     }
 
     /// What it came to.
     #[must_use]
     pub fn done(&self, before: &Value, deployment: String) -> Redeployed {
         Redeployed { deployment, former: before["deployment"].as_str().unwrap_or_default().to_owned() }
-    }
-
-    /// What became of it.
-    ///
-    /// # Errors
-    /// When it cannot be asked now.
-    pub fn became(&self, look: &dyn Look, before: &Value) -> Result<Found<Redeployed>, OpError> {
-        let Some(found) = look.service(&self.cluster, &self.service)? else {
-            return Ok(Found::CannotTell(format!("{}: it is gone", self.act())));
-        };
-        let now = found.primary_id();
-        Ok(if before["deployment"] == *now { Found::NotDone } else { Found::Done(self.done(before, now)) })
     }
 }
 
@@ -98,45 +75,54 @@ impl Operation for Redeploy {
     }
 }
 
-impl Write for Redeploy {
+impl Effects for Redeploy {
     const REPEAT: Repeat = Repeat::Probe;
     const PROBE_DOC: &'static str = "whether another deployment counts than before";
     const UNDO_DOC: &'static str = "nothing: the tasks run what they ran. A playbook that has changed a secret scales to 0 before and \
                                     back after, so that a rollback starts the tasks with the former one";
 
-    fn before(context: &ReadContext<'_>, args: &RedeployArgs) -> Result<Value, OpError> {
-        args.image(&context.aws(&args.aws)?)
+    fn image(look: &dyn Look, args: &RedeployArgs, _: &str) -> Result<Value, OpError> {
+        let act = args.act();
+        let found = present(look, &act, &args.cluster, &args.service)?;
+        let former = found.primary_id();
+        if former.is_empty() {
+            return Err(OpError::refused(format!("{act}: something else than ECS rolls it out"))
+                .with_hint("deploy it by CodeDeploy or whatever does, or scale it to 0 and back by ecs.scale"));
+        }
+        Ok(json!({ "deployment": former }))
     }
 
-    fn send(context: &WriteContext<'_>, args: RedeployArgs) -> Result<Send<Redeployed>, OpError> {
+    fn act(hands: &Hands<'_, '_>, args: &RedeployArgs) -> Result<Send<Redeployed>, OpError> {
         let (cluster, name) = (args.cluster.clone(), args.service.clone());
-        let answer = context.aws(&args.aws)?.call(&args.act(), |ecs: Client| {
+        let answer = hands.line.call(&args.act(), |ecs: Client| {
             ecs.update_service().cluster(cluster).service(name).force_new_deployment(true).send()
         })?;
         let now = answer.service.map(|found| service(found).primary_id()).unwrap_or_default();
-        if now.is_empty() || context.read.before["deployment"] == *now {
+        if now.is_empty() || hands.of.before["deployment"] == *now {
             // The probe tells it from the one before.
             return Ok(Send::Running);
         }
-        Ok(Send::Done(args.done(context.read.before, now)))
+        Ok(Send::Done(args.done(hands.of.before, now)))
     }
 
-    fn probe(context: &ReadContext<'_>, args: &RedeployArgs) -> Result<Found<Redeployed>, OpError> {
-        args.became(&context.aws(&args.aws)?, context.before)
+    fn became(look: &dyn Look, args: &RedeployArgs, of: Of<'_>) -> Result<Found<Redeployed>, OpError> {
+        let Some(found) = look.service(&args.cluster, &args.service)? else {
+            return Ok(Found::CannotTell(format!("{}: it is gone", args.act())));
+        };
+        let now = found.primary_id();
+        Ok(if of.before["deployment"] == *now { Found::NotDone } else { Found::Done(args.done(of.before, now)) })
     }
 
-    fn undo(_: &RedeployArgs, _: &Value, _: &str) -> Undo {
+    fn undoing(_: &RedeployArgs, _: &Value, _: &str) -> Undo {
         Undo::Nothing
     }
 
-    fn fingerprint(context: &ReadContext<'_>, args: &RedeployArgs, _: &Redeployed) -> Result<Value, OpError> {
-        let found = context.aws(&args.aws)?.service(&args.cluster, &args.service)?;
+    fn print(look: &dyn Look, args: &RedeployArgs, _: &Redeployed) -> Result<Value, OpError> {
+        let found = look.service(&args.cluster, &args.service)?;
         Ok(json!({ "deployment": found.map(|found| found.primary_id()) }))
     }
 
-    fn predict(_: &RedeployArgs, before: &Value, _: &str) -> Predicted {
+    fn forecast(_: &RedeployArgs, before: &Value, _: &str) -> Predicted {
         Predicted::Result(json!({ "deployment": unknown("ECS gives it an id"), "former": before["deployment"] }))
     }
-
-    fn release(_: &WriteContext<'_>, _: &RedeployArgs) {}
 }

@@ -7,13 +7,15 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::look::{Look, present};
+use super::look::present;
 use super::read::resource;
 use crate::model::Value;
 use crate::model::fault::{OpError, Target};
+use crate::ops::aws::access::in_account;
+use crate::ops::aws::entry::{Effects, Hands, Look, Of};
 use crate::ops::aws::{Access, identity};
-use crate::ops::context::{ReadContext, WriteContext};
-use crate::ops::spec::{Effect, Found, Operation, Predicted, Repeat, Send, Undo, Write};
+use crate::ops::context::ReadContext;
+use crate::ops::spec::{Effect, Found, Operation, Predicted, Repeat, Send, Undo};
 
 /// `ecs.scale`.
 pub struct Scale;
@@ -42,18 +44,11 @@ pub struct Scaled {
     pub former: i32,
 }
 
+in_account!(ScaleArgs);
+
 impl ScaleArgs {
     fn act(&self) -> String {
         format!("cannot scale service {}", self.service)
-    }
-
-    /// How many tasks it is to have now.
-    ///
-    /// # Errors
-    /// Refused, when there is no such service.
-    pub fn image(&self, look: &dyn Look) -> Result<Value, OpError> {
-        let found = present(look, &self.act(), &self.cluster, &self.service)?;
-        Ok(json!({ "desired": found.desired }))
     }
 
     /// What it came to.
@@ -61,18 +56,6 @@ impl ScaleArgs {
     pub fn done(&self, before: &Value) -> Scaled {
         let former = before["desired"].as_i64().and_then(|number| i32::try_from(number).ok()).unwrap_or_default();
         Scaled { desired: self.desired, former }
-    }
-
-    /// What became of it.
-    ///
-    /// # Errors
-    /// When it cannot be asked now.
-    pub fn became(&self, look: &dyn Look, before: &Value) -> Result<Found<Scaled>, OpError> {
-        Ok(match look.service(&self.cluster, &self.service)? {
-            Some(found) if found.desired == i32::from(self.desired) => Found::Done(self.done(before)),
-            Some(_) => Found::NotDone,
-            None => Found::CannotTell(format!("{}: it is gone", self.act())),
-        })
     }
 }
 
@@ -95,28 +78,33 @@ impl Operation for Scale {
     }
 }
 
-impl Write for Scale {
+impl Effects for Scale {
     const REPEAT: Repeat = Repeat::Safe;
     const PROBE_DOC: &'static str = "whether it is to have that many";
     const UNDO_DOC: &'static str = "ecs.scale to as many as before";
 
-    fn before(context: &ReadContext<'_>, args: &ScaleArgs) -> Result<Value, OpError> {
-        args.image(&context.aws(&args.aws)?)
+    fn image(look: &dyn Look, args: &ScaleArgs, _: &str) -> Result<Value, OpError> {
+        let found = present(look, &args.act(), &args.cluster, &args.service)?;
+        Ok(json!({ "desired": found.desired }))
     }
 
-    fn send(context: &WriteContext<'_>, args: ScaleArgs) -> Result<Send<Scaled>, OpError> {
+    fn act(hands: &Hands<'_, '_>, args: &ScaleArgs) -> Result<Send<Scaled>, OpError> {
         let (cluster, service, desired) = (args.cluster.clone(), args.service.clone(), i32::from(args.desired));
-        context.aws(&args.aws)?.call(&args.act(), |ecs: Client| {
+        hands.line.call(&args.act(), |ecs: Client| {
             ecs.update_service().cluster(cluster).service(service).desired_count(desired).send()
         })?;
-        Ok(Send::Done(args.done(context.read.before)))
+        Ok(Send::Done(args.done(hands.of.before)))
     }
 
-    fn probe(context: &ReadContext<'_>, args: &ScaleArgs) -> Result<Found<Scaled>, OpError> {
-        args.became(&context.aws(&args.aws)?, context.before)
+    fn became(look: &dyn Look, args: &ScaleArgs, of: Of<'_>) -> Result<Found<Scaled>, OpError> {
+        Ok(match look.service(&args.cluster, &args.service)? {
+            Some(found) if found.desired == i32::from(args.desired) => Found::Done(args.done(of.before)),
+            Some(_) => Found::NotDone,
+            None => Found::CannotTell(format!("{}: it is gone", args.act())),
+        })
     }
 
-    fn undo(args: &ScaleArgs, before: &Value, _: &str) -> Undo {
+    fn undoing(args: &ScaleArgs, before: &Value, _: &str) -> Undo {
         if before["desired"] == args.desired {
             return Undo::Nothing;
         }
@@ -126,14 +114,12 @@ impl Write for Scale {
         Undo::Call { op: "ecs.scale", args }
     }
 
-    fn fingerprint(context: &ReadContext<'_>, args: &ScaleArgs, _: &Scaled) -> Result<Value, OpError> {
-        let found = context.aws(&args.aws)?.service(&args.cluster, &args.service)?;
+    fn print(look: &dyn Look, args: &ScaleArgs, _: &Scaled) -> Result<Value, OpError> {
+        let found = look.service(&args.cluster, &args.service)?;
         Ok(json!({ "desired": found.map(|found| found.desired) }))
     }
 
-    fn predict(args: &ScaleArgs, before: &Value, _: &str) -> Predicted {
+    fn forecast(args: &ScaleArgs, before: &Value, _: &str) -> Predicted {
         Predicted::Result(json!(args.done(before)))
     }
-
-    fn release(_: &WriteContext<'_>, _: &ScaleArgs) {}
 }

@@ -5,13 +5,15 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::look::{Look, present};
+use super::look::present;
 use super::read::resource;
 use super::service::{Service, plain_name};
 use crate::model::fault::{OpError, Target};
+use crate::ops::aws::access::in_account;
+use crate::ops::aws::entry::{Awaits, Look};
 use crate::ops::aws::{Access, identity};
 use crate::ops::context::ReadContext;
-use crate::ops::spec::{Effect, Operation, Poll, Wait};
+use crate::ops::spec::{Effect, Operation, Poll};
 
 /// How long until a service is asked about again.
 const AGAIN: Duration = Duration::from_secs(5);
@@ -39,39 +41,9 @@ pub struct WaitStableArgs {
     pub aws: Access,
 }
 
-impl WaitStableArgs {
-    /// Asks once.
-    ///
-    /// # Errors
-    /// When it will not become stable, or not as it should.
-    pub fn ask(&self, look: &dyn Look) -> Result<Poll<Service>, OpError> {
-        let what = format!("service {}", plain_name(&self.service));
-        let found = present(look, &format!("cannot wait for {what}"), &self.cluster, &self.service)?;
-        if let Some(why) = self.fault(&found) {
-            let error = OpError::failed(format!("{what} will not become stable: {why}")).with_hint(
-                "look at what ECS says and at the logs of the tasks; mend what they need, then deploy anew by ecs.redeploy",
-            );
-            return Err(if found.events.is_empty() { error } else { error.with_detail(found.events.join("\n")) });
-        }
-        let settled = found.deployments.len() <= 1
-            && found.primary().is_none_or(|one| matches!(one.rollout.as_str(), "" | "COMPLETED"));
-        if settled && found.running == found.desired && found.pending == 0 {
-            return Ok(Poll::Ready(found));
-        }
-        let failed = found.deployments.iter().map(|one| one.failed).sum::<i32>();
-        let mut progress = format!("{what}: {} of {} run", found.running, found.desired);
-        if found.pending > 0 {
-            progress.push_str(&format!(", {} start", found.pending));
-        }
-        if found.deployments.len() > 1 {
-            progress.push_str(&format!(", {} deployments", found.deployments.len()));
-        }
-        if failed > 0 {
-            progress.push_str(&format!(", {failed} failed"));
-        }
-        Ok(Poll::Pending(Some(progress), AGAIN))
-    }
+in_account!(WaitStableArgs);
 
+impl WaitStableArgs {
     /// Why it never becomes what it should.
     fn fault(&self, found: &Service) -> Option<String> {
         let why = |reason: &str| if reason.is_empty() { String::new() } else { format!(": {reason}") };
@@ -117,8 +89,32 @@ impl Operation for WaitStable {
     }
 }
 
-impl Wait for WaitStable {
-    fn poll(context: &ReadContext<'_>, args: WaitStableArgs) -> Result<Poll<Service>, OpError> {
-        args.ask(&context.aws(&args.aws)?)
+impl Awaits for WaitStable {
+    fn ask(look: &dyn Look, args: &WaitStableArgs) -> Result<Poll<Service>, OpError> {
+        let what = format!("service {}", plain_name(&args.service));
+        let found = present(look, &format!("cannot wait for {what}"), &args.cluster, &args.service)?;
+        if let Some(why) = args.fault(&found) {
+            let error = OpError::failed(format!("{what} will not become stable: {why}")).with_hint(
+                "look at what ECS says and at the logs of the tasks; mend what they need, then deploy anew by ecs.redeploy",
+            );
+            return Err(if found.events.is_empty() { error } else { error.with_detail(found.events.join("\n")) });
+        }
+        let settled = found.deployments.len() <= 1
+            && found.primary().is_none_or(|one| matches!(one.rollout.as_str(), "" | "COMPLETED"));
+        if settled && found.running == found.desired && found.pending == 0 {
+            return Ok(Poll::Ready(found));
+        }
+        let failed = found.deployments.iter().map(|one| one.failed).sum::<i32>();
+        let mut progress = format!("{what}: {} of {} run", found.running, found.desired);
+        if found.pending > 0 {
+            progress.push_str(&format!(", {} start", found.pending));
+        }
+        if found.deployments.len() > 1 {
+            progress.push_str(&format!(", {} deployments", found.deployments.len()));
+        }
+        if failed > 0 {
+            progress.push_str(&format!(", {failed} failed"));
+        }
+        Ok(Poll::Pending(Some(progress), AGAIN))
     }
 }

@@ -110,7 +110,7 @@ impl Effects for CreateMountTarget {
                                      file system from somebody else's: that is in doubt";
     const UNDO_DOC: &'static str = "efs.delete_mount_target";
 
-    fn image(look: &dyn Look, args: &CreateMountTargetArgs) -> Result<Value, OpError> {
+    fn image(look: &dyn Look, args: &CreateMountTargetArgs, _: &str) -> Result<Value, OpError> {
         let act = args.act();
         if args.security_groups.is_empty() {
             return Err(OpError::refused(format!("{act}: it has no security groups"))

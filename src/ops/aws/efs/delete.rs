@@ -114,7 +114,7 @@ impl Effects for DeleteMountTarget {
     const PROBE_DOC: &'static str = "whether the mount target is still there, or being deleted";
     const UNDO_DOC: &'static str = "efs.create_mount_target, in the same subnet with the same security groups";
 
-    fn image(look: &dyn Look, args: &DeleteMountTargetArgs) -> Result<Value, OpError> {
+    fn image(look: &dyn Look, args: &DeleteMountTargetArgs, _: &str) -> Result<Value, OpError> {
         Ok(json!(args.meant(look)?.unwrap_or_default()))
     }
 
@@ -193,7 +193,7 @@ impl Effects for Delete {
     const PROBE_DOC: &'static str = "whether the file system is still there, or being deleted";
     const UNDO_DOC: &'static str = "impossible: a deleted file system does not come back";
 
-    fn image(look: &dyn Look, args: &DeleteArgs) -> Result<Value, OpError> {
+    fn image(look: &dyn Look, args: &DeleteArgs, _: &str) -> Result<Value, OpError> {
         let act = format!("cannot delete file system {}", args.file_system);
         let nothing = Ok(json!({ "id": "" }));
         let Some(found) = look.file_system(&args.file_system)? else { return nothing };

@@ -12,14 +12,7 @@ pub use file_system::{AccessPoint, FileSystem, MountTarget};
 pub use look::Look;
 pub use read::{DescribeFileSystem, ListFileSystems, WaitAvailable};
 
-use super::entry::performed;
 use crate::ops::spec::{OpEntry, read, wait, write};
-
-performed! {
-    asks: DescribeFileSystem, ListFileSystems;
-    awaits: WaitAvailable;
-    effects: CreateMountTarget, DeleteMountTarget, Delete
-}
 
 /// The entries of the family.
 pub(super) fn entries() -> Vec<OpEntry> {

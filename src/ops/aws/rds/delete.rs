@@ -7,15 +7,15 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
 
+use super::checks::{check_name, is_state};
 use super::database::{Database, Kind};
 use super::delete_snapshot::{Deleted, may_delete};
-use super::entry::{Effects, Hands, check_name, is_state};
-use super::look::Look;
+use super::look::Look as _;
 use super::state::{Stand, stand};
 use crate::model::Value;
 use crate::model::fault::{OpError, Target};
 use crate::ops::aws::access::in_account;
-use crate::ops::aws::entry::Of;
+use crate::ops::aws::entry::{Effects, Hands, Look, Of};
 use crate::ops::aws::fault::Fault;
 use crate::ops::aws::{Access, identity};
 use crate::ops::context::ReadContext;

@@ -7,14 +7,14 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use super::checks::is_state;
 use super::database::{Kind, RUN_TAG};
-use super::entry::{Effects, Hands, is_state};
-use super::look::Look;
+use super::look::Look as _;
 use super::snapshot::Snapshot;
 use crate::model::Value;
 use crate::model::fault::{OpError, Target};
 use crate::ops::aws::access::in_account;
-use crate::ops::aws::entry::Of;
+use crate::ops::aws::entry::{Effects, Hands, Look, Of};
 use crate::ops::aws::fault::Fault;
 use crate::ops::aws::{Access, identity};
 use crate::ops::context::ReadContext;

@@ -57,11 +57,6 @@ pub trait Look {
     /// # Errors
     /// When it cannot be asked now.
     fn events(&self, kind: Kind, id: &str) -> Result<Vec<String>, OpError>;
-
-    /// Whether a text of the arguments stands for one that only the run will know.
-    fn is_unknown(&self, _text: &str) -> bool {
-        false
-    }
 }
 
 /// How far back events are looked for, in minutes.

@@ -7,15 +7,14 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use super::checks::{check_free, check_name, check_settled, check_tags, present, tags, taken};
 use super::database::{Database, Kind};
-use super::entry::{Effects, Hands, check_free, check_name, check_settled, check_tags, present, tags, taken};
-use super::look::Look;
 use super::restore::{deletion, same};
 use super::settings::Settings;
 use crate::model::Value;
 use crate::model::fault::{OpError, Target};
 use crate::ops::aws::access::in_account;
-use crate::ops::aws::entry::Of;
+use crate::ops::aws::entry::{Effects, Hands, Look, Of};
 use crate::ops::aws::fault::Fault;
 use crate::ops::aws::{Access, identity};
 use crate::ops::context::ReadContext;

@@ -1,10 +1,10 @@
 //! Databases of Amazon RDS: instances and Aurora clusters, their snapshots and automated backups.
 
+mod checks;
 mod create_snapshot;
 mod database;
 mod delete;
 mod delete_snapshot;
-mod entry;
 mod look;
 mod member;
 mod modify;
@@ -20,7 +20,6 @@ pub use create_snapshot::{CreateSnapshot, CreateSnapshotArgs, SnapshotMade};
 pub use database::{Database, KEY_TAG, Kind, Member, RUN_TAG};
 pub use delete::{Delete, DeleteArgs};
 pub use delete_snapshot::{DeleteSnapshot, DeleteSnapshotArgs, Deleted};
-pub use entry::{Asks, Awaits, Effects};
 pub use look::{Look, Which};
 pub use member::{CreateClusterInstance, MemberBefore, MemberMade};
 pub use modify::{Modified, Modify};
@@ -32,8 +31,8 @@ pub use snapshot::{Backups, Snapshot};
 pub use state::{Stand, snapshot_stand, stand};
 pub use wait::{WaitAvailable, WaitSnapshot};
 
+pub(super) use checks::check_tags;
 pub(super) use database::{text, time};
-pub(super) use entry::check_tags;
 pub(crate) use look::newest_first;
 
 use crate::ops::spec::{OpEntry, read, wait, write};

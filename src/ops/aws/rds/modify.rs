@@ -8,15 +8,14 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use super::checks::{check_settled, present};
 use super::database::{Database, Kind};
-use super::entry::{Effects, Hands, check_settled, present};
-use super::look::Look;
 use super::settings::{Settings, as_map};
 use crate::model::Value;
 use crate::model::fault::{OpError, Target};
 use crate::ops::args::Confidential;
 use crate::ops::aws::access::in_account;
-use crate::ops::aws::entry::Of;
+use crate::ops::aws::entry::{Effects, Hands, Look, Of};
 use crate::ops::aws::{Access, identity};
 use crate::ops::context::ReadContext;
 use crate::ops::spec::{Effect, Found, Operation, Predicted, Repeat, Send, Undo};

@@ -6,11 +6,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::database::{Database, Kind};
-use super::entry::Asks;
-use super::look::{Look, Which};
+use super::look::Which;
 use super::snapshot::{Backups, Snapshot};
 use crate::model::fault::{OpError, Target};
 use crate::ops::aws::access::in_account;
+use crate::ops::aws::entry::{Asks, Look};
 use crate::ops::aws::{Access, identity};
 use crate::ops::context::ReadContext;
 use crate::ops::spec::{Effect, Operation};

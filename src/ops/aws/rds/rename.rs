@@ -7,14 +7,13 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use super::checks::{check_free, check_name, check_settled, is_state, present};
 use super::database::Kind;
-use super::entry::{Effects, Hands, check_free, check_name, check_settled, is_state, present};
-use super::look::Look;
 use super::restore::same;
 use crate::model::Value;
 use crate::model::fault::{OpError, Target};
 use crate::ops::aws::access::in_account;
-use crate::ops::aws::entry::Of;
+use crate::ops::aws::entry::{Effects, Hands, Look, Of};
 use crate::ops::aws::{Access, identity};
 use crate::ops::context::ReadContext;
 use crate::ops::spec::{Effect, Found, Operation, Predicted, Repeat, Send, Undo};

@@ -9,15 +9,14 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use super::checks::{check_free, check_name, check_tags, tags, taken};
 use super::database::{Database, Kind};
-use super::entry::{Effects, Hands, check_free, check_name, check_tags, tags, taken};
-use super::look::Look;
 use super::settings::{Carried, From, Settings, carry_over};
 use super::state::{Stand, snapshot_stand};
 use crate::model::fault::{OpError, Target};
 use crate::model::{Timestamp, Value};
 use crate::ops::aws::access::in_account;
-use crate::ops::aws::entry::Of;
+use crate::ops::aws::entry::{Effects, Hands, Look, Of};
 use crate::ops::aws::fault::{Complaint, Fault};
 use crate::ops::aws::{Access, identity};
 use crate::ops::context::ReadContext;

@@ -5,13 +5,13 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::checks::present;
 use super::database::{Database, Kind};
-use super::entry::{Awaits, present};
-use super::look::Look;
 use super::snapshot::Snapshot;
 use super::state::{Stand, snapshot_stand, stand};
 use crate::model::fault::{OpError, Target};
 use crate::ops::aws::access::in_account;
+use crate::ops::aws::entry::{Awaits, Look};
 use crate::ops::aws::{Access, identity};
 use crate::ops::context::ReadContext;
 use crate::ops::spec::{Effect, Operation, Poll};

@@ -5,11 +5,13 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::look::{Described, Live, Look, plain_name};
+use super::look::{Described, plain_name};
 use crate::model::fault::{OpError, Target};
+use crate::ops::aws::access::in_account;
+use crate::ops::aws::entry::{Asks, Look};
 use crate::ops::aws::{Access, identity};
 use crate::ops::context::ReadContext;
-use crate::ops::spec::{Effect, Operation, Read};
+use crate::ops::spec::{Effect, Operation};
 
 /// `secrets.describe`.
 pub struct Describe;
@@ -24,6 +26,8 @@ pub struct DescribeArgs {
     #[serde(default)]
     pub aws: Access,
 }
+
+in_account!(DescribeArgs);
 
 impl Operation for Describe {
     const NAME: &'static str = "secrets.describe";
@@ -43,9 +47,8 @@ impl Operation for Describe {
     }
 }
 
-impl Read for Describe {
-    fn read(context: &ReadContext<'_>, args: DescribeArgs) -> Result<Described, OpError> {
-        let line = context.aws(&args.aws)?;
-        Ok(Live::on(&line, context, &args.aws).secret(&args.secret)?.unwrap_or_default())
+impl Asks for Describe {
+    fn ask(look: &dyn Look, args: &DescribeArgs) -> Result<Described, OpError> {
+        Ok(look.secret(&args.secret)?.unwrap_or_default())
     }
 }

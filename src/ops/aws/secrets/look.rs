@@ -8,9 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::model::Timestamp;
 use crate::model::fault::OpError;
 use crate::ops::aws::client::Line;
-use crate::ops::aws::{Access, found};
-use crate::ops::context::ReadContext;
-use crate::ops::secrets::Secrets;
+use crate::ops::aws::found;
 
 /// The stage of the version that is used.
 const CURRENT: &str = "AWSCURRENT";
@@ -84,19 +82,6 @@ pub fn plain_name(id: &str) -> &str {
     }
 }
 
-/// A look at AWS.
-pub(super) struct Live<'l, 'c> {
-    line: &'l Line<'c>,
-    secrets: &'l Secrets,
-    access: &'l Access,
-}
-
-impl<'l, 'c> Live<'l, 'c> {
-    pub(super) fn on(line: &'l Line<'c>, context: &'l ReadContext<'c>, access: &'l Access) -> Self {
-        Self { line, secrets: context.secrets, access }
-    }
-}
-
 /// What stands in a version of a secret, which the redactor does not know yet.
 ///
 /// # Errors
@@ -114,11 +99,11 @@ pub(in crate::ops::aws) fn time(at: Option<i64>) -> String {
     at.and_then(|at| Timestamp::from_second(at).ok()).map(|at| at.to_string()).unwrap_or_default()
 }
 
-impl Look for Live<'_, '_> {
+impl Look for Line<'_> {
     fn secret(&self, id: &str) -> Result<Option<Described>, OpError> {
         let name = id.to_owned();
         let answer =
-            found(self.line.call(&format!("cannot look at secret {id}"), |sm: Client| {
+            found(self.call(&format!("cannot look at secret {id}"), |sm: Client| {
                 sm.describe_secret().secret_id(name).send()
             }))?;
         let Some(answer) = answer else { return Ok(None) };
@@ -145,7 +130,7 @@ impl Look for Live<'_, '_> {
     }
 
     fn contents(&self, id: &str, version: &str) -> Result<Option<String>, OpError> {
-        self.secrets.contents_in_aws(self.access, id, version).map(Some)
+        self.secrets.contents_in_aws(&self.account.access, id, version).map(Some)
     }
 }
 

@@ -10,14 +10,16 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 
 use super::document;
-use super::look::{Live, Look, plain_name, present};
+use super::look::{plain_name, present};
 use crate::model::Value;
 use crate::model::fault::{OpError, Target};
 use crate::ops::args::{Confidential, reveal_all};
+use crate::ops::aws::access::in_account;
+use crate::ops::aws::entry::{Effects, Hands, Look, Of};
 use crate::ops::aws::{Access, identity};
 use crate::ops::context::{ReadContext, WriteContext};
 use crate::ops::files::hex;
-use crate::ops::spec::{Effect, Found, Operation, Predicted, Repeat, Send, Undo, Write, unknown};
+use crate::ops::spec::{Effect, Found, Operation, Predicted, Repeat, Send, Undo, unknown};
 
 /// `secrets.put`.
 pub struct Put;
@@ -73,36 +75,11 @@ pub fn token(run: &str, key: &str) -> String {
     digest
 }
 
+in_account!(PutArgs);
+
 impl PutArgs {
     fn act(&self) -> String {
         format!("cannot put secret {}", self.secret)
-    }
-
-    /// Checks what is asked against what is there, as far as that is known; the version that is there.
-    ///
-    /// # Errors
-    /// Refused, when the secret or a field is not there, or the arguments do not go together.
-    pub fn image(&self, look: &dyn Look) -> Result<Value, OpError> {
-        let act = self.act();
-        let parts = !self.set.is_empty() || !self.hosts.is_empty();
-        if self.value.is_some() == parts {
-            let what = if parts { "a whole value and fields of it" } else { "nothing to put is given" };
-            return Err(OpError::refused(format!("{act}: {what}")).with_hint("give `value`, or `set` and `hosts`"));
-        }
-        let odd = |host: &&String| host.is_empty() || host.contains(['/', '@', '?', '#', ' ']);
-        if let Some(host) = self.hosts.values().find(odd) {
-            return Err(OpError::refused(format!("{act}: `{host}` is no host"))
-                .with_hint("give the name alone, or with a port: `db.example:5432`"));
-        }
-        if let Some(name) = self.hosts.keys().find(|name| self.set.contains_key(*name)) {
-            return Err(OpError::refused(format!("{act}: the field `{name}` stands in both `set` and `hosts`"))
-                .with_hint("give it once"));
-        }
-        let found = present(look, &act, &self.secret)?;
-        if parts && let Some(contents) = look.contents(&self.secret, &found.current)? {
-            self.fits(document::composed(&contents, &BTreeMap::new(), &self.hosts))?;
-        }
-        Ok(json!(Before { name: found.name, current: found.current }))
     }
 
     fn fits<T>(&self, composed: Result<T, String>) -> Result<T, OpError> {
@@ -114,24 +91,6 @@ impl PutArgs {
     fn done(&self, before: &Value, version: &str) -> Stored {
         let before = Before::deserialize(before).unwrap_or_default();
         Stored { name: before.name, version: version.to_owned(), former: before.current }
-    }
-
-    /// What became of it.
-    ///
-    /// # Errors
-    /// When it cannot be asked now.
-    pub fn became(&self, look: &dyn Look, before: &Value, version: &str) -> Result<Found<Stored>, OpError> {
-        let act = self.act();
-        let Some(found) = look.secret(&self.secret)? else {
-            return Ok(Found::CannotTell(format!("{act}: it is gone")));
-        };
-        Ok(if found.current == version {
-            Found::Done(self.done(before, version))
-        } else if found.has(version) {
-            Found::CannotTell(format!("{act}: it was put, and somebody has put version {} since", found.current))
-        } else {
-            Found::NotDone
-        })
     }
 
     /// The new value.
@@ -173,32 +132,49 @@ impl Operation for Put {
     }
 }
 
-impl Write for Put {
+impl Effects for Put {
     const REPEAT: Repeat = Repeat::Keyed;
     const PROBE_DOC: &'static str = "whether the version that this call makes is the current one: its id comes from the call's key, \
                                      and AWS takes it once";
     const UNDO_DOC: &'static str = "secrets.use_version: the version before is the current one again; tasks that have read the new \
                                     one keep it until they are started anew";
 
-    fn before(context: &ReadContext<'_>, args: &PutArgs) -> Result<Value, OpError> {
-        let line = context.aws(&args.aws)?;
-        args.image(&Live::on(&line, context, &args.aws))
+    fn image(look: &dyn Look, args: &PutArgs, _: &str) -> Result<Value, OpError> {
+        let act = args.act();
+        let parts = !args.set.is_empty() || !args.hosts.is_empty();
+        if args.value.is_some() == parts {
+            let what = if parts { "a whole value and fields of it" } else { "nothing to put is given" };
+            return Err(OpError::refused(format!("{act}: {what}")).with_hint("give `value`, or `set` and `hosts`"));
+        }
+        let odd = |host: &&String| host.is_empty() || host.contains(['/', '@', '?', '#', ' ']);
+        if let Some(host) = args.hosts.values().find(odd) {
+            return Err(OpError::refused(format!("{act}: `{host}` is no host"))
+                .with_hint("give the name alone, or with a port: `db.example:5432`"));
+        }
+        if let Some(name) = args.hosts.keys().find(|name| args.set.contains_key(*name)) {
+            return Err(OpError::refused(format!("{act}: the field `{name}` stands in both `set` and `hosts`"))
+                .with_hint("give it once"));
+        }
+        let found = present(look, &act, &args.secret)?;
+        if parts && let Some(contents) = look.contents(&args.secret, &found.current)? {
+            args.fits(document::composed(&contents, &BTreeMap::new(), &args.hosts))?;
+        }
+        Ok(json!(Before { name: found.name, current: found.current }))
     }
 
-    fn send(context: &WriteContext<'_>, args: PutArgs) -> Result<Send<Stored>, OpError> {
-        let (act, read) = (args.act(), &context.read);
-        let before = Before::deserialize(read.before).unwrap_or_default();
-        let version = token(read.run.as_str(), read.key);
-        let line = context.aws(&args.aws)?;
-        let found = present(&Live::on(&line, read, &args.aws), &act, &args.secret)?;
+    fn act(hands: &Hands<'_, '_>, args: &PutArgs) -> Result<Send<Stored>, OpError> {
+        let (act, line, of) = (args.act(), &hands.line, hands.of);
+        let before = Before::deserialize(of.before).unwrap_or_default();
+        let version = token(of.run, of.key);
+        let found = present(line, &act, &args.secret)?;
         if found.current == version {
-            return Ok(Send::Done(args.done(read.before, &version)));
+            return Ok(Send::Done(args.done(of.before, &version)));
         }
         if found.current != before.current {
             let fault = format!("{act}: somebody has put version {} meanwhile", found.current);
             return Err(OpError::refused(fault).with_hint("look what it is, and retry"));
         }
-        let value = args.compose(context, &before.current)?;
+        let value = args.compose(hands.context, &before.current)?;
         let (id, asked) = (args.secret.clone(), version.clone());
         let answer = line.call(&act, |sm: Client| {
             sm.put_secret_value().secret_id(id).client_request_token(asked).secret_string(value).send()
@@ -209,35 +185,40 @@ impl Write for Put {
             let fault = format!("{act}: it was put before, and somebody has put another version since");
             return Err(OpError::refused(fault).with_hint("look which one is current by secrets.describe"));
         }
-        Ok(Send::Done(args.done(read.before, &version)))
+        Ok(Send::Done(args.done(of.before, &version)))
     }
 
-    fn probe(context: &ReadContext<'_>, args: &PutArgs) -> Result<Found<Stored>, OpError> {
-        let line = context.aws(&args.aws)?;
-        let version = token(context.run.as_str(), context.key);
-        args.became(&Live::on(&line, context, &args.aws), context.before, &version)
+    fn became(look: &dyn Look, args: &PutArgs, of: Of<'_>) -> Result<Found<Stored>, OpError> {
+        let version = token(of.run, of.key);
+        let act = args.act();
+        let Some(found) = look.secret(&args.secret)? else {
+            return Ok(Found::CannotTell(format!("{act}: it is gone")));
+        };
+        Ok(if found.current == version {
+            Found::Done(args.done(of.before, &version))
+        } else if found.has(&version) {
+            Found::CannotTell(format!("{act}: it was put, and somebody has put version {} since", found.current))
+        } else {
+            Found::NotDone
+        })
     }
 
-    fn undo(args: &PutArgs, before: &Value, _: &str) -> Undo {
+    fn undoing(args: &PutArgs, before: &Value, _: &str) -> Undo {
         let args = json!({
             "secret": args.secret, "version": before["current"], "instead_of": "$result/version", "aws": args.aws,
         });
         Undo::Call { op: "secrets.use_version", args }
     }
 
-    fn fingerprint(context: &ReadContext<'_>, args: &PutArgs, _: &Stored) -> Result<Value, OpError> {
-        let line = context.aws(&args.aws)?;
-        let found = Live::on(&line, context, &args.aws).secret(&args.secret)?;
-        Ok(json!({ "current": found.map(|found| found.current) }))
+    fn print(look: &dyn Look, args: &PutArgs, _: &Stored) -> Result<Value, OpError> {
+        Ok(json!({ "current": look.secret(&args.secret)?.map(|found| found.current) }))
     }
 
-    fn predict(_: &PutArgs, before: &Value, _: &str) -> Predicted {
+    fn forecast(_: &PutArgs, before: &Value, _: &str) -> Predicted {
         Predicted::Result(json!({
             "name": before["name"], "version": unknown("the run makes it"), "former": before["current"],
         }))
     }
-
-    fn release(_: &WriteContext<'_>, _: &PutArgs) {}
 }
 
 #[cfg(test)]

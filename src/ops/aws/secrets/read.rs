@@ -7,13 +7,15 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::document;
-use super::look::{Live, Look, plain_name, present};
+use super::look::{plain_name, present};
 use crate::model::fault::{OpError, Target};
 use crate::ops::args::Confidential;
+use crate::ops::aws::access::in_account;
+use crate::ops::aws::entry::{Asks, Look};
 use crate::ops::aws::{Access, identity};
 use crate::ops::context::ReadContext;
 use crate::ops::secrets::handle_in_aws;
-use crate::ops::spec::{Effect, Operation, Read};
+use crate::ops::spec::{Effect, Operation};
 
 /// `secrets.read`.
 pub struct ReadSecret;
@@ -46,6 +48,8 @@ pub struct Contents {
     /// Where the fields lead that are URLs: host, and port if they name one. No secret.
     pub hosts: BTreeMap<String, String>,
 }
+
+in_account!(ReadSecretArgs);
 
 impl Operation for ReadSecret {
     const NAME: &'static str = "secrets.read";
@@ -86,10 +90,9 @@ pub fn handles(look: &dyn Look, args: &ReadSecretArgs) -> Result<Option<Contents
     }))
 }
 
-impl Read for ReadSecret {
-    fn read(context: &ReadContext<'_>, args: ReadSecretArgs) -> Result<Contents, OpError> {
-        let line = context.aws(&args.aws)?;
-        handles(&Live::on(&line, context, &args.aws), &args)?
+impl Asks for ReadSecret {
+    fn ask(look: &dyn Look, args: &ReadSecretArgs) -> Result<Contents, OpError> {
+        handles(look, args)?
             .ok_or_else(|| OpError::refused(format!("cannot read secret {}: it holds no text", args.secret)))
     }
 }

@@ -7,12 +7,14 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::look::{Live, Look, plain_name, present};
+use super::look::{plain_name, present};
 use crate::model::Value;
 use crate::model::fault::{OpError, Target};
+use crate::ops::aws::access::in_account;
+use crate::ops::aws::entry::{Effects, Hands, Look, Of};
 use crate::ops::aws::{Access, identity};
-use crate::ops::context::{ReadContext, WriteContext};
-use crate::ops::spec::{Effect, Found, Operation, Predicted, Repeat, Send, Undo, Write};
+use crate::ops::context::ReadContext;
+use crate::ops::spec::{Effect, Found, Operation, Predicted, Repeat, Send, Undo};
 
 /// `secrets.use_version`.
 pub struct UseVersion;
@@ -42,50 +44,16 @@ pub struct InUse {
     pub former: String,
 }
 
+in_account!(UseVersionArgs);
+
 impl UseVersionArgs {
     fn act(&self) -> String {
         format!("cannot go to version {} of secret {}", self.version, self.secret)
     }
 
-    /// Checks that one can go there; the version that is current.
-    ///
-    /// # Errors
-    /// Refused, when there is no such version, or another than is expected is current.
-    pub fn image(&self, look: &dyn Look) -> Result<Value, OpError> {
-        let act = self.act();
-        let found = present(look, &act, &self.secret)?;
-        if found.current == self.version {
-            return Ok(json!({ "current": found.current }));
-        }
-        if self.instead_of.as_ref().is_some_and(|expected| *expected != found.current) {
-            let fault = format!("{act}: somebody has put version {} since", found.current);
-            return Err(OpError::refused(fault).with_hint("look what it is; go back by hand if it should not stay"));
-        }
-        if !found.has(&self.version) {
-            return Err(OpError::refused(format!("{act}: AWS keeps it no longer"))
-                .with_hint("secrets.describe tells which versions there are"));
-        }
-        Ok(json!({ "current": found.current }))
-    }
-
     fn done(&self, before: &Value) -> InUse {
         let former = before["current"].as_str().unwrap_or_default().to_owned();
         InUse { version: self.version.clone(), former }
-    }
-
-    /// What became of it.
-    ///
-    /// # Errors
-    /// When it cannot be asked now.
-    pub fn became(&self, look: &dyn Look, before: &Value) -> Result<Found<InUse>, OpError> {
-        let current = look.secret(&self.secret)?.map(|found| found.current).unwrap_or_default();
-        Ok(if current == self.version {
-            Found::Done(self.done(before))
-        } else if before["current"] == *current {
-            Found::NotDone
-        } else {
-            Found::CannotTell(format!("{}: somebody has put version {current} since", self.act()))
-        })
     }
 }
 
@@ -107,21 +75,32 @@ impl Operation for UseVersion {
     }
 }
 
-impl Write for UseVersion {
+impl Effects for UseVersion {
     const REPEAT: Repeat = Repeat::Keyed;
     const PROBE_DOC: &'static str = "whether that version is the current one";
     const UNDO_DOC: &'static str = "secrets.use_version with the version that was current";
 
-    fn before(context: &ReadContext<'_>, args: &UseVersionArgs) -> Result<Value, OpError> {
-        let line = context.aws(&args.aws)?;
-        args.image(&Live::on(&line, context, &args.aws))
+    fn image(look: &dyn Look, args: &UseVersionArgs, _: &str) -> Result<Value, OpError> {
+        let act = args.act();
+        let found = present(look, &act, &args.secret)?;
+        if found.current == args.version {
+            return Ok(json!({ "current": found.current }));
+        }
+        if args.instead_of.as_ref().is_some_and(|expected| *expected != found.current) {
+            let fault = format!("{act}: somebody has put version {} since", found.current);
+            return Err(OpError::refused(fault).with_hint("look what it is; go back by hand if it should not stay"));
+        }
+        if !found.has(&args.version) {
+            return Err(OpError::refused(format!("{act}: AWS keeps it no longer"))
+                .with_hint("secrets.describe tells which versions there are"));
+        }
+        Ok(json!({ "current": found.current }))
     }
 
-    fn send(context: &WriteContext<'_>, args: UseVersionArgs) -> Result<Send<InUse>, OpError> {
-        let (act, before) = (args.act(), context.read.before);
+    fn act(hands: &Hands<'_, '_>, args: &UseVersionArgs) -> Result<Send<InUse>, OpError> {
+        let (act, line, before) = (args.act(), &hands.line, hands.of.before);
         let former = before["current"].as_str().unwrap_or_default().to_owned();
-        let line = context.aws(&args.aws)?;
-        let found = present(&Live::on(&line, &context.read, &args.aws), &act, &args.secret)?;
+        let found = present(line, &act, &args.secret)?;
         if found.current == args.version {
             return Ok(Send::Done(args.done(before)));
         }
@@ -138,12 +117,18 @@ impl Write for UseVersion {
         Ok(Send::Done(args.done(before)))
     }
 
-    fn probe(context: &ReadContext<'_>, args: &UseVersionArgs) -> Result<Found<InUse>, OpError> {
-        let line = context.aws(&args.aws)?;
-        args.became(&Live::on(&line, context, &args.aws), context.before)
+    fn became(look: &dyn Look, args: &UseVersionArgs, of: Of<'_>) -> Result<Found<InUse>, OpError> {
+        let current = look.secret(&args.secret)?.map(|found| found.current).unwrap_or_default();
+        Ok(if current == args.version {
+            Found::Done(args.done(of.before))
+        } else if of.before["current"] == *current {
+            Found::NotDone
+        } else {
+            Found::CannotTell(format!("{}: somebody has put version {current} since", args.act()))
+        })
     }
 
-    fn undo(args: &UseVersionArgs, before: &Value, _: &str) -> Undo {
+    fn undoing(args: &UseVersionArgs, before: &Value, _: &str) -> Undo {
         if before["current"] == args.version {
             return Undo::Nothing;
         }
@@ -153,15 +138,11 @@ impl Write for UseVersion {
         Undo::Call { op: "secrets.use_version", args }
     }
 
-    fn fingerprint(context: &ReadContext<'_>, args: &UseVersionArgs, _: &InUse) -> Result<Value, OpError> {
-        let line = context.aws(&args.aws)?;
-        let found = Live::on(&line, context, &args.aws).secret(&args.secret)?;
-        Ok(json!({ "current": found.map(|found| found.current) }))
+    fn print(look: &dyn Look, args: &UseVersionArgs, _: &InUse) -> Result<Value, OpError> {
+        Ok(json!({ "current": look.secret(&args.secret)?.map(|found| found.current) }))
     }
 
-    fn predict(args: &UseVersionArgs, before: &Value, _: &str) -> Predicted {
+    fn forecast(args: &UseVersionArgs, before: &Value, _: &str) -> Predicted {
         Predicted::Result(json!({ "version": args.version, "former": before["current"] }))
     }
-
-    fn release(_: &WriteContext<'_>, _: &UseVersionArgs) {}
 }
