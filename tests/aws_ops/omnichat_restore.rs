@@ -26,7 +26,7 @@ use crate::aws;
 use crate::fidelity;
 use crate::ground::Ground;
 use crate::rds::instance;
-use crate::scene::second;
+use crate::scene::{approval, second};
 use crate::traffic;
 
 const PLAYBOOK: &str = "omnichat-aws-restore";
@@ -409,18 +409,10 @@ fn only_an_approved_retire_takes_the_old_database_away_and_nothing_else() {
     };
     let (mut before, mut had) = (estate.described(), snapshots());
     assert!(before.to_string().contains(&kept), "{before:#}");
-    let approve = Order::Approve {
-        step: StepPath::of("retire"),
-        role: None,
-        reason: None,
-        break_glass: false,
-        valid_until: None,
-        digest: None,
-    };
     // Whoever started the run does not approve it.
-    going.say(approve.clone());
+    going.say(approval("retire"));
     assert_eq!((going.waits().len(), estate.ground.proxy.count("Action=DeleteDB")), (1, 0));
-    going.say_as(&second(&estate.ground), approve);
+    going.say_as(&second(&estate.ground), approval("retire"));
     going.succeeded();
     before["instances"].as_array_mut().unwrap().retain(|one| one["id"] != json!(kept));
     assert_eq!(estate.described(), before);

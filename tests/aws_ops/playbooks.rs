@@ -15,7 +15,7 @@ use crate::fidelity;
 use crate::kube::Pace;
 use crate::rds::instance;
 use crate::rds_change::cluster;
-use crate::scene::{RELEASE, Scene, Went};
+use crate::scene::{RELEASE, Scene, Went, approval};
 
 /// A database of AWS with a snapshot, and an application that uses it.
 struct Site {
@@ -138,15 +138,7 @@ impl Site {
         let shown = self.scene.shown(&went.run);
         assert!(shown.contains("step retire waits for approval"), "{shown} {}", went.faults());
         assert_eq!((Self::sessions(&self.old), Self::sessions(&self.new)), ("0".to_owned(), "1".to_owned()));
-        let approve = Order::Approve {
-            step: StepPath::of("retire"),
-            role: None,
-            reason: None,
-            break_glass: false,
-            valid_until: None,
-            digest: None,
-        };
-        let state = self.scene.say(&went.run, approve);
+        let state = self.scene.say(&went.run, approval("retire"));
         let went = self.scene.again(&went);
         assert_eq!(state.status(), RunStatus::Succeeded, "{}", went.faults());
         assert_eq!(fidelity::differences(&went.report), Vec::<String>::new());

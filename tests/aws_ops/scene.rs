@@ -12,9 +12,9 @@ use muster::app::{App, Settings, Start};
 use muster::engine::state::StepStatus;
 use muster::engine::{NoObserver, RunState};
 use muster::journal::record::{Fact, Record};
-use muster::model::RunId;
 use muster::model::command::{Actor, Order};
 use muster::model::span::{Span, Spanned};
+use muster::model::{RunId, StepPath};
 use muster::plan::file::{Base, PlanFile};
 use muster::plan::report::Report;
 use muster::playbook::params::Given;
@@ -228,6 +228,12 @@ impl Went {
     pub fn waited(&self, op: &str) -> bool {
         self.records.iter().any(|record| matches!(&record.fact, Fact::WaitBegun { op: of, .. } if of == op))
     }
+}
+
+/// A plain yes to a step that waits for one.
+pub fn approval(step: &str) -> Order {
+    let step = StepPath::of(step);
+    Order::Approve { step, role: None, reason: None, break_glass: false, valid_until: None, digest: None }
 }
 
 /// Somebody else than whoever started the runs there.
