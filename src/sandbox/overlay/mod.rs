@@ -142,10 +142,9 @@ impl Overlay {
     /// databases of RDS, only the run will know: the one that answers there now is another.
     fn touched(&self, state: &State, request: &Request, reach: &[Reach]) -> Touched {
         match state.touched(reach) {
-            Touched::Changed(what) if !self.whole => match rds::behind(request, state).is_empty() {
-                true => Touched::Changed(what),
-                false => Touched::Unknown(format!("which database answers there after {what}")),
-            },
+            Touched::Changed(what) if !self.whole && !rds::behind(request, state).is_empty() => {
+                Touched::Unknown(format!("which database answers there after {what}"))
+            }
             touched => touched,
         }
     }

@@ -77,8 +77,9 @@ pub(super) fn behind(request: &Request, state: &State) -> Vec<Reach> {
         return Vec::new();
     }
     let label = host.split_once('.').filter(|_| host.contains(".rds.amazonaws.com")).map(|(label, _)| label);
-    let is_behind = |key: &&str| label.is_none_or(|label| key.rsplit_once(':').is_some_and(|(_, name)| name == label));
-    let keys = state.touched_below("rds").filter(is_behind);
+    // Of a change to a database that only the run will name, any may be the one.
+    let is_meant = |key: &str| key.rsplit_once(':').is_none_or(|(_, name)| label.is_none_or(|label| name == label));
+    let keys = state.touched_within("rds").filter(|key| is_meant(key));
     keys.map(|key| Reach { key: key.to_owned(), depth: Depth::Itself }).collect()
 }
 

@@ -104,9 +104,11 @@ impl State {
         below(&self.changed, key).next().is_some() || below(&self.unknown, key).next().is_some()
     }
 
-    /// All below a key that the plan has changed, or of which nobody knows any more what it is.
-    pub(super) fn touched_below(&self, key: &str) -> impl Iterator<Item = &str> {
-        below(&self.changed, key).chain(below(&self.unknown, key)).map(|(key, _)| key.as_str())
+    /// A key and all below it, as far as the plan has changed it, or nobody knows any more what it is.
+    pub(super) fn touched_within(&self, key: &str) -> impl Iterator<Item = &str> {
+        let maps = [&self.changed, &self.unknown].into_iter();
+        let all = maps.flat_map(move |map| map.get_key_value(key).into_iter().chain(below(map, key)));
+        all.map(|(key, _)| key.as_str())
     }
 
     fn at(&self, key: &str) -> Touched {
