@@ -190,7 +190,7 @@ fn a_program_inside_reads_and_writes_files_of_the_host() {
 #[test]
 fn a_program_whose_client_was_killed_is_found_inside_the_container() {
     let ground = Ground::new("orphan");
-    let script = "while [ ! -e /tmp/go ]; do sleep 0.05; done";
+    let script = "touch /tmp/begun; while [ ! -e /tmp/go ]; do sleep 0.05; done";
     let key = ground.key("exec");
     let request = ground
         .world
@@ -199,7 +199,8 @@ fn a_program_whose_client_was_killed_is_found_inside_the_container() {
     assert_eq!(ground.probe(&request), Probe::NotDone, "never sent");
     ground.world.host.send(&request).unwrap();
     assert!(matches!(ground.probe(&request), Probe::Running { .. }));
-    std::thread::sleep(Duration::from_millis(300));
+    // On a busy machine the client takes its time until the program runs.
+    until("it has begun", || container(&["exec", &ground.app(), "test", "-e", "/tmp/begun"]).status.success());
     ground.kill_supervisor(&key);
     let Probe::Running { progress: Some(progress) } = ground.probe(&request) else { panic!("it goes on") };
     assert!(progress.contains("goes on"), "{progress}");

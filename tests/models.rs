@@ -111,6 +111,27 @@ fn the_world_shows_what_is_still_to_come_of_a_resource() {
 }
 
 #[test]
+fn a_model_makes_an_object_of_kubernetes_that_comes_later_changes_by_itself_and_is_seen_again() {
+    let desk = Desk::new();
+    let body = "if args.op == \"exec.read\" {
+        let listed = world.objects(\"pods\", \"shop\", \"app=search\");
+        let pod = world.object(\"pods\", \"shop\", \"search-0\");
+        return #{ stdout: if pod == () || listed.is_empty() { \"none\\n\" } else { pod.status.state + \"\\n\" } };
+    }
+    let metadata = #{ name: \"search-0\", namespace: \"shop\", labels: #{ app: \"search\" } };
+    let pod = #{ apiVersion: \"v1\", kind: \"Pod\", metadata: metadata, status: #{ state: \"lost\" } };
+    let then = [#{ after: \"40m\", to: #{ status: #{ state: \"available\" } } }, #{ after: \"10h\", to: () }];
+    let gone = #{ kind: \"pods\", namespace: \"shop\", name: \"other\" };
+    #{ stdout: \"job 1\", does: [#{ no_object: gone }, #{ object: #{ manifest: pod, after: \"10m\", then: then } }] }";
+    let playbook = with_model(&desk, &format!("{CALLS}fn model(args, world) {{\n    {body}\n}}\n"));
+    let said = sandboxed(&desk, &playbook);
+    let told = format!("{}{}", said.stdout, said.stderr);
+    assert!(said.code == 0 && told.contains("00:40"), "{told}");
+    let plan = desk.muster(&["plan", &playbook, "--sandbox"]).stdout;
+    assert!(plan.contains("+ k8s/current/shop/pod/search-0"), "{plan}");
+}
+
+#[test]
 fn after_an_opaque_call_no_read_is_the_live_systems_to_answer() {
     let (_, read) = broken("    throw \"no idea\";");
     assert_eq!(read.2, "unknown", "the call may have changed what it tells");

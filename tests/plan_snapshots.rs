@@ -8,7 +8,7 @@ use muster::playbook::shipped;
 use support::Desk;
 
 /// Playbook, name of the variant, parameters.
-const VARIANTS: [(&str, &str, &[&str]); 20] = [
+const VARIANTS: [(&str, &str, &[&str]); 42] = [
     ("ai-vault-backup", "own", &[]),
     ("ai-vault-backup", "export", &["method=export", "retention=false"]),
     ("hello-recovery", "own", &[]),
@@ -27,8 +27,30 @@ const VARIANTS: [(&str, &str, &[&str]); 20] = [
     ("omnichat-restore", "database_only", &["restore=database", "safety_copy=false"]),
     ("omnichat-verify", "own", &[]),
     ("ai-vault-restore", "own", &[]),
+    ("pgo4-backup", "own", &[]),
+    ("pgo4-backup", "expiring", &["type=full", "retention_full=2"]),
+    ("pgo4-restore", "own", &[]),
+    ("pgo4-restore", "latest", &["at=", "canary=", "backup_first=false"]),
+    ("pgo4-schedule", "own", &[]),
+    ("pgbackrest-restore", "own", &[]),
+    ("pgbackrest-restore", "beside", &["mode=beside"]),
+    ("pgbackrest-restore", "overwrite", &["from=newest", "method=delta", "keep=false"]),
+    ("pgo-backup", "own", &[]),
+    ("pgo-clone", "own", &[]),
+    ("pgo-restore-database", "own", &[]),
+    ("pgo-restore-database", "kept", &["database=billing", "at=", "canary=", "keep_clone=true"]),
+    ("pgo-restore-in-place", "own", &[]),
+    ("pgo-restore-in-place", "latest", &["at=", "canary=", "backup_first=false"]),
+    ("pgo-failback", "own", &[]),
+    ("pgo-standby-create", "own", &[]),
+    ("pgo-standby-promote", "own", &[]),
+    ("pgo-standby-promote", "lost", &["lost=true", "fenced_by=the keys of its bucket are revoked"]),
     ("rds-restore", "own", &[]),
     ("rds-restore", "retire", &["from=snapshot", "retire=true"]),
+    ("runai-backup", "own", &[]),
+    ("runai-backup", "snapshots", &["database=snapshot"]),
+    ("runai-recover", "own", &[]),
+    ("runai-recover", "snapshots", &["database=snapshot"]),
 ];
 
 fn plan(playbook: &str, params: &[&str], form: &str) -> String {

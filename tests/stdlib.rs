@@ -11,8 +11,9 @@ use proptest::prelude::*;
 use serde_json::json;
 
 /// Modules in an order in which each comes after those it imports.
-const MODULES: [&str; 14] = [
+const MODULES: [&str; 24] = [
     "calendar",
+    "epoch",
     "words",
     "permissions",
     "ecs",
@@ -20,12 +21,21 @@ const MODULES: [&str; 14] = [
     "backup",
     "pg",
     "omnichat",
+    "pgo4",
+    "pgo4_restore",
     "rds",
     "release",
     "aws_backup",
     "omnichat_aws_backup",
     "omnichat_aws_restore",
     "vault_backup",
+    "pgbackrest",
+    "pgo",
+    "pgo_database",
+    "pgo_restore",
+    "pgo_standby",
+    "runai",
+    "runai_restore",
 ];
 
 fn spanned(text: &str) -> Spanned<String> {
@@ -179,6 +189,7 @@ proptest! {
         let program = library();
         let at = jiff::Timestamp::from_second(second).unwrap();
         prop_assert_eq!(ask(&program, "calendar::unix_seconds(item)", json!(at.to_string())), json!(second));
+        prop_assert_eq!(ask(&program, "epoch::utc(item)", json!(second)), json!(at.to_string()));
         let day = at.to_zoned(jiff::tz::TimeZone::UTC).date();
         let months = i64::from(day.year()) * 12 + i64::from(day.month()) - 1;
         prop_assert_eq!(ask(&program, "calendar::month(item)", json!(at.to_string())), json!(months));
@@ -232,4 +243,112 @@ fn a_value_keeps_what_stands_around_the_host() {
     assert_eq!(told("postgres://u@old.example:5432/d", "old.example"), "postgres://u@new.example:5432/d");
     assert_eq!(told("db.alias", "old.example"), "new.example");
     assert_eq!(told("anything", ""), "new.example");
+}
+
+#[test]
+fn a_moment_is_told_to_pgbackrest_with_its_offset_and_anything_else_is_refused() {
+    let program = library();
+    for (at, target, ms) in [
+        ("2026-06-21T08:00:00Z", "2026-06-21 08:00:00+00", 1_782_028_800_000_i64),
+        ("2026-06-21T08:00:00.5Z", "2026-06-21 08:00:00.5+00", 1_782_028_800_500),
+        ("2026-06-21T08:00:00.123456Z", "2026-06-21 08:00:00.123456+00", 1_782_028_800_123),
+    ] {
+        assert_eq!(ask(&program, "pgbackrest::target(item)", json!(at)), target);
+        assert_eq!(ask(&program, "pgbackrest::unix_ms(item)", json!(at)), ms);
+    }
+    for wrong in
+        ["2026-06-21 08:00:00", "2026-06-21T08:00:00+02:00", "2026-06-21T08:00:00.1234567Z", "2026-06-21T08:00:00';--Z"]
+    {
+        let scope = Scope { item: json!(wrong), ..Scope::default() };
+        assert!(program.expression(&spanned("pgbackrest::target(item)"), &scope).is_err(), "{wrong}");
+    }
+}
+
+#[test]
+fn only_a_backup_that_ended_before_the_moment_and_from_which_wal_leads_there_is_taken() {
+    let program = library();
+    let backup = |label: &str, timeline: u32, stop: i64, lsn: &str| {
+        json!({
+            "label": label, "error": label == "damaged", "timestamp": { "stop": stop }, "lsn": { "stop": lsn },
+            "archive": { "start": format!("{timeline:08X}0000000000000005") },
+        })
+    };
+    // The second timeline was left for good: it was rolled back. The third grew out of the first at 0/9000000.
+    let backups = [
+        backup("first", 1, 100, "0/5000000"),
+        backup("late", 1, 200, "0/A000000"),
+        backup("gone", 2, 300, "0/A000000"),
+        backup("third", 3, 400, "0/B000000"),
+        backup("damaged", 3, 500, "0/C000000"),
+    ];
+    let chosen = |from: &str, at: &str, label: &str, timeline: u32| {
+        let item = json!({ "stanza": { "name": "main", "backup": backups }, "from": from, "at": at, "label": label, "timeline": timeline });
+        let ancestors =
+            if timeline == 3 { "[#{ timeline: 1, left_at: pgbackrest::lsn(\"0/9000000\") }]" } else { "[]" };
+        let call = format!(
+            "pgbackrest::choose(item.stanza, item.from, item.at, item.label, item.timeline, {ancestors}).label"
+        );
+        let scope = Scope { item, ..Scope::default() };
+        program.expression(&spanned(&call), &scope).map_err(|error| format!("{error:?}"))
+    };
+    assert_eq!(chosen("newest", "", "", 3).unwrap(), "third");
+    assert_eq!(chosen("newest", "", "", 1).unwrap(), "late");
+    assert_eq!(chosen("time", "1970-01-01T00:06:41Z", "", 3).unwrap(), "third");
+    // One that ends in that very second does not lead there, nor one of the first timeline from after it was left.
+    assert_eq!(chosen("time", "1970-01-01T00:06:40Z", "", 3).unwrap(), "first");
+    assert_eq!(chosen("backup", "", "damaged", 3).unwrap(), "damaged");
+    assert!(chosen("time", "1970-01-01T00:01:40Z", "", 3).unwrap_err().contains("one has to have ended before it"));
+    assert!(chosen("newest", "", "", 4).unwrap_err().contains("4 are of a timeline that does not lead"));
+    assert!(chosen("backup", "", "other", 1).unwrap_err().contains("there is no backup other"));
+}
+
+#[test]
+fn a_time_is_told_to_pgbackrest_as_it_takes_it_or_not_at_all() {
+    let program = library();
+    let target = |at: &str| ask(&program, "pgo_restore::target(item)", json!(at));
+    assert_eq!(target("2026-01-31T09:30:00Z"), "2026-01-31 09:30:00+00");
+    assert_eq!(target("2026-01-31T09:30:00.25Z"), "2026-01-31 09:30:00.25+00");
+    for wrong in
+        ["2026-01-31T09:30:00.1234567Z", "2026-01-31T09:30:00.Z", "2026-01-31T09:30:00x1Z", "2026-01-31T09:30:00.1'Z"]
+    {
+        let scope = Scope { item: json!(wrong), ..Scope::default() };
+        assert!(program.expression(&spanned("pgo_restore::target(item)"), &scope).is_err(), "{wrong}");
+    }
+}
+
+#[test]
+fn places_in_the_wal_are_compared_as_numbers() {
+    let program = library();
+    for (one, other, so) in [
+        ("0/9", "0/10", false),
+        ("1/0", "0/FFFFFFFF", true),
+        ("A/1", "9/2", true),
+        ("16/B374D848", "16/B374D848", true),
+    ] {
+        assert_eq!(ask(&program, "pgo_standby::reached(item[0], item[1])", json!([one, other])), so, "{one} {other}");
+    }
+}
+
+#[test]
+fn an_option_that_a_shell_would_read_is_refused() {
+    let program = library();
+    let check = |option: &str| {
+        let scope = Scope { item: json!(option), ..Scope::default() };
+        program.expression(&spanned("pgo_restore::restore_options(\"\", \"\", [item])"), &scope)
+    };
+    assert!(check("--process-max=4").is_ok());
+    for wrong in [
+        "process-max",
+        "--a=$(id)",
+        "--a=`id`",
+        "--a=b; id",
+        "--a=b | id",
+        "--a='b",
+        "--repo=2",
+        "--repo1-path=/x",
+        "--target-action=pause",
+        "--db-include=x",
+    ] {
+        assert!(check(wrong).is_err(), "{wrong}");
+    }
 }

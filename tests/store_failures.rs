@@ -182,8 +182,12 @@ impl Disk {
         while file.write_all(&[0; 4096]).is_ok() {}
     }
 
+    /// Cuts the file to nothing before it removes it: a removed file keeps its room while anybody has it open, and a
+    /// child that another test has just forked has, until it is a program of its own.
     fn make_room(&self) {
-        std::fs::remove_file(self.0.join("filler")).expect("it is removed");
+        let path = self.0.join("filler");
+        std::fs::OpenOptions::new().write(true).truncate(true).open(&path).expect("a file");
+        std::fs::remove_file(path).expect("it is removed");
     }
 }
 

@@ -187,3 +187,119 @@ fn json_and_junit_are_for_programs_and_the_filter_chooses() {
     assert!(none.code == 0 && none.stderr.contains("0 passed, 0 failed"), "{none:?}");
     assert_eq!(desk.muster(&["test", "no-such-playbook"]).code, 3);
 }
+
+/// A playbook that recovers a PostgresCluster without a guard, in this world: its last step proves what has become of it.
+fn unguarded(world: &str, act: &str, prove: &str, because: &str) -> Said {
+    let desk = Desk::new();
+    assert_eq!(desk.muster(&["new", "mine"]).code, 0);
+    let step = |id: &str, needs: &str, script: &str| {
+        let lines: String = script.lines().map(|line| format!("      {line}\n")).collect();
+        format!("  - id: {id}\n    title: {id}\n    needs: [{needs}]\n    timeout: 2h\n    script: |\n{lines}")
+    };
+    let head = "muster: 1\nname: mine\nversion: 1.0.0\ntitle: Without a guard\ncapabilities: [k8s.*]\nsteps:\n";
+    desk.file("mine/playbook.yaml", &format!("{head}{}{}", step("act", "", act), step("prove", "act", prove)));
+    desk.file("mine/world.yaml", world);
+    let expect = format!("expect: {{ steps: {{ act: succeeded, prove: failed }}, exit: 7, errors: \"{because}\" }}");
+    desk.file(
+        "mine/tests/recovery.yaml",
+        &format!("muster_tests: 1\ntests:\n  - name: it fails as in life\n    {expect}\n"),
+    );
+    desk.muster(&["test", "mine"])
+}
+
+const HIPPO: &str = "shop/hippo: { databases: { hippo: { t: 1 } }, backups: [{ ago: 5h }] }";
+
+/// Scripts' words for a restore in place.
+fn restore(cluster: &str, more: &str) -> String {
+    format!(
+        r##"let of = #{{ kind: "postgrescluster", name: "{cluster}", namespace: "shop" }};
+let restore = #{{ enabled: true, repoName: "repo1"{more} }};
+let note = #{{ "postgres-operator.crunchydata.com/pgbackrest-restore": "id1" }};
+host::k8s::patch(of + #{{ patch: #{{ metadata: #{{ annotations: note }}, spec: #{{ backups: #{{ pgbackrest: #{{ restore: restore }} }} }} }} }});
+host::k8s::wait(of + #{{ condition: "status.pgbackrest.restore.id == 'id1' && status.pgbackrest.restore.finished == true" }});
+host::k8s::patch(of + #{{ patch: #{{ spec: #{{ backups: #{{ pgbackrest: #{{ restore: #{{ enabled: false }} }} }} }} }} }});"##
+    )
+}
+
+fn stays_up(cluster: &str) -> String {
+    format!(
+        r##"host::k8s::wait(#{{ kind: "postgrescluster", name: "{cluster}", namespace: "shop",
+    condition: "status.observedGeneration == metadata.generation && status.instances[0].readyReplicas == 1",
+    fails: "status.pgbackrest.restore.id != 'id1' || status.conditions[type=PostgresDataInitialized].status == 'False'" }});"##
+    )
+}
+
+#[test]
+fn a_playbook_without_guards_fails_in_the_sandbox_as_the_operator_lets_it_fail_in_life() {
+    // The data source that a clone was made from is left in its spec.
+    let source = "{ postgresCluster: { clusterName: hippo, repoName: repo1 } }";
+    let world = format!(
+        "kubernetes:\n  pgo:\n    clusters:\n      {HIPPO}\n      shop/elephant: {{ databases: {{ hippo: {{ t: 9 }} }}, backups: [{{ ago: 1h }}], spec: {{ dataSource: {source} }} }}\n"
+    );
+    let said = unguarded(
+        &world,
+        &restore("elephant", ""),
+        &stays_up("elephant"),
+        "status.pgbackrest.restore.id is ~pgo-bootstrap-elephant",
+    );
+    assert_eq!(said.code, 0, "{said:?}");
+    // A target after the last commit, and a Job that has finished: badly.
+    let world = format!("kubernetes:\n  pgo:\n    clusters:\n      {HIPPO}\n");
+    let target = r##", options: ["--type=time", "--target='2027-01-01 00:00:00+00'"]"##;
+    let said = unguarded(
+        &world,
+        &restore("hippo", target),
+        &stays_up("hippo"),
+        "status.conditions[type=PostgresDataInitialized].status is False",
+    );
+    assert_eq!(said.code, 0, "{said:?}");
+    // One database alone, in place: it is there again, and of every other there is nothing but zeroes.
+    let world = "kubernetes:\n  pgo:\n    clusters:\n      shop/hippo: { databases: { hippo: { t: 1 }, billing: { t: 7 } }, backups: [{ ago: 5h }] }\n";
+    let asks = r##"let labels = "postgres-operator.crunchydata.com/data=postgres";
+host::k8s::wait(#{ kind: "postgrescluster", name: "hippo", namespace: "shop", condition: "status.observedGeneration == metadata.generation && status.instances[0].readyReplicas == 1" });
+let pod = host::k8s::list(#{ kind: "pod", namespace: "shop", labels: labels }).objects[0].metadata.name;
+for database in ["hippo", "billing"] {
+    let argv = ["psql", "-qAt", "-d", database, "-c", "SELECT count(*) FROM t"];
+    let said = host::k8s::read(#{ pod: pod, namespace: "shop", container: "database", argv: argv, any_exit: true });
+    if said.code != 0 {
+        throw database + ": " + said.stderr;
+    }
+}"##;
+    let only = r##", options: ["--db-include=hippo"]"##;
+    let said = unguarded(world, &restore("hippo", only), asks, "billing: psql: error: FATAL:  relation mapping file");
+    assert_eq!(said.code, 0, "{said:?}");
+    // Nothing is left running of the active cluster, seen in a namespace where it never was; it is paused.
+    let repo = "{ name: repo1, s3: { bucket: pg, endpoint: s3.example.com, region: x } }";
+    let pgbackrest = format!("{{ configuration: [{{ secret: {{ name: s3 }} }}], repos: [{repo}] }}");
+    let site = |more: &str| {
+        format!("{{ backups: [{{ ago: 5h }}], spec: {{ backups: {{ pgbackrest: {pgbackrest} }}, {more} }} }}")
+    };
+    let world = format!(
+        "kubernetes:\n  pgo:\n    clusters:\n      east/hippo: {}\n      west/hippo: {}\n",
+        site("paused: true"),
+        site("standby: { enabled: true, repoName: repo1 }"),
+    );
+    let act = r##"let site = |at| #{ kind: "postgrescluster", name: "hippo", namespace: at };
+host::k8s::patch(site.call("east") + #{ patch: #{ spec: #{ shutdown: true } } });
+if host::k8s::list(#{ kind: "pod", namespace: "default", labels: "postgres-operator.crunchydata.com/cluster=hippo" }).objects.len() > 0 {
+    throw "it still runs";
+}
+host::k8s::patch(site.call("west") + #{ patch: #{ spec: #{ standby: #{ enabled: false } } } });"##;
+    let prove = r##"let writes = 0;
+for site in ["east", "west"] {
+    let labels = "postgres-operator.crunchydata.com/data=postgres";
+    host::k8s::wait(#{ kind: "postgrescluster", name: "hippo", namespace: site, condition: "status.conditions[type=PGBackRestReplicaCreate].status == 'True'" });
+    for pod in host::k8s::list(#{ kind: "pod", namespace: site, labels: labels }).objects {
+        let argv = ["psql", "-qAt", "-c", "SELECT pg_is_in_recovery()"];
+        let said = host::k8s::read(#{ pod: pod.metadata.name, namespace: site, container: "database", argv: argv });
+        if said.stdout == "f\n" {
+            writes += 1;
+        }
+    }
+}
+if writes > 1 {
+    throw "two write to one repository";
+}"##;
+    let said = unguarded(&world, act, prove, "two write to one repository");
+    assert_eq!(said.code, 0, "{said:?}");
+}

@@ -2,7 +2,8 @@
 
 use super::decide::{Settled, settled};
 use super::effect::later;
-use super::state::{CallKind, RunState, StepStatus, Undone};
+use super::state::{CallKind, Rollback, RunState, StepStatus, Undone};
+use super::unwind::stops_at;
 use crate::journal::record::{Fact, Outcome, Pause};
 use crate::model::command::{Actor, Command, Order};
 use crate::model::fault::OpError;
@@ -22,6 +23,17 @@ pub fn consider(program: &Program, state: &RunState, command: &Command, now: Tim
     let by = command.by.clone();
     if state.finished.is_some() && !matches!(command.what, Order::Note { .. }) {
         return Err(format!("the run has ended ({})", state.status().as_str()));
+    }
+    let only_forward = match &command.what {
+        Order::Retry { step, .. } => !state.pauses.iter().any(|pause| pause.holds() == Some(step)),
+        Order::Skip { .. } | Order::Done { .. } => true,
+        _ => false,
+    };
+    let stands = state.pauses.iter().any(|pause| matches!(pause, Pause::RolledBackTo { .. }));
+    if only_forward && state.rollback.is_some() && !stands {
+        return Err("the run is being rolled back: it goes forward again only once that is over \
+                    (`muster rollback RUN --to STEP` stops it before that step is undone)"
+            .to_owned());
     }
     match &command.what {
         Order::Note { text } => Ok(vec![Fact::Noted { by, text: text.clone() }]),
@@ -50,17 +62,22 @@ pub fn consider(program: &Program, state: &RunState, command: &Command, now: Tim
                     return Err(format!("there is no step `{to}`"));
                 }
             }
-            if state.rollback.is_some() && !force {
+            let is_same = |rollback: &Rollback| to.is_none() || rollback.to == *to;
+            if state.rollback.as_ref().is_some_and(is_same) && !force {
                 // A rollback that waits is taken up again.
                 return Ok(vec![Fact::Resumed { by }]);
             }
-            Ok(vec![Fact::RollbackBegun {
-                to: to.clone(),
-                only: None,
-                by,
-                reason: "asked for by an operator".to_owned(),
-                force: *force,
-            }])
+            let reason = "asked for by an operator".to_owned();
+            let rollback = Rollback { to: to.clone(), only: None, by, reason, force: *force };
+            // Halfway back there is no way forward: it stops there now, or not at all.
+            if let (Some(step), false) = (stops_at(program, state, &rollback), force) {
+                return Err(format!(
+                    "it would go past the point of no return of {step}; nothing was undone. `muster rollback RUN --to {step}` \
+                     undoes what came after it, `--force` goes past it"
+                ));
+            }
+            let Rollback { to, only, by, reason, force } = rollback;
+            Ok(vec![Fact::RollbackBegun { to, only, by, reason, force }])
         }
         Order::SkipUndo { reason } => match state.pauses.iter().find_map(|pause| match pause {
             Pause::Undo { call, .. } => Some(call.clone()),
@@ -92,13 +109,18 @@ pub fn consider(program: &Program, state: &RunState, command: &Command, now: Tim
         Order::Retry { step, from_start } => {
             let held = state.pauses.iter().any(|pause| pause.holds() == Some(step));
             match state.step(step).map(|s| &s.status) {
-                Some(StepStatus::Failed { handled: false, .. }) if *from_start => Ok(vec![Fact::RollbackBegun {
-                    to: None,
-                    only: Some(step.clone()),
-                    by,
-                    reason: format!("{step} is tried again from its start"),
-                    force: false,
-                }]),
+                Some(StepStatus::Failed { handled: false, .. }) if *from_start => {
+                    let reason = format!("{step} is tried again from its start");
+                    let rollback = Rollback { to: None, only: Some(step.clone()), by, reason, force: false };
+                    if let Some(step) = stops_at(program, state, &rollback) {
+                        return Err(format!(
+                            "{step} is past its point of no return, and what it did would have to be undone; nothing was. Retry it \
+                             without --from-start"
+                        ));
+                    }
+                    let Rollback { to, only, by, reason, force } = rollback;
+                    Ok(vec![Fact::RollbackBegun { to, only, by, reason, force }])
+                }
                 Some(StepStatus::Failed { handled: false, .. }) => {
                     Ok(vec![Fact::StepRetried { step: step.clone(), not_before: now, from_start: false }])
                 }

@@ -63,6 +63,19 @@ pub fn candidates(program: &Program, state: &RunState, rollback: &Rollback) -> V
     found
 }
 
+/// The step whose point of no return a rollback would come to, and stop.
+#[must_use]
+pub fn stops_at(program: &Program, state: &RunState, rollback: &Rollback) -> Option<StepPath> {
+    let crossed = |step: &StepPath| state.step(step).is_some_and(|step| step.no_return);
+    candidates(program, state, rollback).into_iter().find_map(|candidate| {
+        let step = match candidate {
+            Candidate::Call(index) => state.calls.get(index)?.id.step.clone(),
+            Candidate::Step(step, _) => step,
+        };
+        crossed(&step).then_some(step)
+    })
+}
+
 impl Inner {
     /// One turn of undoing. Goes on until it has to wait, a person is needed, or it is over.
     pub(super) fn unwind(self: &Arc<Self>, cell: &Arc<RunCell>) -> Result<Advance, EngineError> {

@@ -13,6 +13,9 @@ use crate::model::{Timestamp, Value};
 use crate::ops::Polled;
 use crate::ops::spec::Backend;
 
+/// How long the look may take that is taken when the time is over.
+const LAST_LOOK: Duration = Duration::from_secs(10);
+
 impl Inner {
     /// Begins a wait: a timer, a poll, a question.
     pub(super) fn begin_wait(&self, cell: &RunCell, call: NewCall) -> Result<Advance, EngineError> {
@@ -86,13 +89,13 @@ impl Inner {
             Some(_) => Ok(Value::Null),
             None => {
                 let mut request = self.recorded_request(cell, index)?;
-                request.deadline = deadline;
+                // A deadline fires only after a fresh look, which has time of its own.
+                let late = deadline.is_some_and(|deadline| now >= deadline);
+                request.deadline = if late { Some(later(now, LAST_LOOK)) } else { deadline };
                 if let Some(stop) = self.check_before(cell, &id.step, &request)? {
                     return Ok(stop);
                 }
                 let polled = self.host.reader().poll(&request);
-                // A deadline fires only after a fresh look.
-                let late = deadline.is_some_and(|deadline| now >= deadline);
                 match polled {
                     Ok(Polled::Ready(result)) => Ok(result),
                     Ok(Polled::Pending { progress, .. }) if late => Err(OpError::failed(format!(

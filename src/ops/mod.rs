@@ -14,6 +14,7 @@ pub mod helm;
 pub mod host;
 pub mod http;
 mod images;
+pub mod k8s;
 pub mod live;
 pub mod log;
 pub mod pg;

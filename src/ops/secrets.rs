@@ -19,6 +19,8 @@ use sha2::Sha256;
 use super::aws::secrets::document;
 use super::aws::{Access, Aws, Line};
 use super::dotenv;
+use super::helm::client::Cluster;
+use super::k8s::Clusters;
 use crate::clock::SystemClock;
 use crate::model::fault::{ErrorClass, OpError};
 use crate::model::secret::{HANDLE_KEY, Redactor, Sighting, is_handle};
@@ -49,6 +51,20 @@ enum Source {
         #[serde(default)]
         aws: Access,
     },
+    /// A key of a Secret of Kubernetes.
+    K8s {
+        namespace: String,
+        name: String,
+        key: String,
+        #[serde(default)]
+        cluster: Cluster,
+    },
+}
+
+/// The handle of a key of a Secret of Kubernetes. A run that has used it pauses when the contents change.
+#[must_use]
+pub fn handle_in_kubernetes(namespace: &str, name: &str, key: &str, cluster: &Cluster) -> Value {
+    json!({ HANDLE_KEY: { "provider": "k8s", "namespace": namespace, "name": name, "key": key, "cluster": cluster } })
 }
 
 /// The handle of a version of a secret of AWS Secrets Manager, or of a field of its JSON document. Its contents never change.
@@ -61,7 +77,7 @@ pub fn handle_in_aws(secret: &str, version: &str, field: Option<&str>, access: &
     json!({ HANDLE_KEY: inner })
 }
 
-/// Resolves handles `{"$secret": {"provider": "env|file|dotenv|aws|sealed", …}}`, and teaches the redactor what it resolved.
+/// Resolves handles `{"$secret": {"provider": "env|file|dotenv|aws|k8s|sealed", …}}`, and teaches the redactor what it resolved.
 ///
 /// # Guarantees
 /// After [`Secrets::refresh`] the redactor knows what the declared sources hold at that moment, as far as they are there.
@@ -73,6 +89,8 @@ pub struct Secrets {
     declared: Mutex<Vec<Declared>>,
     /// Where secrets of AWS come from.
     aws: Aws,
+    /// Where credentials of Kubernetes are used.
+    clusters: Clusters,
     /// Versions of secrets of AWS that have been read, by access, secret and version: a version never changes.
     fetched: Mutex<BTreeMap<(Access, String, String), String>>,
 }
@@ -126,7 +144,14 @@ impl Secrets {
     /// With this key and redactor.
     #[must_use]
     pub fn new(key: [u8; 32], redactor: Arc<Redactor>) -> Self {
-        Self { redactor, key, declared: Mutex::default(), aws: Aws::default(), fetched: Mutex::default() }
+        Self {
+            redactor,
+            key,
+            declared: Mutex::default(),
+            aws: Aws::default(),
+            clusters: Clusters::default(),
+            fetched: Mutex::default(),
+        }
     }
 
     /// The redactor that learns what is resolved.
@@ -139,6 +164,12 @@ impl Secrets {
     #[must_use]
     pub fn aws(&self) -> &Aws {
         &self.aws
+    }
+
+    /// The clusters of Kubernetes that this process can reach.
+    #[must_use]
+    pub fn clusters(&self) -> &Clusters {
+        &self.clusters
     }
 
     /// The contents behind a handle.
@@ -331,6 +362,13 @@ impl Secrets {
                 let Some(key) = key else { return Ok(contents) };
                 document::field(&contents, key).ok_or_else(|| {
                     missing(format!("cannot read secret: version {version} of {secret} has no field `{key}`"))
+                })
+            }
+            Source::K8s { namespace, name, key, cluster } => {
+                let contents = super::k8s::secret_contents(&self.clusters, cluster, namespace, name, key)?;
+                contents.ok_or_else(|| {
+                    missing(format!("cannot read secret: Secret {namespace}/{name} has no {key}"))
+                        .with_hint("is it the right cluster and namespace?")
                 })
             }
             Source::Sealed { r#box } => {

@@ -18,6 +18,7 @@ pub fn table() -> &'static BTreeMap<&'static str, OpEntry> {
             super::fs::entries(),
             super::helm::entries(),
             super::http::entries(),
+            super::k8s::entries(),
             super::log::entries(),
             super::pg::entries(),
             super::rand::entries(),

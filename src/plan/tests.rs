@@ -177,6 +177,18 @@ fn what_cannot_be_undone_wants_a_person_before_it() {
 }
 
 #[test]
+fn a_point_of_no_return_that_is_left_out_is_none() {
+    let mut first = step("overwrite", &[], Vec::new());
+    first.point_of_no_return = Some("the old data are gone".to_owned());
+    let second = step("start", &["overwrite"], vec![call("fs.rename", "fs/a", 5)]);
+    let crossed = plan(vec![first.clone(), second.clone()], 1, None);
+    assert_eq!(codes(&crossed), ["no-return"], "{:?}", crossed.warnings);
+    first.outcome = StepOutcome::Skipped { reason: "`when: false`".to_owned() };
+    let left_out = plan(vec![first, second], 1, None);
+    assert!(codes(&left_out).is_empty(), "{:?}", left_out.warnings);
+}
+
+#[test]
 fn steps_that_nothing_orders_must_not_touch_the_same_thing() {
     let racing = plan(
         vec![

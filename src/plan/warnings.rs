@@ -99,7 +99,9 @@ fn irreversible(plan: &Plan, order: &Order, found: &mut Vec<Warning>) {
 }
 
 fn no_return(plan: &Plan, order: &Order, found: &mut Vec<Warning>) {
-    for step in plan.steps.iter().filter(|step| step.point_of_no_return.is_some()) {
+    let crossed =
+        |step: &&PlannedStep| step.point_of_no_return.is_some() && !matches!(step.outcome, StepOutcome::Skipped { .. });
+    for step in plan.steps.iter().filter(crossed) {
         let name = step.step.step();
         let behind: Vec<&str> = plan
             .steps

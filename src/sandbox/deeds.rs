@@ -1,7 +1,9 @@
 //! Does what commands do to the world.
 
 use super::content::Content;
+use super::controllers;
 use super::custom::Custom;
+use super::later;
 use super::models::docker;
 use super::postgres::{Contents, Database, Table};
 use super::resources::Deed;
@@ -30,6 +32,11 @@ impl Deed {
             }
             Self::DropDatabase { server, database } => vec![server, database],
             Self::Set { resource, .. } | Self::Unset { resource } => vec![resource],
+            // An object whose name only the run will know is one of its kind all the same.
+            Self::Object { .. } => Vec::new(),
+            Self::NoObject { kind, namespace, name, .. } => {
+                [Some(kind), namespace.as_ref(), Some(name)].into_iter().flatten().map(String::as_str).collect()
+            }
         }
     }
 
@@ -62,6 +69,15 @@ impl Deed {
             }
             Self::DropDatabase { server, database } => vec![thing(format!("pg/{server}/{database}"))],
             Self::Set { .. } | Self::Unset { .. } => Vec::new(),
+            Self::Object { manifest, cluster, .. } => {
+                later::meant(manifest, cluster).ok().flatten().map(|named| sight.know(&named)).into_iter().collect()
+            }
+            Self::NoObject { kind, namespace, name, cluster } => {
+                later::named(kind, namespace.as_deref(), name, cluster)
+                    .map(|named| sight.know(&named))
+                    .into_iter()
+                    .collect()
+            }
         }
     }
 }
@@ -145,6 +161,23 @@ pub(super) fn perform(world: &mut World, view: &View, now: Timestamp, deed: &Dee
         }
         Deed::Unset { resource } => {
             world.resources.remove(resource);
+        }
+        Deed::Object { manifest, cluster, after, then } => {
+            let Some(named) = later::meant(manifest, cluster)? else {
+                world.kubernetes.unnamed.insert(later::place_of(manifest, cluster)?, manifest.clone());
+                return Ok(());
+            };
+            let key = named.key();
+            let course = later::course(&key, manifest, after.as_deref(), then, now)?;
+            world.kubernetes.run(&key, course);
+            let manner = world.manner();
+            controllers::settle(&mut world.kubernetes, now, manner);
+        }
+        Deed::NoObject { kind, namespace, name, cluster } => {
+            let named = later::named(kind, namespace.as_deref(), name, cluster)?;
+            let key = named.key();
+            world.kubernetes.run(&key, Vec::new());
+            world.kubernetes.remove(&key, false, now);
         }
     }
     Ok(())

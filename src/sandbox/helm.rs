@@ -1,8 +1,11 @@
 //! Charts and releases of the sandbox.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use super::world::Named;
 use crate::model::{Timestamp, Value};
 
 /// A chart that the world can find.
@@ -188,4 +191,36 @@ impl ReleaseSeed {
         };
         Release { revisions: (1..=self.revision.max(1)).map(revision).collect() }
     }
+}
+
+/// The charts and releases that a world declares.
+///
+/// # Errors
+/// Which one cannot be, and why.
+pub fn build(
+    charts: BTreeMap<String, Chart>,
+    releases: BTreeMap<String, ReleaseSeed>,
+    now: Timestamp,
+) -> Result<(Named<Chart>, Named<Release>), (String, String)> {
+    let (mut known, mut built) = (Named::new(), Named::new());
+    for (found_by, mut chart) in charts {
+        if chart.name.is_empty() {
+            chart.name = found_by.rsplit('/').next().unwrap_or_default().to_owned();
+        }
+        known.insert(found_by, chart);
+    }
+    for (key, release) in releases {
+        let at = format!("releases.{key}");
+        let Some(chart) = known.get(&release.chart) else {
+            return Err((at, format!("there is no chart {} under `charts`", release.chart)));
+        };
+        let key = match key.matches('/').count() {
+            1 => format!("current/{key}"),
+            2 => key,
+            _ => return Err((at, "a release is named NAMESPACE/NAME or CONTEXT/NAMESPACE/NAME".to_owned())),
+        };
+        let release = release.build(&key, chart, now);
+        built.insert(key, release);
+    }
+    Ok((known, built))
 }

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
 
+use super::controllers;
 use super::custom;
 use super::fault::{Action, Moment};
 use super::kept::KeptWorlds;
@@ -125,6 +126,8 @@ pub fn settle(world: &mut World, now: Timestamp, redactor: &Redactor) {
             });
         }
     }
+    let manner = world.manner();
+    controllers::settle(&mut world.kubernetes, now, manner);
 }
 
 impl ReadHost for SandboxReader {

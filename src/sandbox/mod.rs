@@ -3,6 +3,7 @@
 
 pub mod aws;
 pub mod content;
+pub mod controllers;
 pub mod custom;
 mod deeds;
 pub mod ecs;
@@ -11,6 +12,8 @@ mod fill;
 pub mod helm;
 pub mod host;
 pub mod kept;
+pub mod kubernetes;
+pub mod later;
 pub mod modelled;
 pub mod models;
 pub mod overlay;
@@ -21,6 +24,7 @@ pub mod rds;
 pub mod resources;
 pub mod seed;
 pub mod seed_file;
+pub mod selector;
 pub mod shell;
 pub mod sight;
 pub mod stores;

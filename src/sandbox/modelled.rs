@@ -8,6 +8,7 @@ use serde::Deserialize;
 
 use super::content::Content;
 use super::custom;
+use super::later;
 use super::resources::Deed;
 use super::sight::{Seen, Sight};
 use super::veil::{self, marked, unseen};
@@ -17,7 +18,8 @@ use crate::model::fault::OpError;
 use crate::model::{Timestamp, Value};
 
 /// The operations whose calls a playbook can model: those that run programs of which nobody else knows what they do.
-pub const OPERATIONS: [&str; 5] = ["exec.run", "exec.read", "docker.exec", "docker.read", "docker.run"];
+pub const OPERATIONS: [&str; 8] =
+    ["exec.run", "exec.read", "docker.exec", "docker.read", "docker.run", "k8s.read", "k8s.exec", "k8s.read_to_file"];
 
 /// The models of one playbook.
 pub trait PlaybookModels: Send + Sync {
@@ -178,12 +180,19 @@ impl Told {
         told.printed()?;
         told.takes_ms()?;
         for deed in &told.does {
-            if let Deed::Set { resource, to, then } = deed {
-                custom::Custom::new(to.clone(), then, Timestamp::UNIX_EPOCH)
-                    .map_err(|text| format!("`{text}` is no duration: write it like 5m"))?;
-                if marked(resource).is_none() && !custom::is_name(resource) {
-                    return Err(format!("`{resource}` is no name of a resource: write it as kind/name"));
+            match deed {
+                Deed::Set { resource, to, then } => {
+                    custom::Custom::new(to.clone(), then, Timestamp::UNIX_EPOCH)
+                        .map_err(|text| format!("`{text}` is no duration: write it like 5m"))?;
+                    if marked(resource).is_none() && !custom::is_name(resource) {
+                        return Err(format!("`{resource}` is no name of a resource: write it as kind/name"));
+                    }
                 }
+                Deed::Object { manifest, cluster, after, then } => {
+                    later::course("", manifest, after.as_deref(), then, Timestamp::UNIX_EPOCH)?;
+                    later::meant(manifest, cluster)?;
+                }
+                _ => {}
             }
         }
         Ok(told)
@@ -280,6 +289,7 @@ mod tests {
             (json!({ "stdout": { "print": 1 } }), "unknown variant `print`"),
             (json!({ "does": [{ "explode": {} }] }), "unknown variant `explode`"),
             (json!({ "does": [{ "set": { "resource": "main", "to": {} } }] }), "kind/name"),
+            (json!({ "does": [{ "object": { "manifest": { "kind": "Pod" } } }] }), "it has no apiVersion"),
         ] {
             let error = Told::read(&answer).unwrap_err();
             assert!(error.contains(said), "{answer}: {error}");

@@ -5,8 +5,10 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::custom::{Fields, Turn};
+use super::later::Later;
 use super::tree::Tree;
 use crate::model::{Timestamp, Value};
+use crate::ops::helm::client::Cluster;
 
 /// Where a container sees something that is not its own.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -266,5 +268,32 @@ pub enum Deed {
     Unset {
         /// Which.
         resource: String,
+    },
+    /// Makes an object of Kubernetes exactly this.
+    Object {
+        /// The object, with its status.
+        manifest: Value,
+        /// The cluster.
+        #[serde(default)]
+        cluster: Cluster,
+        /// How long after it is there: `30s`; at once when absent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        after: Option<String>,
+        /// What becomes of it by itself, in the order of time.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        then: Vec<Later>,
+    },
+    /// Takes an object of Kubernetes away, with what it owns.
+    NoObject {
+        /// Its kind.
+        kind: String,
+        /// Its namespace; absent for what is in none.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        namespace: Option<String>,
+        /// Its name.
+        name: String,
+        /// The cluster.
+        #[serde(default)]
+        cluster: Cluster,
     },
 }

@@ -8,7 +8,8 @@ use super::aws::Aws;
 use super::content::{Content, sha256_hex};
 use super::custom::{self, Custom, Fields};
 use super::fill::{Fill, before, fill_text, fill_value};
-use super::helm::{Chart, ReleaseSeed};
+use super::helm::{self, Chart, ReleaseSeed};
+use super::kubernetes::KubernetesSeed;
 use super::postgres::{Answer, Contents, Database, DumpImage, Server, Table};
 use super::resources::{Command, Container, Endpoint, Image, Mount, State, Volume};
 use super::seed_file::{FileMap, FileSeed, SizeSeed};
@@ -87,6 +88,9 @@ pub struct WorldSeed {
     /// Releases of helm's, by `NAMESPACE/NAME`, or `CONTEXT/NAMESPACE/NAME` where playbooks name a context.
     #[serde(default)]
     pub releases: BTreeMap<String, ReleaseSeed>,
+    /// Objects of Kubernetes.
+    #[serde(default)]
+    pub kubernetes: KubernetesSeed,
     /// Programs that the sandbox does not know by itself.
     #[serde(default)]
     pub commands: Vec<Command>,
@@ -292,24 +296,11 @@ fn build(seed: WorldSeed) -> Result<World, SeedError> {
         }
     }
     world.files = build_tree(&world, &seed.files, "files")?;
-    for (found_by, mut chart) in seed.charts {
-        if chart.name.is_empty() {
-            chart.name = found_by.rsplit('/').next().unwrap_or_default().to_owned();
-        }
-        world.charts.insert(found_by, chart);
-    }
-    for (key, release) in seed.releases {
-        let at = format!("releases.{key}");
-        let chart = world.charts.get(&release.chart);
-        let chart = chart.ok_or_else(|| wrong(&at, format!("there is no chart {} under `charts`", release.chart)))?;
-        let key = match key.matches('/').count() {
-            1 => format!("current/{key}"),
-            2 => key,
-            _ => return Err(wrong(at, "a release is named NAMESPACE/NAME or CONTEXT/NAMESPACE/NAME")),
-        };
-        let built = release.build(&key, chart, world.now);
-        world.releases.insert(key, built);
-    }
+    let (charts, releases) =
+        helm::build(seed.charts, seed.releases, world.now).map_err(|(at, what)| wrong(at, what))?;
+    (world.charts, world.releases) = (charts, releases);
+    world.kubernetes =
+        seed.kubernetes.build(world.now).map_err(|(at, what)| wrong(format!("kubernetes.{at}"), what))?;
     Ok(world)
 }
 

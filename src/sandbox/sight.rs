@@ -2,16 +2,20 @@
 //! a plan knows what the model's answer hangs on.
 
 use std::cell::RefCell;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::json;
 
 use super::content::Content;
+use super::later;
+use super::selector::Selector;
 use super::tree::normal;
 use super::veil;
 use super::view::{Place, View};
 use super::world::World;
 use crate::model::{Timestamp, Value};
+use crate::ops::helm::client::Cluster;
+use crate::ops::k8s::{Named, cluster_part, sort};
 use crate::ops::spec::unknown;
 
 /// Something that was looked at: its key, as plans name things, and whether all that is in it was looked at too.
@@ -27,11 +31,20 @@ pub struct Sight {
     view: View,
     now: Timestamp,
     seen: RefCell<BTreeSet<Seen>>,
+    /// The clusters that were looked at, by their part of a key.
+    clusters: RefCell<BTreeMap<String, Cluster>>,
+    /// What the program reads on its standard input.
+    stdin: Option<Content>,
 }
 
 impl Sight {
     pub(super) fn new(world: World, view: View, now: Timestamp) -> Self {
-        Self { world, view, now, seen: RefCell::default() }
+        Self { world, view, now, seen: RefCell::default(), clusters: RefCell::default(), stdin: None }
+    }
+
+    /// The same, for a program that reads this.
+    pub(super) fn reading(self, stdin: Option<Content>) -> Self {
+        Self { stdin, ..self }
     }
 
     /// All that has been looked at.
@@ -86,9 +99,15 @@ impl Sight {
         Self::lift(json!({ "kind": node.kind_name(), "bytes": node.bytes(), "mode": mode, "sealed_for": sealed_for }))
     }
 
-    /// The text in a file. Of a live file it is unknown: only operations that the playbook is granted read those.
+    /// The text in a file, or on the standard input, which is called `-`. Of a live file it is unknown: only operations that the playbook is granted read those.
     #[must_use]
     pub fn text(&self, path: &str) -> Value {
+        if path == "-" {
+            return match &self.stdin {
+                None => Value::Null,
+                Some(content) => Self::shown(content),
+            };
+        }
         let at = self.place(path);
         self.note(at.key(), false);
         if let Some(hidden) = self.hidden(&at) {
@@ -96,8 +115,14 @@ impl Sight {
         }
         match at.tree(&self.world).and_then(|tree| tree.content(&at.path)) {
             None => Value::Null,
-            Some(Content::Text(text)) => Self::lift(json!(text)),
-            Some(other) => unknown(other.why_unseen().unwrap_or("what is in it is no text")),
+            Some(content) => Self::shown(content),
+        }
+    }
+
+    fn shown(content: &Content) -> Value {
+        match content {
+            Content::Text(text) => Self::lift(json!(text)),
+            other => unknown(other.why_unseen().unwrap_or("what is in it is no text")),
         }
     }
 
@@ -173,6 +198,49 @@ impl Sight {
         let prefix = format!("{kind}/");
         let there = self.world.resources.iter().filter(|(_, found)| found.fields.is_some());
         Value::Array(there.filter_map(|(name, _)| name.strip_prefix(&prefix)).map(|name| json!(name)).collect())
+    }
+
+    /// The key of an object, whose cluster is kept.
+    pub(super) fn know(&self, named: &Named) -> Seen {
+        self.clusters.borrow_mut().insert(cluster_part(&named.cluster), named.cluster.clone());
+        Seen { key: named.resource(), below: false }
+    }
+
+    /// The clusters that were looked at, by their part of a key.
+    pub(super) fn clusters(&self) -> BTreeMap<String, Cluster> {
+        self.clusters.borrow().clone()
+    }
+
+    /// An object of Kubernetes, as `k8s.get` has it.
+    ///
+    /// # Errors
+    /// What is wrong with how it is named.
+    pub fn object(&self, kind: &str, namespace: &str, name: &str, cluster: &Cluster) -> Result<Value, String> {
+        let named = later::named(kind, Some(namespace), name, cluster)?;
+        let seen = self.know(&named);
+        self.note(seen.key, false);
+        let clusters = self.world.kubernetes.settled(self.now, self.world.manner());
+        Ok(clusters.objects.get(&named.key()).map_or(Value::Null, |held| Self::lift(held.object.clone())))
+    }
+
+    /// The objects of a kind in a namespace that have these labels, by name.
+    ///
+    /// # Errors
+    /// What is wrong with how they are named.
+    pub fn objects(&self, kind: &str, namespace: &str, labels: &str, cluster: &Cluster) -> Result<Value, String> {
+        let place = later::place(kind, namespace, cluster)?;
+        self.clusters.borrow_mut().insert(cluster_part(cluster), cluster.clone());
+        self.note(format!("k8s/{place}"), true);
+        if self.world.kubernetes.unnamed.contains_key(&place) {
+            return Ok(unknown(&format!("which objects of the kind {kind} there are")));
+        }
+        let (within, selector) = (format!("{place}/"), Selector::parse(labels, ""));
+        let clusters = self.world.kubernetes.settled(self.now, self.world.manner());
+        let of_kind = clusters.objects.iter().filter(|(key, _)| key.starts_with(&within));
+        let found = of_kind.map(|(_, held)| held.object.clone());
+        let mut found: Vec<Value> = found.filter(|object| selector.takes(object)).collect();
+        sort(&mut found);
+        Ok(Self::lift(Value::Array(found)))
     }
 
     /// What only the run will know: unknown in a plan, the example in a run of the sandbox.

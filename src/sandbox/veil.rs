@@ -49,7 +49,7 @@ pub fn why_unseen(error: &OpError) -> Option<&str> {
 }
 
 /// Fields that hold the time at which something was done.
-const TIMES: [&str; 8] = [
+const TIMES: [&str; 15] = [
     "modified",
     "started_at",
     "created_at",
@@ -58,6 +58,13 @@ const TIMES: [&str; 8] = [
     "latest_restorable",
     "earliest",
     "latest",
+    "creationTimestamp",
+    "deletionTimestamp",
+    "startTime",
+    "completionTime",
+    "startedAt",
+    "lastTransitionTime",
+    "lastTimestamp",
 ];
 
 /// The value with everything that only the run will know marked as such. `since`: what was done later than this was done by

@@ -7,8 +7,10 @@ use imbl::OrdMap;
 use serde::{Deserialize, Serialize};
 
 use super::aws::Aws;
+use super::controllers::Manner;
 use super::custom::Custom;
 use super::helm::{Chart, Release};
+use super::kubernetes::Kubernetes;
 use super::modelled::Modelled;
 use super::postgres::Server;
 use super::resources::{Command, Container, Endpoint, Image, Volume};
@@ -52,6 +54,9 @@ pub struct World {
     /// Releases of charts, by `CLUSTER/NAMESPACE/NAME`.
     #[serde(default)]
     pub releases: Named<Release>,
+    /// Clusters of Kubernetes.
+    #[serde(default)]
+    pub kubernetes: Kubernetes,
     /// The AWS account.
     #[serde(default)]
     pub aws: Aws,
@@ -150,6 +155,7 @@ pub fn diff(before: &World, after: &World) -> Vec<String> {
     };
     let mut found = Vec::new();
     compare("releases", &releases(before), &releases(after), &mut found);
+    compare("kubernetes", &before.kubernetes.standing(), &after.kubernetes.standing(), &mut found);
     let (Ok(before), Ok(after)) = (serde_json::to_value(before), serde_json::to_value(after)) else {
         return vec!["a world cannot be written down".to_owned()];
     };
@@ -214,6 +220,7 @@ impl World {
             http: Named::new(),
             charts: Named::new(),
             releases: Named::new(),
+            kubernetes: Kubernetes::default(),
             aws: Aws::default(),
             commands: Arc::default(),
             resources: Named::new(),
@@ -224,6 +231,12 @@ impl World {
             partial: false,
             models: Modelled::default(),
         }
+    }
+
+    /// How far controllers of Kubernetes go here.
+    #[must_use]
+    pub fn manner(&self) -> Manner {
+        Manner { planned: self.planned, partial: self.partial }
     }
 
     /// How often the effect of this key was completed.

@@ -12,6 +12,7 @@ use super::{Calls, ScriptError, Stop, convert, current, dialect};
 use crate::model::fault::OpError;
 use crate::model::{Value, glob};
 use crate::ops::OpEntry;
+use crate::ops::helm::client::Cluster;
 use crate::playbook::bundle::ModuleSource;
 use crate::sandbox::modelled::{ModelFault, Modelled, PlaybookModels};
 use crate::sandbox::sight::Sight;
@@ -26,7 +27,7 @@ pub const FUNCTION: (&str, [&str; 2]) = ("model", ["args", "world"]);
 pub const MAX_OPERATIONS: u64 = 1_000_000;
 
 /// The functions of a model's `world`, with their numbers of arguments, the world itself counted.
-pub const WORLD: [(&str, usize); 9] = [
+pub const WORLD: [(&str, usize); 13] = [
     ("file", 2),
     ("text", 2),
     ("list", 2),
@@ -36,6 +37,10 @@ pub const WORLD: [(&str, usize); 9] = [
     ("resource", 2),
     ("resources", 2),
     ("guess", 3),
+    ("object", 4),
+    ("object", 5),
+    ("objects", 4),
+    ("objects", 5),
 ];
 
 /// Which calls a model answers.
@@ -181,6 +186,24 @@ pub fn engine() -> Engine {
             _ => Value::Null,
         })
     });
+    engine.register_fn("object", |_: &mut World, kind: Dynamic, namespace: Dynamic, name: Dynamic| {
+        of_cluster([kind, namespace, name], Dynamic::from_map(rhai::Map::new()), Sight::object)
+    });
+    engine.register_fn(
+        "object",
+        |_: &mut World, kind: Dynamic, namespace: Dynamic, name: Dynamic, cluster: Dynamic| {
+            of_cluster([kind, namespace, name], cluster, Sight::object)
+        },
+    );
+    engine.register_fn("objects", |_: &mut World, kind: Dynamic, namespace: Dynamic, labels: Dynamic| {
+        of_cluster([kind, namespace, labels], Dynamic::from_map(rhai::Map::new()), Sight::objects)
+    });
+    engine.register_fn(
+        "objects",
+        |_: &mut World, kind: Dynamic, namespace: Dynamic, labels: Dynamic, cluster: Dynamic| {
+            of_cluster([kind, namespace, labels], cluster, Sight::objects)
+        },
+    );
     engine.register_fn("guess", |_: &mut World, why: &str, example: Dynamic| -> Found {
         let example = convert::to_value(&example)?;
         look(&[], |sight, _| sight.guess(why, example.clone()))
@@ -194,6 +217,26 @@ fn one(engine: &mut Engine, name: &str, see: fn(&Sight, &str) -> Value) {
     engine.register_fn(name, move |_: &mut World, what: Dynamic| {
         look(&[what], |sight, words| words.first().map_or(Value::Null, |what| see(sight, what)))
     });
+}
+
+type OfCluster = fn(&Sight, &str, &str, &str, &Cluster) -> Result<Value, String>;
+
+/// Looks at something of a cluster of Kubernetes.
+fn of_cluster(names: [Dynamic; 3], cluster: Dynamic, see: OfCluster) -> Found {
+    let cluster = convert::to_value(&cluster)?;
+    let cluster: Cluster = serde_json::from_value(cluster).map_err(|error| format!("this is no cluster: {error}"))?;
+    let fault = RefCell::new(None);
+    let found = look(&names, |sight, words| match words {
+        [kind, namespace, name] => see(sight, kind, namespace, name, &cluster).unwrap_or_else(|what| {
+            fault.replace(Some(what));
+            Value::Null
+        }),
+        _ => Value::Null,
+    });
+    match fault.into_inner() {
+        Some(what) => Err(what.into()),
+        None => found,
+    }
 }
 
 /// Looks at something, named by texts. What only the run will know the name of is itself unknown.

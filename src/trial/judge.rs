@@ -270,6 +270,11 @@ fn fits(wanted: &Value, value: &Value) -> bool {
             wanted.len() == value.len() && wanted.iter().zip(value).all(|(wanted, value)| fits(wanted, value))
         }
         (Value::String(wanted), Value::String(value)) => glob::matches(wanted, value),
+        // A command as one line, as capabilities have it.
+        (Value::String(wanted), Value::Array(words)) => {
+            let line: Vec<&str> = words.iter().filter_map(Value::as_str).collect();
+            line.len() == words.len() && glob::matches(wanted, &line.join(" "))
+        }
         (Value::Number(wanted), Value::Number(value)) => wanted.as_f64() == value.as_f64(),
         (wanted, value) => wanted == value,
     }

@@ -30,6 +30,9 @@ command -v make >/dev/null || missing+=(make)
 command -v psql >/dev/null || missing+=(postgresql-client)
 command -v gpg >/dev/null || missing+=(gnupg)
 command -v age >/dev/null || missing+=(age)
+# A host's own PostgreSQL, with its backups.
+ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || missing+=(postgresql-15)
+command -v pgbackrest >/dev/null || missing+=(pgbackrest)
 need() {
     [ "$#" -eq 0 ] && return
     if [ "$(id -u)" != 0 ]; then

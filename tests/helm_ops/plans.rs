@@ -17,7 +17,8 @@ fn foresee(ground: &Ground, overlay: &Overlay, op: &str, more: serde_json::Value
     overlay.foresee(&ground.world.request(op, ground.args("web", more), "m-plan"))
 }
 
-fn overlay(ground: &Ground) -> Overlay {
+/// A plan over this cluster.
+pub fn overlay(ground: &Ground) -> Overlay {
     let secrets = Arc::new(Secrets::new([9; 32], Arc::clone(&ground.world.redactor)));
     let reader = LiveReader::new(Arc::new(SystemClock), secrets, Arc::clone(&ground.world.children));
     Overlay::over(Arc::new(reader))

@@ -115,3 +115,24 @@ fn helm_works_unchanged_from_install_to_uninstall() {
     helm(&["uninstall", "own"]);
     assert!(ground.cluster.object("configmap", "own-settings").is_null());
 }
+
+#[test]
+fn kubectl_lists_in_pages_reads_logs_and_asks_what_it_may() {
+    let Some(ground) = Ground::in_memory() else { return };
+    for count in 0..30 {
+        let metadata = json!({ "name": format!("c-{count}") });
+        ground.cluster.put("configmaps", json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata }));
+    }
+    assert_eq!(ground.cluster.kubectl(&["get", "cm", "--chunk-size=7", "-o", "name"]).lines().count(), 30);
+    let metadata = json!({ "name": "talker", "annotations": { "test/log": "one\ntwo\n" } });
+    let spec = json!({ "containers": [{ "name": "a", "image": "x" }] });
+    ground.cluster.put("pods", json!({ "apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec }));
+    assert_eq!(ground.cluster.kubectl(&["logs", "talker"]), "one\ntwo\n");
+    let may = || {
+        let said = ground.cluster.run("kubectl", &["auth", "can-i", "delete", "deployments"]);
+        format!("{}{}", String::from_utf8_lossy(&said.stdout), String::from_utf8_lossy(&said.stderr))
+    };
+    assert_eq!(may(), "yes\n");
+    ground.cluster.forbid("delete", "deployments");
+    assert!(may().starts_with("no"), "{}", may());
+}

@@ -156,7 +156,7 @@ impl Ground {
             let mut actor = "alice";
             match book.pause() {
                 // What is gone for good is not brought back: the run says so.
-                Some((why, _)) if why == "point_of_no_return" => return self.look(book, points, asked),
+                Some((why, _)) if why == "point_of_no_return" || stays(&book) => return self.look(book, points, asked),
                 Some(_) if fails => {
                     assert!(asked.len() < 3, "the rollback does not come to an end: {}", book.tail());
                     points.fault = None;
@@ -303,4 +303,10 @@ pub fn logs(ground: &Ground) -> String {
         }
     }
     text
+}
+
+/// Whether a rollback was refused, since it would have gone past a point of no return.
+fn stays(book: &Book) -> bool {
+    let said = book.facts.iter().filter_map(|fact| fact["refused"].as_str());
+    said.into_iter().any(|why| why.contains("point of no return"))
 }

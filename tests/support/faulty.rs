@@ -63,6 +63,8 @@ struct Shared {
     calls: Vec<String>,
     victim: Option<i32>,
     hosts: Vec<(String, String)>,
+    /// Answers that are still coming.
+    streams: Vec<TcpStream>,
 }
 
 /// The proxy. It ends with the process.
@@ -132,6 +134,13 @@ impl Faulty {
     /// What has spoiled an exchange spoils no more; what is to come still does.
     pub fn relieve(&self) {
         self.shared.lock().expect("no test panics here").rules.retain(|rule| !rule.struck);
+    }
+
+    /// Ends every answer that is still coming, as a crash would.
+    pub fn hang_up(&self) {
+        for stream in std::mem::take(&mut self.shared.lock().expect("no test panics here").streams) {
+            let _ = stream.shutdown(Shutdown::Both);
+        }
     }
 
     /// What was asked, each by its name, in order: `rds DescribeDBInstances`.
@@ -258,6 +267,12 @@ fn exchange(client: &TcpStream, server: SocketAddr, more: &str, shared: &Mutex<S
         }
         _ => {}
     }
+    if spoil.is_none() && head.lines().next().is_some_and(|line| line.contains("watch=")) {
+        // Comes as it happens, not when all of it is there.
+        let mut stream = sent(server, &head, more, &body)?;
+        shared.lock().expect("no test panics here").streams.push(stream.try_clone()?);
+        return io::copy(&mut stream, &mut &*client).map(drop);
+    }
     let answer = if text.contains("Action=SimulatePrincipalPolicy") {
         let form = String::from_utf8_lossy(&body);
         simulator::simulated(&shared.lock().expect("no test panics here").allowed, &form)
@@ -283,6 +298,13 @@ fn exchange(client: &TcpStream, server: SocketAddr, more: &str, shared: &Mutex<S
 
 /// Sends a message to the server on a connection of its own, and takes all that comes back.
 fn forward(server: SocketAddr, head: &str, more: &str, body: &[u8]) -> io::Result<Vec<u8>> {
+    let mut answer = Vec::new();
+    sent(server, head, more, body)?.read_to_end(&mut answer)?;
+    Ok(as_aws_says_it(answer))
+}
+
+/// Sends a message to the server on a connection of its own, on which the answer comes.
+fn sent(server: SocketAddr, head: &str, more: &str, body: &[u8]) -> io::Result<TcpStream> {
     let mut stream = TcpStream::connect(server)?;
     let mut lines = head.trim_end().lines();
     let mut text = format!("{}\r\n", lines.next().unwrap_or_default());
@@ -295,9 +317,7 @@ fn forward(server: SocketAddr, head: &str, more: &str, body: &[u8]) -> io::Resul
     text.push_str(&format!("{more}connection: close\r\ncontent-length: {}\r\n\r\n", body.len()));
     stream.write_all(text.as_bytes())?;
     stream.write_all(body)?;
-    let mut answer = Vec::new();
-    stream.read_to_end(&mut answer)?;
-    Ok(as_aws_says_it(answer))
+    Ok(stream)
 }
 
 /// Moto gives one answer another name than AWS does, which AWS's own Rust client does not take; space within the tag makes up

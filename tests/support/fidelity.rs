@@ -11,7 +11,8 @@ use muster::app::sandbox::InSandbox;
 use muster::app::{App, Settings};
 use muster::engine::difference::parts;
 use muster::engine::{NoObserver, RunState};
-use muster::model::command::Actor;
+use muster::model::command::{Actor, Order};
+use muster::model::{RunId, StepPath};
 use muster::plan::StepOutcome;
 use muster::plan::file::{Base, PlanFile};
 use muster::plan::report::{Fate, Report, ReportedCall, ReportedStep};
@@ -30,14 +31,28 @@ pub fn app(home: &Path) -> App {
 
 /// Over this store.
 pub fn app_over(store: PathBuf) -> App {
+    app_of(store, "tester@here")
+}
+
+/// Over this store, as somebody.
+fn app_of(store: PathBuf, who: &str) -> App {
     let settings = Settings {
         store,
         supervisor: PathBuf::from(env!("CARGO_BIN_EXE_muster")),
-        actor: Actor { name: "tester@here".to_owned() },
+        actor: Actor { name: who.to_owned() },
         workers: 4,
         script_time: None,
     };
     App::open(settings).expect("the store opens")
+}
+
+/// A yes of somebody else to a step of a run that waits for it, who can then go on with it.
+pub fn approve(store: PathBuf, run: &RunId, step: &str) -> App {
+    let app = app_of(store, "second@there");
+    let step = StepPath::of(step);
+    let order = Order::Approve { step, role: None, reason: None, break_glass: false, valid_until: None, digest: None };
+    app.say(run, order).expect("it can be approved");
+    app
 }
 
 /// How much later a run of the sandbox begins than its plan was made.

@@ -7,6 +7,25 @@
 pub const ON_AWS: [&str; 5] =
     ["ai-vault-backup", "ai-vault-restore", "omnichat-aws-backup", "omnichat-aws-restore", "rds-restore"];
 
+/// Those that work on Kubernetes alone: planned in `helm_ops`, where it is held that nothing was asked that writes.
+pub const ON_KUBERNETES: [&str; 12] = [
+    "pgo-failback",
+    "pgo-standby-create",
+    "pgo-backup",
+    "pgo-clone",
+    "pgo-restore-database",
+    "pgo-restore-in-place",
+    "pgo-standby-promote",
+    "pgo4-backup",
+    "pgo4-restore",
+    "pgo4-schedule",
+    "runai-backup",
+    "runai-recover",
+];
+
+/// The shipped playbook that works on a host's own server: its plan is watched by `pg_ops`, where there is one.
+pub const ON_A_HOST: &str = "pgbackrest-restore";
+
 /// The actions that change nothing, by how they begin. Whatever else is asked is taken for writing.
 const READS: [&str; 8] =
     ["Describe", "Get", "List", "Head", "BatchGet", "Simulate", "AssumeRole", "DecodeAuthorizationMessage"];

@@ -16,14 +16,27 @@ pub struct Choice {
     pub what: &'static str,
 }
 
+/// How a run stands to going back.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Back<'s> {
+    /// It is being rolled back.
+    pub under_way: bool,
+    /// The step beyond whose effect there is no way back.
+    pub no_return: Option<&'s StepPath>,
+}
+
 /// What can be done about this pause.
 #[must_use]
-pub fn of_pause(run: &str, pause: &Pause, rolling_back: bool) -> Vec<Choice> {
+pub fn of_pause(run: &str, pause: &Pause, back: Back<'_>) -> Vec<Choice> {
     let on =
         |verb: &str, step: &StepPath, rest: &str| format!("muster {verb} {run} {}{rest}", shell_word(step.as_str()));
     let whole = |verb: &str| format!("muster {verb} {run}");
     let choice = |command: String, what: &'static str| Choice { command, what };
-    let undo_all = || choice(whole("rollback"), "undo everything this run did");
+    let back_to = |step: &StepPath| format!("{} --to {}", whole("rollback"), shell_word(step.as_str()));
+    let undo_all = || match back.no_return {
+        None => choice(whole("rollback"), "undo everything this run did"),
+        Some(step) => choice(back_to(step), "undo what came after its point of no return"),
+    };
     match pause {
         Pause::StepFailed { step } => vec![
             choice(on("retry", step, ""), "try the failed call again"),
@@ -85,7 +98,8 @@ pub fn of_pause(run: &str, pause: &Pause, rolling_back: bool) -> Vec<Choice> {
             undo_all(),
             choice(whole("cancel") + " --no-rollback", "end here and leave everything as it is"),
         ],
-        Pause::PointOfNoReturn { .. } if rolling_back => vec![
+        Pause::PointOfNoReturn { step } if back.under_way => vec![
+            choice(back_to(step), "stop here; `muster resume` then runs again what came after"),
             choice(whole("rollback") + " --force", "undo past the point of no return"),
             choice(whole("cancel") + " --no-rollback", "end here and leave the rest as it is"),
         ],
@@ -126,7 +140,7 @@ pub fn next(view: &View) -> Vec<Choice> {
 /// The one command that takes this pause further, for lists.
 #[must_use]
 pub fn first(run: &str, pause: &Pause) -> Option<String> {
-    of_pause(run, pause, false).into_iter().next().map(|choice| choice.command)
+    of_pause(run, pause, Back::default()).into_iter().next().map(|choice| choice.command)
 }
 
 /// One line on what this pause waits for.

@@ -64,12 +64,13 @@ pub fn text(view: &View, now: Timestamp, look: Look) -> String {
 #[must_use]
 pub fn pauses(view: &View, look: Look) -> String {
     let run = view.header().map_or("", |header| header.run.short());
+    let back = choices::Back { under_way: view.rollback.is_some(), no_return: view.no_return() };
     let mut text = String::new();
     for pause in &view.pauses() {
         text.push_str(&look.paint(Tone::Warn, &choices::reason(pause)));
         text.push('\n');
         text.push_str(&details(view, pause, look));
-        text.push_str(&commands(&choices::of_pause(run, pause, view.rollback.is_some()), look));
+        text.push_str(&commands(&choices::of_pause(run, pause, back), look));
         text.push('\n');
     }
     text

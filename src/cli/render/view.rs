@@ -129,6 +129,8 @@ pub struct View {
     pub(super) calls: Vec<CallView>,
     pub(super) pauses: Vec<Pause>,
     pub(super) rollback: Option<Rollback>,
+    /// Steps that have come to their point of no return.
+    pub(super) crossed: Vec<StepPath>,
     pub(super) cancelling: Option<String>,
     pub(super) notes: Vec<(Timestamp, String, String)>,
     /// With why, if it was refused.
@@ -229,8 +231,8 @@ impl View {
                 call.state = CallState::Open;
                 call.resent += 1;
             }),
-            Fact::NoReturn { .. }
-            | Fact::SecretMet { .. }
+            Fact::NoReturn { step } => self.crossed.push(step.clone()),
+            Fact::SecretMet { .. }
             | Fact::SecretAccepted { .. }
             | Fact::RunsIf { .. }
             | Fact::Checked { .. }
@@ -560,6 +562,12 @@ impl View {
         if let Some(&place) = self.by_call.get(id) {
             change(&mut self.calls[place]);
         }
+    }
+
+    /// The last step beyond whose effect there is no way back, if what it did stands.
+    #[must_use]
+    pub fn no_return(&self) -> Option<&StepPath> {
+        self.crossed.iter().rev().find(|path| self.find(path).is_some_and(|step| self.effects(step).0 > 0))
     }
 
     /// How many effects of a step stand, and how many of its effects were undone.

@@ -1,5 +1,7 @@
 //! Order, parallelism, conditions, retries, waits, failures.
 
+use std::time::Duration;
+
 use super::books::{book, set, step};
 use super::world::Fate;
 use super::*;
@@ -258,6 +260,19 @@ fn a_late_step_fails_before_its_next_effect() {
     assert_eq!(rig.status(), RunStatus::Paused);
     assert!(matches!(rig.state().step(&StepPath::of("slow")).map(|s| &s.status), Some(StepStatus::Failed { .. })));
     assert_eq!(rig.world.get("/a"), None);
+}
+
+#[test]
+fn a_wait_that_is_late_looks_once_more_with_time_for_it_and_says_how_far_it_has_come() {
+    let rig = Rig::new(book(vec![step("wait", &[], "host::http::wait_ok(#{ url: \"http://a/\" })").timeout(60)]));
+    rig.world.things.lock().ready_after = 1000;
+    let end = rig.clock.now() + Duration::from_secs(60);
+    rig.drive();
+    let detail = rig.state().detail();
+    assert!(detail.contains("was still waiting when the step's time was over: not yet"), "{detail}");
+    let looks = rig.world.things.lock().looks.clone();
+    assert!(looks.last().is_some_and(|last| last.is_some_and(|last| last > end)), "{looks:?}");
+    assert!(looks.iter().rev().skip(1).all(|look| *look == Some(end)), "{looks:?}");
 }
 
 #[test]

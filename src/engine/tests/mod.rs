@@ -131,6 +131,16 @@ impl Rig {
         engine.run_until_idle();
     }
 
+    /// Says something that is not taken; why.
+    pub fn refused(&self, engine: &Engine, by: Actor, what: Order) -> String {
+        self.say(engine, by, what);
+        let heard = self.records().into_iter().rev().find_map(|record| match record.fact {
+            Fact::Commanded { refused, .. } => Some(refused),
+            _ => None,
+        });
+        heard.flatten().expect("it was refused")
+    }
+
     pub fn records(&self) -> Vec<Record> {
         let store: Arc<dyn Store> = self.store.clone();
         crate::journal::apart::records(store.as_ref(), &self.run).expect("the journal reads")

@@ -95,6 +95,74 @@ fn past_a_point_of_no_return_nothing_is_undone_without_a_word() {
     assert_eq!(rig.status(), RunStatus::RolledBack);
 }
 
+/// A step beyond whose effect there is no way back, one after it, and one that fails.
+fn past_no_return() -> Rig {
+    Rig::new(book(vec![
+        step("one", &[], &set("a", "1")),
+        step("gone", &["one"], &set("b", "1")).no_return(),
+        step("after", &["gone"], &set("c", "1")),
+        step("fails", &["after"], "let t = host::fs::read_text(\"/needed\"); 1"),
+    ]))
+}
+
+#[test]
+fn a_rollback_that_would_stop_at_a_point_of_no_return_is_refused_before_it_undoes_anything() {
+    let rig = past_no_return();
+    let engine = rig.drive();
+    let refused = rig.refused(&engine, bob(), Order::Rollback { to: None, force: false });
+    assert!(refused.contains("point of no return of gone") && refused.contains("--to gone"), "{refused}");
+    assert_eq!(rig.world.texts().len(), 3, "{:?}", rig.world.texts());
+    // It still goes on.
+    rig.world.put("/needed", "x");
+    rig.say(&engine, bob(), Order::Retry { step: StepPath::of("fails"), from_start: false });
+    assert_eq!(rig.status(), RunStatus::Succeeded);
+}
+
+#[test]
+fn what_came_after_a_point_of_no_return_can_be_undone_and_done_again() {
+    let rig = past_no_return();
+    let engine = rig.drive();
+    rig.say(&engine, bob(), Order::Rollback { to: Some(StepPath::of("gone")), force: false });
+    assert_eq!((rig.world.get("/b").as_deref(), rig.world.get("/c")), (Some("1"), None));
+    rig.world.put("/needed", "x");
+    rig.say(&engine, bob(), Order::Resume);
+    assert_eq!((rig.status(), rig.world.get("/c").as_deref()), (RunStatus::Succeeded, Some("1")));
+}
+
+#[test]
+fn a_step_beyond_whose_effect_there_is_no_way_back_is_not_begun_anew() {
+    let script = format!("{} let t = host::fs::read_text(\"/needed\"); 1", set("b", "1"));
+    let rig = Rig::new(book(vec![step("gone", &[], &script).no_return()]));
+    let engine = rig.drive();
+    let step = StepPath::of("gone");
+    let refused = rig.refused(&engine, bob(), Order::Retry { step: step.clone(), from_start: true });
+    assert!(refused.contains("without --from-start"), "{refused}");
+    rig.world.put("/needed", "x");
+    rig.say(&engine, bob(), Order::Retry { step, from_start: false });
+    assert_eq!(rig.status(), RunStatus::Succeeded);
+}
+
+#[test]
+fn a_run_that_is_rolled_back_is_not_sent_forward_in_between() {
+    let rig = Rig::new(book(vec![step("one", &[], &set("a", "1")), step("two", &["one"], "throw \"no\"")]));
+    let engine = rig.drive();
+    rig.world.put("/a", "somebody else's");
+    rig.say(&engine, bob(), Order::Rollback { to: None, force: false });
+    assert_eq!(rig.status(), RunStatus::Paused);
+    let step = StepPath::of("two");
+    for order in [
+        Order::Retry { step: step.clone(), from_start: false },
+        Order::Retry { step: step.clone(), from_start: true },
+        Order::Skip { step: step.clone(), reason: "x".to_owned(), result: None },
+        Order::Done { step, evidence: "x".to_owned(), result: None },
+    ] {
+        let refused = rig.refused(&engine, bob(), order);
+        assert!(refused.contains("is being rolled back"), "{refused}");
+    }
+    rig.say(&engine, bob(), Order::Rollback { to: None, force: true });
+    assert_eq!(rig.status(), RunStatus::RolledBack);
+}
+
 #[test]
 fn a_steps_own_rollback_replaces_the_undos_of_its_calls() {
     let rig = Rig::new(book(vec![

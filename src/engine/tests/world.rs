@@ -8,8 +8,8 @@ use parking_lot::Mutex;
 use serde_json::json;
 
 use crate::journal::memory::MemoryStore;
-use crate::model::Value;
 use crate::model::fault::{ErrorClass, OpError, Target};
+use crate::model::{Timestamp, Value};
 use crate::ops::{Polled, Probe, ReadHost, Request, Sent, WriteHost};
 
 /// What the next send is to come to.
@@ -63,6 +63,8 @@ pub struct Things {
     lingering: BTreeMap<String, u32>,
     stopped: bool,
     pub ready_after: u32,
+    /// Until when each look of a wait had time.
+    pub looks: Vec<Option<Timestamp>>,
     pub cannot_tell: bool,
     /// What is there cannot be looked at.
     pub blind: bool,
@@ -190,8 +192,9 @@ impl ReadHost for World {
         }
     }
 
-    fn poll(&self, _: &Request) -> Result<Polled, OpError> {
+    fn poll(&self, request: &Request) -> Result<Polled, OpError> {
         let mut things = self.things.lock();
+        things.looks.push(request.deadline);
         if things.ready_after == 0 {
             return Ok(Polled::Ready(json!({ "status": 200, "millis": 1 })));
         }

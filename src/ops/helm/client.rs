@@ -12,7 +12,7 @@ use crate::ops::docker::client::tail;
 use crate::ops::process::{Captured, ReadCommand};
 
 /// Which cluster.
-#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Cluster {
     /// The kubeconfig file; what `KUBECONFIG` says when absent, else `~/.kube/config`.

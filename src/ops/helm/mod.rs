@@ -14,7 +14,7 @@ mod values;
 
 use super::spec::{self, OpEntry};
 
-pub use objects::{changes, rolled_out, shown as shown_object, workload_names};
+pub use objects::{changes, learn_object, rolled_out, shown as shown_object, workload_names};
 pub use values::{hidden as shown_values, merged, nested};
 
 /// The entries of the family.

@@ -65,6 +65,11 @@ pub fn learn(secrets: &Secrets, documents: &[Value]) {
     }
 }
 
+/// The same of one object.
+pub fn learn_object(secrets: &Secrets, object: &Value) {
+    learn(secrets, std::slice::from_ref(object));
+}
+
 /// The object as it may be shown: a Secret without what it holds.
 #[must_use]
 pub fn shown(object: &Value) -> Value {

@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use serde_json::json;
 
-use super::fs::{may_write, part_of};
+use super::fs::{half_put, may_write, part_of, print_file, probe_put, put, release};
 use super::{Call, Effect, Model, docker};
 use crate::model::fault::OpError;
 use crate::model::{Value, glob};
@@ -26,6 +26,17 @@ pub(super) fn models() -> Vec<(&'static str, Model)> {
         ("exec.read", Model::Read(read)),
         ("exec.run", Model::Write(Effect::new(before_run, run, lost).by_child(takes))),
         ("docker.read", Model::Read(docker_read)),
+        ("k8s.read", Model::Read(pod_read)),
+        ("k8s.exec", Model::Write(Effect::new(before_pod, pod_exec, probe_pod).known(may_repeat))),
+        (
+            "k8s.read_to_file",
+            Model::Write(
+                Effect::new(super::k8s::before_to_file, pod_to_file, probe_put)
+                    .fingerprint(print_file)
+                    .release(release)
+                    .half(half_put),
+            ),
+        ),
         ("docker.exec", Model::Write(Effect::new(before_exec, run, lost).by_child(takes))),
         (
             "docker.run",
@@ -43,6 +54,10 @@ pub(super) fn models() -> Vec<(&'static str, Model)> {
 fn view(call: &Call<'_>) -> View {
     match call.op {
         "docker.run" => View::container(&own_name(call)),
+        // Its files are nobody's here, and never the host's.
+        op if op.starts_with("k8s.") => {
+            View::container(call.maybe_text("container").or_else(|| call.maybe_text("pod")).unwrap_or_default())
+        }
         _ => match call.maybe_text("container") {
             Some(container) => View::container(container),
             None => View::host(call.maybe_text("cwd").unwrap_or("/")),
@@ -104,7 +119,11 @@ pub(in crate::sandbox) fn model_file<'w>(world: &'w World, call: &Call<'_>) -> O
 /// What the playbook's own model says of a call, and what it looked at; none when there is no such model.
 pub(in crate::sandbox) fn told(world: &World, call: &Call<'_>) -> Option<(Result<Told, OpError>, Rc<Sight>)> {
     model_file(world, call)?;
-    let sight = Rc::new(Sight::new(world.clone(), view(call), call.now));
+    let stdin = match call.maybe_text("stdin_file") {
+        Some(path) => super::absolute(path).ok().and_then(|path| world.files.content(&path).cloned()),
+        None => stdin_text(call),
+    };
+    let sight = Rc::new(Sight::new(world.clone(), view(call), call.now).reading(stdin));
     let told = world.models.ask(call.op, call.args, &sight)?;
     let told = told.and_then(|told| match told.why_unknown() {
         Some(why) => Err(unseen(&why)),
@@ -204,6 +223,70 @@ fn docker_read(world: &mut World, call: &Call<'_>) -> Result<Value, OpError> {
     read(world, call)
 }
 
+/// Whether the world or the playbook's own model says what a program in a Pod does: its files are nobody's here.
+fn is_said(world: &World, call: &Call<'_>) -> Result<bool, OpError> {
+    Ok(told(world, call).is_some() || declared(world, call, &call.get::<Vec<String>>("argv")?).is_some())
+}
+
+fn not_said(act: &str) -> OpError {
+    OpError::refused(format!("{act}: the sandbox does not know what it prints"))
+        .with_hint("declare it under `commands` of world.yaml, or model it: docs/models.md")
+}
+
+fn pod_read(world: &mut World, call: &Call<'_>) -> Result<Value, OpError> {
+    let act = super::k8s::in_running_pod(world, call)?;
+    if is_said(world, call)? {
+        return read(world, call);
+    }
+    super::k8s::printed_inside(world, call)?.ok_or_else(|| not_said(&act))
+}
+
+fn pod_exec(world: &mut World, call: &Call<'_>) -> Result<Value, OpError> {
+    let act = super::k8s::in_running_pod(world, call)?;
+    if is_said(world, call)? {
+        let stdin = match call.maybe_text("stdin_file") {
+            Some(path) => Some(file_content(world, path)?),
+            None => stdin_text(call),
+        };
+        let outcome = program(world, call, stdin)?;
+        return printed(call, &outcome, &act);
+    }
+    super::k8s::done_inside(world, call)?.ok_or_else(|| not_said(&act))
+}
+
+/// What it prints goes into a file of the host; what it would change is not kept.
+fn pod_to_file(world: &mut World, call: &Call<'_>) -> Result<Value, OpError> {
+    let act = super::k8s::in_running_pod(world, call)?;
+    if !is_said(world, call)? {
+        return Err(not_said(&act));
+    }
+    let mut tried = world.clone();
+    let outcome = program(&mut tried, call, stdin_text(call))?;
+    if outcome.code == UNSEEN_CODE {
+        return Err(unseen(&outcome.stderr));
+    }
+    if outcome.code != 0 {
+        return Err(
+            OpError::failed(format!("{act}: it ended with exit code {}", outcome.code)).with_detail(outcome.stderr)
+        );
+    }
+    put(world, call, outcome.stdout)
+}
+
+fn before_pod(world: &World, call: &Call<'_>) -> Result<Value, OpError> {
+    check_streams(world, call)?;
+    super::k8s::before_exec(world, call)
+}
+
+/// Whether it is a program that has run and may run again.
+fn may_repeat(world: &World, call: &Call<'_>) -> bool {
+    call.flag("repeatable") && world.effects.iter().any(|done| done.key == call.key)
+}
+
+fn probe_pod(_: &World, call: &Call<'_>) -> Result<Probe, OpError> {
+    super::typed::found(super::typed::args::<crate::ops::k8s::Exec>(call)?.became())
+}
+
 // --- running ---------------------------------------------------------------------------------------------------------------
 
 fn check_streams(world: &World, call: &Call<'_>) -> Result<(), OpError> {
@@ -248,18 +331,15 @@ fn run(world: &mut World, call: &Call<'_>) -> Result<Value, OpError> {
     finish(world, call, &act)
 }
 
+/// What is in a file of the host.
+fn file_content(world: &World, path: &str) -> Result<Content, OpError> {
+    let content = world.files.content(&super::absolute(path)?).cloned();
+    content.ok_or_else(|| OpError::failed(format!("cannot read {path}: there is no such file")))
+}
+
 /// Runs the program and brings its output where it belongs.
 fn finish(world: &mut World, call: &Call<'_>, act: &str) -> Result<Value, OpError> {
-    let stdin = match call.maybe_text("stdin_file") {
-        Some(path) => Some(
-            world
-                .files
-                .content(&super::absolute(path)?)
-                .cloned()
-                .ok_or_else(|| OpError::failed(format!("cannot read {path}: there is no such file")))?,
-        ),
-        None => None,
-    };
+    let stdin = call.maybe_text("stdin_file").map(|path| file_content(world, path)).transpose()?;
     let outcome = program(world, call, stdin)?;
     if outcome.code == UNSEEN_CODE {
         return Err(unseen(&outcome.stderr));

@@ -11,8 +11,9 @@ use crate::model::fault::{OpError, Target};
 use crate::ops::helm::client::Cluster;
 use crate::ops::helm::{merged, nested, shown_object, shown_values, workload_names};
 use crate::ops::host::{Polled, Probe};
+use crate::ops::k8s::Named;
 use crate::sandbox::World;
-use crate::sandbox::content::sha256_hex;
+use crate::sandbox::content::{Content, sha256_hex};
 use crate::sandbox::helm::{Chart, Release, Revision};
 use crate::sandbox::veil::{mark, unseen};
 
@@ -157,12 +158,69 @@ fn chart<'w>(world: &'w World, call: &Call<'_>) -> Result<Option<&'w Chart>, OpE
     }
 }
 
+/// The values in the files of an upgrade, the last one over the others.
+fn in_files(world: &World, call: &Call<'_>) -> Result<Value, OpError> {
+    let mut values = json!({});
+    for path in call.maybe::<Vec<String>>("values_files").unwrap_or_default() {
+        let path = super::absolute(&path)?;
+        let found = world.files.content(&path);
+        let missing = || OpError::refused(format!("{}: there is no file {path}", act_of(call)));
+        let Content::Text(text) = found.ok_or_else(missing)? else { return Err(unseen(&format!("what is in {path}"))) };
+        let wrong = |error| OpError::refused(format!("{}: {path} is no YAML: {error}", act_of(call)));
+        let read: Value = serde_yaml::from_str(text).map_err(wrong)?;
+        values = merged(&values, &read);
+    }
+    Ok(values)
+}
+
+/// What of the cluster's objects a release makes and takes away, in a world that says anything of its cluster. They are no difference
+/// by themselves: the release is.
+fn hand_over(world: &mut World, call: &Call<'_>, old: Option<&Vec<Value>>, new: Option<&Vec<Value>>) {
+    if world.kubernetes.objects.is_empty() {
+        return;
+    }
+    let cluster: Cluster = call.maybe("cluster").unwrap_or_default();
+    let planned = world.planned;
+    let placed = |object: &Value| {
+        let mut object = object.clone();
+        let kind = Named::of_manifest(&object, &cluster).ok()?.kind;
+        if !object["metadata"]["namespace"].is_string() && kind.built_in().is_none_or(|served| served.namespaced) {
+            object["metadata"]["namespace"] = json!(place(call).0);
+        }
+        Some((Named::of_manifest(&object, &cluster).ok()?, object))
+    };
+    let new: Vec<(Named, Value)> = new.into_iter().flatten().filter_map(placed).collect();
+    for (named, _) in old.into_iter().flatten().filter_map(placed) {
+        if new.iter().all(|(other, _)| other.key() != named.key()) {
+            world.kubernetes.remove(&named.key(), false, call.now);
+        }
+    }
+    for (named, mut object) in new {
+        if let Some(held) = world.kubernetes.objects.get(&named.key()) {
+            object["status"] = held.object["status"].clone();
+            for name in ["uid", "creationTimestamp"] {
+                object["metadata"][name] = held.object["metadata"][name].clone();
+            }
+        }
+        world.kubernetes.put(&named, object, Some(call.now), planned);
+        if let Some(held) = world.kubernetes.objects.get_mut(&named.key()) {
+            held.derived = true;
+        }
+    }
+}
+
+/// The objects of the latest revision.
+fn objects_now(world: &World, call: &Call<'_>) -> Option<Vec<Value>> {
+    release(world, call).and_then(Release::latest).and_then(|latest| latest.objects.clone())
+}
+
 /// The revision that an upgrade makes, before it is one.
 fn next(world: &World, call: &Call<'_>) -> Result<Revision, OpError> {
     let latest = release(world, call).and_then(Release::latest);
     let given: BTreeMap<String, Value> = call.maybe("values").unwrap_or_default();
     let set = nested(&call.maybe("set").unwrap_or_default())?;
     let given = merged(&Value::Object(given.into_iter().collect()), &set);
+    let given = merged(&in_files(world, call)?, &given);
     let none = json!({});
     let old = latest.map_or(&none, |latest| &latest.values);
     let base = call.text("base")?;
@@ -276,7 +334,9 @@ fn upgrade(world: &mut World, call: &Call<'_>) -> Result<Value, OpError> {
         return Err(OpError::failed(format!("{act}: what it waited for was not ready in time")));
     }
     let answer = result(call, &new);
+    let (old, made) = (objects_now(world, call), new.objects.clone());
     push(world, call, new);
+    hand_over(world, call, old.as_ref(), made.as_ref());
     Ok(answer)
 }
 
@@ -356,7 +416,9 @@ fn rollback(world: &mut World, call: &Call<'_>) -> Result<Value, OpError> {
     let old = found.ok_or_else(|| OpError::refused(format!("{act}: history does not have that revision any more")))?;
     let number = latest + 1;
     let (status, description) = ("deployed".to_owned(), format!("Rollback to {to}"));
+    let (before, after) = (objects_now(world, call), old.objects.clone());
     push(world, call, Revision { number, status, description, updated: call.now, ..old });
+    hand_over(world, call, before.as_ref(), after.as_ref());
     Ok(json!({ "rolled_back": true, "revision": number, "to": to }))
 }
 
@@ -392,7 +454,11 @@ fn before_uninstall(world: &World, call: &Call<'_>) -> Result<Value, OpError> {
 }
 
 fn uninstall(world: &mut World, call: &Call<'_>) -> Result<Value, OpError> {
+    let old = objects_now(world, call);
     let there = earlier_number(call) != 0 && world.releases.remove(&named(call.args)).is_some();
+    if there {
+        hand_over(world, call, old.as_ref(), None);
+    }
     Ok(json!({ "removed": there }))
 }
 

@@ -10,6 +10,7 @@ mod fs_read;
 mod fs_undo;
 pub mod helm;
 mod http;
+pub mod k8s;
 pub mod pg;
 mod pg_write;
 mod rds;
@@ -225,6 +226,7 @@ pub fn models() -> &'static BTreeMap<&'static str, Model> {
             pg::models(),
             http::models(),
             helm::models(),
+            k8s::models(),
             aws::models(),
             s3::models(),
             rds::models(),
@@ -255,6 +257,9 @@ pub fn target(world: &World, call: &Call<'_>) -> Result<Option<Target>, OpError>
     }
     if call.op.starts_with("helm.") {
         return Ok(Some(helm::target(call)));
+    }
+    if call.op.starts_with("k8s.") {
+        return Ok(Some(k8s::target(call)));
     }
     Ok(None)
 }

@@ -84,6 +84,7 @@ pub(super) fn differences(before: &World, after: &World) -> Vec<Difference> {
     super::ecs::differences(before, after, &mut found);
     super::secrets::differences(before, after, &mut found);
     super::stores::differences(before, after, &mut found);
+    super::kubernetes::differences(before, after, &mut found);
     for item in before.releases.diff(&after.releases) {
         let (name, old, new) = sides(item);
         push(format!("helm/{name}"), old.map_or(Value::Null, release), new.map_or(Value::Null, release), &mut found);

@@ -21,8 +21,17 @@ use crate::sandbox::veil;
 use crate::sandbox::world::World;
 
 /// Effects that no model can do on a live system: what they do hangs on a program, or on what is in a container.
-const BLIND: [&str; 7] =
-    ["exec.run", "docker.exec", "docker.run", "docker.copy_in", "docker.copy_out", "pg.execute", "http.post"];
+const BLIND: [&str; 9] = [
+    "exec.run",
+    "docker.exec",
+    "docker.run",
+    "docker.copy_in",
+    "docker.copy_out",
+    "pg.execute",
+    "http.post",
+    "k8s.exec",
+    "k8s.read_to_file",
+];
 
 const PROGRAM: &str = "only the run of the program tells";
 
@@ -52,7 +61,7 @@ impl Overlay {
             let family = request.op.family();
             let why = format!("{} changes something that only the run will know: {why}", request.op.name);
             state.spoil(
-                if ["fs", "docker", "pg", "http", "rds", "s3", "secrets", "helm", "backup", "ecs", "efs"]
+                if ["fs", "docker", "pg", "http", "rds", "s3", "secrets", "helm", "backup", "ecs", "efs", "k8s"]
                     .contains(&family)
                 {
                     family
@@ -98,7 +107,7 @@ impl Overlay {
         if !self.whole && BLIND.contains(&request.op.name) && own.is_none() {
             return self.blind(state, request, Some(before.unwrap_or(image)), None);
         }
-        let tried = before.clone().filter(|_| request.op.name == "helm.upgrade");
+        let tried = before.clone().filter(|before| before["doubt"].is_string());
         let mut foreseen = self.act(state, request, effect, image, before, open);
         if let Some(tried) = tried {
             rendered(&mut foreseen, &tried);
@@ -157,6 +166,10 @@ impl Overlay {
             self.cover(&state.world, &mut world, request);
         }
         let changes = self.settle(state, request, world);
+        if !self.whole && request.op.family() == "helm" {
+            let namespace = footprint::namespace_of(&request.args);
+            state.spoil(&namespace, &format!("what {} makes there", named(request)));
+        }
         let Backend::Write(entry) = &request.op.backend else { return guess("it is no effect") };
         let result = match (entry.predict)(&request.args, told, &request.key) {
             Predicted::Result(predicted) if request.op.effect != Kind::Exec && !open => predicted,
@@ -311,8 +324,10 @@ impl Overlay {
         };
         let result = if ["exec.run", "docker.exec", "docker.run"].contains(&op.name) { ended(args) } else { result };
         let (basis, why) = match op.name {
-            "docker.copy_out" if !checked => (Basis::Unknown, "its precondition cannot be checked"),
-            "docker.copy_out" => (Basis::Predicted, "by its model"),
+            "docker.copy_out" | "k8s.read_to_file" if !checked => {
+                (Basis::Unknown, "its precondition cannot be checked")
+            }
+            "docker.copy_out" | "k8s.read_to_file" => (Basis::Predicted, "by its model"),
             "exec.run" if checked && footprint::is_cipher(args) => {
                 (Basis::Predicted, "it only turns its input into its output")
             }
@@ -329,7 +344,8 @@ fn with_millis(mut result: Value) -> Value {
     result
 }
 
-/// An upgrade that helm has rendered and the API server has tried: it does exactly that. Otherwise why that is not sure.
+/// An effect that the API server has tried, whether helm has rendered it or it is one object: it does exactly that. Otherwise why
+/// that is not sure.
 fn rendered(foreseen: &mut Foreseen, before: &Value) {
     if foreseen.outcome.is_err() {
         return;

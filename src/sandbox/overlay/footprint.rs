@@ -184,7 +184,7 @@ pub(super) fn of(op: &str, args: &Value, world: &World) -> Vec<Reach> {
         _ if op.starts_with("http.") => {
             found.one(format!("http/{}", text(args, "url").unwrap_or_default()), Itself);
             // What answers there is some service, with some database behind it: which, the address does not tell.
-            for family in ["docker", "pg", "helm", "ecs", "rds"] {
+            for family in ["docker", "pg", "helm", "ecs", "rds", "k8s"] {
                 found.one(family.to_owned(), Below);
             }
         }
@@ -197,6 +197,10 @@ pub(super) fn of(op: &str, args: &Value, world: &World) -> Vec<Reach> {
                 found.one(object_key(args, "from_bucket", "from_key"), Below);
             }
             found.paths(args, &["from", "to"], Itself);
+        }
+        _ if op.starts_with("k8s.") => {
+            found.0 = super::kubernetes::reach(op, args);
+            found.paths(args, &["stdin_file", "to"], Itself);
         }
         _ if op.starts_with("ecs.") => found.one(super::ecs::key(op, args), Itself),
         _ if op.starts_with("secrets.") => found.one(super::secrets::key(args), Itself),
@@ -219,15 +223,26 @@ pub(super) fn of(op: &str, args: &Value, world: &World) -> Vec<Reach> {
     found.0
 }
 
+/// The namespace of a release, as a key.
+pub(super) fn namespace_of(args: &Value) -> String {
+    let cluster = args.get("cluster").and_then(|cluster| serde_json::from_value(cluster.clone()).ok());
+    let part = crate::ops::k8s::cluster_part(&cluster.unwrap_or_default());
+    let (namespace, _) = text(args, "release").and_then(|name| name.split_once('/')).unwrap_or_default();
+    format!("k8s/{part}/{namespace}")
+}
+
 /// The files that stand for a program's input and output.
 pub(super) fn streams(args: &Value) -> Vec<Reach> {
     let mut found = Found(Vec::new());
-    found.paths(args, &["stdin_file", "stdout_file"], Depth::Itself);
+    found.paths(args, &["stdin_file", "stdout_file", "to"], Depth::Itself);
     if let Some(container) = text(args, "container") {
         found.one(format!("docker/{container}"), Depth::Itself);
     }
     if let Some(image) = text(args, "image") {
         found.one(format!("image/{image}"), Depth::Itself);
+    }
+    if text(args, "pod").is_some() {
+        super::kubernetes::targets("k8s.exec", args).into_iter().for_each(|pod| found.one(pod, Depth::Itself));
     }
     found.0
 }
@@ -306,10 +321,11 @@ pub(super) fn targets(op: &str, args: &Value) -> Vec<String> {
             ends.map(|name| name.map(|name| format!("pg/{}/{name}", server()))).collect()
         }
         _ if op.starts_with("pg.") => vec![text(args, "database").map(|name| format!("pg/{}/{name}", server()))],
-        "s3.get_file" => vec![path("to")],
+        "s3.get_file" | "k8s.read_to_file" => vec![path("to")],
         _ if op.starts_with("s3.") => vec![Some(object_key(args, "bucket", "key"))],
         _ if op.starts_with("helm.") => vec![Some(format!("helm/{}", named_release(args)))],
         _ if op.starts_with("http.") => vec![text(args, "url").map(|url| format!("http/{url}"))],
+        _ if op.starts_with("k8s.") => super::kubernetes::targets(op, args).into_iter().map(Some).collect(),
         _ if op.starts_with("ecs.") => vec![Some(super::ecs::key(op, args))],
         _ if op.starts_with("secrets.") => vec![Some(super::secrets::key(args))],
         _ if op.starts_with("rds.") => super::rds::targets(op, args).into_iter().map(Some).collect(),
@@ -351,7 +367,9 @@ pub(super) fn at_risk(op: &str, args: &Value, world: &World) -> Vec<String> {
             }
             keys
         }
-        "docker.copy_out" => Vec::new(),
+        "docker.copy_out" | "k8s.read_to_file" => Vec::new(),
+        // What else it reaches over the network, nobody knows here either; its Pod stands for all that it works on.
+        "k8s.exec" => super::kubernetes::targets(op, args).into_iter().chain(["http".to_owned()]).collect(),
         _ if op.starts_with("s3.") => Vec::new(),
         "pg.execute" => vec![format!("pg/{}", named_server(args))],
         _ if op.starts_with("http.") => vec!["http".to_owned()],

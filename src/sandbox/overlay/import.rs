@@ -11,6 +11,7 @@ use super::state::State;
 use crate::model::fault::OpError;
 use crate::model::{Timestamp, Value};
 use crate::ops;
+use crate::ops::helm::client::Cluster;
 use crate::ops::host::{ReadHost, Request};
 use crate::sandbox::content::{Content, Unseen};
 use crate::sandbox::helm::{Release, Revision};
@@ -34,6 +35,8 @@ const HEALTHY_AFTER_MS: u64 = 5000;
 pub(super) struct Importer<'i> {
     pub base: &'i dyn ReadHost,
     pub request: &'i Request,
+    /// The clusters that the playbook's own model looks at, by their part of a key.
+    pub clusters: BTreeMap<String, Cluster>,
 }
 
 #[derive(Deserialize)]
@@ -130,6 +133,8 @@ impl Importer<'_> {
                 "docker" if !name.is_empty() => self.see_container(state, name)?,
                 "image" => self.see_image(state, name)?,
                 "rds" => self.see_rds(state, key)?,
+                "k8s" if self.clusters.contains_key(name) => self.see_for_model(state, key, *depth)?,
+                "k8s" => self.see_kubernetes(state, key)?,
                 "ecs" => self.see_service(state, key)?,
                 "secrets" => self.see_secret(state, key)?,
                 "backup" | "efs" => self.see_stored(state, key)?,

@@ -1,6 +1,7 @@
 //! Reads and waits of a plan: asked of the base as long as the plan has not changed what they look at, answered by the models
 //! from then on.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::footprint::path_key;
@@ -23,7 +24,7 @@ const LONGEST_WAIT: Duration = Duration::from_secs(86_400);
 
 /// Reads whose models know all there is to know once they have imported what they look at. The answers of the others hang on
 /// contents that are not imported, and on programs.
-const MODELLED: [&str; 32] = [
+const MODELLED: [&str; 33] = [
     "fs.stat",
     "fs.list",
     "fs.read_text",
@@ -56,6 +57,7 @@ const MODELLED: [&str; 32] = [
     "helm.release",
     "helm.values",
     "helm.history",
+    "k8s.get",
 ];
 
 fn after(what: &str) -> String {
@@ -81,6 +83,10 @@ impl Overlay {
             return self.space(state, request, &touched);
         }
         match touched {
+            // What controllers make of a change is no part of it.
+            Touched::No if self.whole && request.op.family() == "k8s" && state.is_changed_below("k8s") => {
+                self.read_model(state, request, Basis::Predicted, "after what the plan changes there")
+            }
             Touched::No if self.whole => self.read_model(state, request, Basis::Exact, ""),
             Touched::No => {
                 let result = self.base.read(request);
@@ -104,7 +110,7 @@ impl Overlay {
 
     /// Reads the contents that a model has to look into, where the live system still has them.
     pub(super) fn see_contents(&self, state: &mut State, request: &Request) {
-        let importer = Importer { base: self.base.as_ref(), request };
+        let importer = Importer { base: self.base.as_ref(), request, clusters: BTreeMap::new() };
         let Some(path) = request.args.get("path").and_then(Value::as_str).map(crate::sandbox::tree::normal) else {
             return;
         };
@@ -198,7 +204,7 @@ impl Overlay {
                 Err(error) => answer(Err(error), Basis::Exact, ""),
             },
             Touched::Unknown(why) => self.come(request, format!("what {name} waits for: {why}")),
-            Touched::Changed(what) if !self.whole && ["http", "helm"].contains(&request.op.family()) => {
+            Touched::Changed(what) if !self.whole && ["http", "helm", "k8s"].contains(&request.op.family()) => {
                 self.come(request, format!("whether it answers after {what}"))
             }
             Touched::Changed(what) => match self.import(state, request, &reach) {

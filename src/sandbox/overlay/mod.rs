@@ -8,6 +8,7 @@ mod ecs;
 mod effect;
 mod footprint;
 mod import;
+mod kubernetes;
 mod look;
 mod modelled;
 mod rds;
@@ -16,6 +17,7 @@ mod secrets;
 mod state;
 mod stores;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -114,7 +116,7 @@ impl Overlay {
         if self.whole {
             return Ok(());
         }
-        Importer { base: self.base.as_ref(), request }.import(state, reach)
+        Importer { base: self.base.as_ref(), request, clusters: BTreeMap::new() }.import(state, reach)
     }
 
     /// What a call looks at.

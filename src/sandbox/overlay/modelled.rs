@@ -42,7 +42,7 @@ impl Overlay {
                 break;
             }
             if !self.whole {
-                let importer = Importer { base: self.base.as_ref(), request };
+                let importer = Importer { base: self.base.as_ref(), request, clusters: sight.clusters() };
                 // What cannot be looked at is told once the call is answered.
                 for one in &reach[known..] {
                     let _ = importer.import(state, std::slice::from_ref(one));

@@ -104,3 +104,35 @@ fn what_was_installed_is_uninstalled_and_a_stuck_chart_never_rolls_out() {
     assert_eq!(stage.perform(op, args, "m-undo").unwrap(), json!({ "removed": true }));
     assert_eq!(stage.read("helm.release", json!({ "release": "shop/new" })).unwrap()["exists"], false);
 }
+
+const CLUSTERED: &str = r#"
+files:
+  /srv/values.yaml: "replicas: 2\n"
+charts:
+  /charts/web:
+    version: 1.0.0
+    values: { replicas: 1 }
+    objects:
+      - { apiVersion: apps/v1, kind: Deployment, metadata: { name: web }, spec: { replicas: "{{ .Values.replicas }}", selector: { matchLabels: { app: web } }, template: { metadata: { labels: { app: web } }, spec: { containers: [{ name: web, image: "web:1" }] } } } }
+kubernetes:
+  objects:
+    - { apiVersion: v1, kind: Namespace, metadata: { name: shop } }
+"#;
+
+#[test]
+fn a_release_makes_its_objects_on_a_cluster_that_the_world_knows_by_the_values_in_files() {
+    let stage = Stage::of(World::load(CLUSTERED).unwrap());
+    let release = json!({
+        "release": "shop/web", "chart": "/charts/web", "base": "reset", "install": true, "values_files": ["/srv/values.yaml"],
+    });
+    stage.perform("helm.upgrade", release, "m-1").unwrap();
+    let find = || {
+        let args = json!({ "kind": "deployment", "name": "web", "namespace": "shop" });
+        stage.read("k8s.get", args).unwrap()
+    };
+    assert_eq!(find()["object"]["spec"]["replicas"], 2);
+    stage.pass(10);
+    assert_eq!(find()["object"]["status"]["readyReplicas"], 2);
+    stage.perform("helm.uninstall", json!({ "release": "shop/web" }), "m-2").unwrap();
+    assert_eq!(find()["exists"], false);
+}

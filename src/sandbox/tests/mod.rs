@@ -2,9 +2,16 @@
 
 mod aws;
 mod behind;
+mod controllers;
 mod effects;
 mod helm;
+mod k8s;
 mod overlay;
+mod pgo;
+mod pgo_databases;
+mod pgo_plans;
+mod pgo_sites;
+mod pods;
 mod reads;
 mod schema;
 

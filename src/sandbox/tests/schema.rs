@@ -64,7 +64,8 @@ pub(super) fn assert_fits(op: &str, result: &Value) {
 
 #[test]
 fn every_operation_of_the_table_has_a_model_of_its_kind() {
-    let families = ["fs", "exec", "docker", "pg", "helm", "http", "rds", "s3", "secrets", "ecs", "sts", "time", "rand"];
+    let families =
+        ["fs", "exec", "docker", "pg", "helm", "k8s", "http", "rds", "s3", "secrets", "ecs", "sts", "time", "rand"];
     for (name, entry) in ops::table().iter().filter(|(_, entry)| families.contains(&entry.family())) {
         let fits = matches!(
             (models().get(name), &entry.backend),

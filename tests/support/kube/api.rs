@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use muster::model::Value;
+use muster::sandbox::selector::Selector;
 use parking_lot::{Condvar, Mutex};
 use serde_json::json;
 
@@ -11,8 +12,9 @@ use super::fields::{self, Who};
 use super::http::{Answer, Request};
 use super::kinds::{self, Kind};
 use super::patch;
-use super::select::Selector;
-use super::store::{Key, Store, fault, now};
+use super::real::Asked;
+
+use super::store::{Blow, Key, LOST, Started, Store, fault, now};
 
 /// A store that can be waited on.
 pub struct Shared {
@@ -83,9 +85,20 @@ pub fn answer(shared: &Arc<Shared>, request: &Request) -> Answer {
         "PATCH" => "patch",
         _ => "delete",
     };
-    let dry = request.query("dryRun") == "All";
-    if !dry && !["get", "list", "watch"].contains(&verb) && place.kind.kind != "SelfSubjectAccessReview" {
+    // A DELETE with options in its body is not asked for those in the query.
+    let options = if verb == "delete" && !request.body.is_empty() { body(request).ok() } else { None };
+    let dry = options.map_or_else(|| request.query("dryRun") == "All", |options| options["dryRun"] == json!(["All"]));
+    let changes = !dry && !["get", "list", "watch"].contains(&verb) && place.kind.kind != "SelfSubjectAccessReview";
+    let strike = if changes { store.struck() } else { None };
+    match strike.as_ref().map(|strike| strike.blow) {
+        Some(Blow::Before) => return fault(503, "ServiceUnavailable", "nobody hears this any more"),
+        Some(Blow::Refused) => return fault(422, "Invalid", "the test will not have it"),
+        _ => {}
+    }
+    if changes {
         store.writes.push(format!("{} {}", request.method, request.path));
+        let asked = Asked::of(request, store.objects.get(&place.key()));
+        store.asked.push(asked);
     }
     let refused = |(forbidden, resource): &(String, String)| {
         (forbidden == verb || forbidden == "*" || (dry && forbidden == "dryRun")) && *resource == place.kind.plural
@@ -101,6 +114,9 @@ pub fn answer(shared: &Arc<Shared>, request: &Request) -> Answer {
     while !dry && ["update", "patch"].contains(&verb) && store.held == place.kind.plural {
         shared.changed.wait(&mut store);
     }
+    if place.subresource == "exec" {
+        return exec(&store, &place, request);
+    }
     let before = store.version;
     let answer = match verb {
         "watch" => return watch(shared, &store, &place, request),
@@ -110,7 +126,11 @@ pub fn answer(shared: &Arc<Shared>, request: &Request) -> Answer {
         "delete" => delete(&mut store, &place, request, dry),
         _ => change(&mut store, &place, request, dry),
     };
+    if let Some(strike) = &strike {
+        Store::made(strike);
+    }
     if store.version != before {
+        store.changes.push(format!("{} {}", request.method, request.path));
         shared.changed.notify_all();
     }
     answer
@@ -120,8 +140,48 @@ fn get(store: &Store, place: &Place) -> Answer {
     match store.objects.get(&place.key()) {
         None => place.missing(),
         Some(object) if place.subresource == "scale" => Answer::Json(200, scale(object)),
+        // What a container has printed stands in an annotation here.
+        Some(object) if place.subresource == "log" => {
+            let text = object["metadata"]["annotations"]["test/log"].as_str().unwrap_or_default();
+            Answer::Bytes(200, "text/plain", text.as_bytes().to_vec())
+        }
         Some(object) => Answer::Json(200, shown(place, object)),
     }
+}
+
+/// Runs a program in a Pod: the test says what it prints.
+fn exec(store: &Store, place: &Place, request: &Request) -> Answer {
+    let Some(pod) = store.objects.get(&place.key()) else { return place.missing() };
+    if pod["status"]["phase"] != "Running" {
+        return fault(500, "InternalError", format!("container of pod {} is not running", place.name));
+    }
+    if !request.header("upgrade").eq_ignore_ascii_case("websocket") {
+        return fault(400, "BadRequest", "you must specify at least 1 of stdin, stdout, stderr");
+    }
+    let first = pod["spec"]["containers"][0]["name"].as_str().unwrap_or_default();
+    let container = if request.query("container").is_empty() { first } else { request.query("container") }.to_owned();
+    let (programs, pod, argv) = (Arc::clone(&store.programs), pod.clone(), request.command.clone());
+    let reads = ["1", "true"].contains(&request.query("stdin"));
+    Answer::Attached(
+        reads,
+        Box::new(move |stdin| {
+            let Some((code, stdout, stderr)) = programs(&Started { pod, container, argv: argv.clone(), stdin }) else {
+                let what = format!("exec: {:?}: executable file not found in $PATH", argv.first());
+                let status = json!({ "status": "Failure", "reason": "InternalError", "message": what, "code": 500 });
+                return (String::new(), String::new(), status);
+            };
+            let status = if code == LOST {
+                Value::Null
+            } else if code == 0 {
+                json!({ "metadata": {}, "status": "Success" })
+            } else {
+                let causes = json!([{ "reason": "ExitCode", "message": code.to_string() }]);
+                let message = format!("command terminated with non-zero exit code: exit status {code}");
+                json!({ "metadata": {}, "status": "Failure", "reason": "NonZeroExitCode", "message": message, "details": { "causes": causes } })
+            };
+            (stdout, stderr, status)
+        }),
+    )
 }
 
 /// An object in the version that was asked for.
@@ -149,22 +209,32 @@ fn is_in(place: &Place, key: &Key) -> bool {
 }
 
 fn list(store: &Store, place: &Place, request: &Request) -> Answer {
-    let selector = Selector::of(request);
-    let items: Vec<Value> = (store.objects.iter())
-        .filter(|(key, object)| is_in(place, key) && selector.takes(object))
-        .map(|(_, object)| shown(place, object))
-        .collect();
+    let selector = Selector::parse(request.query("labelSelector"), request.query("fieldSelector"));
+    let all = (store.objects.iter()).filter(|(key, object)| is_in(place, key) && selector.takes(object));
+    let mut all = all.map(|(_, object)| shown(place, object));
+    // Pages go on in what is there now, which is enough as long as it does not change; from a forgotten version they do not.
+    let (version, at) = request.query("continue").split_once(':').unwrap_or_default();
+    if version.parse::<u64>().is_ok_and(|version| version < store.horizon) {
+        return fault(410, "Expired", "The provided continue parameter is too old");
+    }
+    let at: usize = at.parse().unwrap_or(0);
+    let limit = request.query("limit").parse().ok().filter(|limit| *limit > 0).unwrap_or(usize::MAX);
+    let items: Vec<Value> = all.by_ref().skip(at).take(limit).collect();
+    let mut metadata = json!({ "resourceVersion": store.version.to_string() });
+    if all.next().is_some() {
+        metadata["continue"] = json!(format!("{}:{}", store.version, at + items.len()));
+    }
     Answer::Json(
         200,
         json!({
-            "kind": format!("{}List", place.kind.kind), "apiVersion": place.kind.group_version(),
-            "metadata": { "resourceVersion": store.version.to_string() }, "items": items,
+            "kind": format!("{}List", place.kind.kind), "apiVersion": place.kind.group_version(), "metadata": metadata,
+            "items": items,
         }),
     )
 }
 
 fn watch(shared: &Arc<Shared>, store: &Store, place: &Place, request: &Request) -> Answer {
-    let selector = Selector::of(request);
+    let selector = Selector::parse(request.query("labelSelector"), request.query("fieldSelector"));
     let (kind, namespace, name) = (place.kind.clone(), place.namespace.clone(), place.name.clone());
     let place = Place { kind, namespace, name: String::new(), subresource: String::new() };
     let takes = move |key: &Key, object: &Value| {
@@ -290,7 +360,12 @@ fn create(store: &mut Store, place: &Place, request: &Request, dry: bool) -> Ans
         Err(answer) => return answer,
     };
     if place.kind.kind == "SelfSubjectAccessReview" {
-        object["status"] = json!({ "allowed": true });
+        let asked = &object["spec"]["resourceAttributes"];
+        let is = |(verb, resource): &(String, String)| {
+            (verb == "*" || asked["verb"] == json!(verb)) && asked["resource"] == json!(resource)
+        };
+        let allowed = !store.forbidden.iter().any(is);
+        object["status"] = json!({ "allowed": allowed, "reason": if allowed { "" } else { "no role allows it" } });
         return Answer::Json(201, object);
     }
     let metadata = &mut object["metadata"];
@@ -483,7 +558,7 @@ fn apply_conflict(conflicts: &fields::Conflicts) -> Answer {
 
 fn delete(store: &mut Store, place: &Place, request: &Request, dry: bool) -> Answer {
     if place.name.is_empty() {
-        let selector = Selector::of(request);
+        let selector = Selector::parse(request.query("labelSelector"), request.query("fieldSelector"));
         let keys: Vec<Key> = (store.objects.iter())
             .filter(|(key, object)| is_in(place, key) && selector.takes(object))
             .map(|(key, _)| key.clone())

@@ -13,6 +13,8 @@ pub struct Request {
     /// Without the query.
     pub path: String,
     pub query: BTreeMap<String, String>,
+    /// The words of `command`, which comes once a word.
+    pub command: Vec<String>,
     /// By lower-case name.
     pub headers: BTreeMap<String, String>,
     pub body: Vec<u8>,
@@ -34,6 +36,8 @@ pub enum Answer {
     Bytes(u16, &'static str, Vec<u8>),
     /// Lines of JSON until there are no more; the closure waits for the next one.
     Stream(Box<dyn FnMut() -> Option<Value> + Send>),
+    /// A program that is attached to: what it reads, if it reads, gives what it prints on both outputs, and its status.
+    Attached(bool, Box<dyn FnOnce(Vec<u8>) -> (String, String, Value) + Send>),
 }
 
 /// Answers each connection on a thread of its own, until the process ends.
@@ -60,7 +64,9 @@ fn read(reader: &mut impl BufRead) -> Option<Request> {
     let mut words = line.split_whitespace();
     let (method, target) = (words.next()?.to_owned(), words.next()?);
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
-    let (path, query) = (decode(path), query.split('&').filter(|pair| !pair.is_empty()).map(pair).collect());
+    let pairs: Vec<_> = query.split('&').filter(|pair| !pair.is_empty()).map(pair).collect();
+    let command = pairs.iter().filter(|(name, _)| name == "command").map(|(_, word)| word.clone()).collect();
+    let (path, query) = (decode(path), pairs.into_iter().collect());
     let mut headers = BTreeMap::new();
     loop {
         let mut line = String::new();
@@ -85,7 +91,7 @@ fn read(reader: &mut impl BufRead) -> Option<Request> {
         body.resize(length, 0);
         reader.read_exact(&mut body).ok()?;
     }
-    Some(Request { method, path, query, headers, body })
+    Some(Request { method, path, query, command, headers, body })
 }
 
 fn pair(text: &str) -> (String, String) {
@@ -106,11 +112,55 @@ fn reason(status: u16) -> &'static str {
     }
 }
 
+/// Speaks `v5.channel.k8s.io`: one byte says which stream a message belongs to.
+fn attach(
+    mut to: &TcpStream,
+    request: &Request,
+    reads: bool,
+    program: Box<dyn FnOnce(Vec<u8>) -> (String, String, Value) + Send>,
+) -> Option<()> {
+    use tungstenite::Message;
+    let key = tungstenite::handshake::derive_accept_key(request.header("sec-websocket-key").as_bytes());
+    let head = format!(
+        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: {key}\r\n\
+         Sec-WebSocket-Protocol: v5.channel.k8s.io\r\n\r\n"
+    );
+    to.write_all(head.as_bytes()).ok()?;
+    let mut socket = tungstenite::WebSocket::from_raw_socket(to, tungstenite::protocol::Role::Server, None);
+    let mut stdin = Vec::new();
+    let mut open = reads;
+    while open {
+        match socket.read().ok()? {
+            Message::Binary(bytes) if bytes.as_ref() == [255, 0] => open = false,
+            Message::Binary(bytes) if bytes.first() == Some(&0) => stdin.extend_from_slice(&bytes[1..]),
+            Message::Close(_) => return None,
+            _ => {}
+        }
+    }
+    let (stdout, stderr, status) = program(stdin);
+    for (stream, text) in [(1, stdout), (2, stderr), (3, status.to_string())] {
+        if text == "null" {
+            return None;
+        }
+        for part in text.as_bytes().chunks(4096) {
+            socket.send(Message::binary([&[stream], part].concat())).ok()?;
+        }
+    }
+    let code = tungstenite::protocol::frame::coding::CloseCode::Normal;
+    socket.close(Some(tungstenite::protocol::CloseFrame { code, reason: "".into() })).ok()?;
+    while socket.read().is_ok() {}
+    Some(())
+}
+
 /// Nothing when the connection is over.
 fn write(mut to: &TcpStream, request: &Request, answer: Answer) -> Option<()> {
     let (status, kind, body) = match answer {
         Answer::Json(status, value) => (status, "application/json", value.to_string().into_bytes()),
         Answer::Bytes(status, kind, bytes) => (status, kind, bytes),
+        Answer::Attached(reads, program) => {
+            attach(to, request, reads, program);
+            return None;
+        }
         Answer::Stream(mut next) => {
             let head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n";
             to.write_all(head.as_bytes()).ok()?;
@@ -118,7 +168,8 @@ fn write(mut to: &TcpStream, request: &Request, answer: Answer) -> Option<()> {
                 let line = format!("{value}\n");
                 to.write_all(format!("{:x}\r\n{line}\r\n", line.len()).as_bytes()).ok()?;
             }
-            return to.write_all(b"0\r\n\r\n").ok();
+            to.write_all(b"0\r\n\r\n").ok()?;
+            return (!request.header("connection").eq_ignore_ascii_case("close")).then_some(());
         }
     };
     // Discovery is kept on disk by its ETag.
@@ -129,10 +180,13 @@ fn write(mut to: &TcpStream, request: &Request, answer: Answer) -> Option<()> {
     );
     let same = status == 200 && request.method == "GET" && request.header("if-none-match") == etag;
     let (status, body) = if same { (304, Vec::new()) } else { (status, body) };
+    let close = request.header("connection").eq_ignore_ascii_case("close");
     let head = format!(
-        "HTTP/1.1 {status} {}\r\nContent-Type: {kind}\r\nContent-Length: {}\r\nEtag: {etag}\r\nAudit-Id: test\r\n\r\n",
+        "HTTP/1.1 {status} {}\r\nContent-Type: {kind}\r\nContent-Length: {}\r\n{}Etag: {etag}\r\nAudit-Id: test\r\n\r\n",
         reason(status),
         body.len(),
+        if close { "Connection: close\r\n" } else { "" },
     );
-    to.write_all(&[head.as_bytes(), &body].concat()).ok()
+    to.write_all(&[head.as_bytes(), &body].concat()).ok()?;
+    (!close).then_some(())
 }

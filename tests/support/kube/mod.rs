@@ -8,9 +8,10 @@ mod api;
 mod fields;
 mod http;
 mod kinds;
+mod operator;
 mod patch;
 mod protobuf;
-mod select;
+mod real;
 mod store;
 mod workloads;
 
@@ -25,7 +26,13 @@ use parking_lot::{Condvar, Mutex};
 use serde_json::json;
 
 use api::Shared;
+#[allow(unused_imports)]
+pub use operator::Operator;
+#[allow(unused_imports)]
+pub use real::taken;
 use store::Store;
+#[allow(unused_imports)]
+pub use store::{Blow, LOST, Started, Strike};
 pub use workloads::Pace;
 
 /// A cluster, and a namespace of it that is this test's alone.
@@ -124,9 +131,37 @@ impl Cluster {
         true
     }
 
+    /// Puts an object into the namespace, without asking the server. Not on a real cluster.
+    pub fn put(&self, plural: &str, mut object: Value) {
+        let Some(shared) = &self.shared else { return };
+        let mut store = shared.store.lock();
+        let kind = store.kinds.iter().find(|kind| kind.plural == plural).expect("a kind").clone();
+        object["metadata"]["namespace"] = json!(self.namespace);
+        store.begin(&kind, &mut object);
+        store.put(&kind, "ADDED", object);
+    }
+
+    /// What programs in Pods do from now on. Not on a real cluster: false.
+    pub fn inside(&self, programs: impl Fn(&Started) -> Option<(i32, String, String)> + Send + Sync + 'static) -> bool {
+        let Some(shared) = &self.shared else { return false };
+        shared.store.lock().programs = Arc::new(programs);
+        true
+    }
+
+    /// Who is struck at which change that is asked for from now on. Whether there was a strike to come that has not.
+    pub fn strike(&self, strike: Option<Strike>) -> bool {
+        let Some(shared) = &self.shared else { return false };
+        std::mem::replace(&mut shared.store.lock().strike, strike).is_some()
+    }
+
     /// What was ever asked of it that changes something. Not of a real cluster: nothing.
     pub fn writes(&self) -> Vec<String> {
         self.shared.as_ref().map_or_else(Vec::new, |shared| shared.store.lock().writes.clone())
+    }
+
+    /// What of that has changed something. Not of a real cluster: nothing.
+    pub fn changes(&self) -> Vec<String> {
+        self.shared.as_ref().map_or_else(Vec::new, |shared| shared.store.lock().changes.clone())
     }
 
     /// What tells how an object stands, without asking the server for it; null when it is not there. Not on a real cluster.

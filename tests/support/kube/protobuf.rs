@@ -1,4 +1,4 @@
-//! Bodies that helm's typed client sends in protobuf: Secrets and ConfigMaps (its releases), and options of deletes.
+//! Bodies that typed clients send in protobuf: Secrets and ConfigMaps (helm's releases), options of deletes, reviews of access.
 
 use base64::Engine as _;
 use muster::model::Value;
@@ -75,6 +75,19 @@ fn metadata(bytes: &[u8]) -> Option<Value> {
     Some(Value::Object(meta))
 }
 
+/// What a review of access asks about.
+fn review(bytes: &[u8]) -> Option<Value> {
+    let mut asked = Map::new();
+    for (_, attributes) in fields(bytes)?.into_iter().filter(|(number, _)| *number == 1) {
+        for (number, bytes) in fields(attributes)? {
+            let name = ["namespace", "verb", "group", "version", "resource", "subresource", "name"]
+                .get(usize::try_from(number).ok()?.checked_sub(1)?)?;
+            asked.insert((*name).to_owned(), text(bytes));
+        }
+    }
+    Some(json!({ "resourceAttributes": asked }))
+}
+
 /// The object of a body; nothing for kinds that are not known here.
 pub fn decode(body: &[u8]) -> Option<Value> {
     let (mut api, mut kind, mut raw) = (Value::Null, String::new(), &[][..]);
@@ -114,6 +127,8 @@ pub fn decode(body: &[u8]) -> Option<Value> {
             }
             ("DeleteOptions", 4) => object["propagationPolicy"] = text(bytes),
             ("DeleteOptions", _) => {}
+            ("SelfSubjectAccessReview", 2) => object["spec"] = review(bytes)?,
+            ("SelfSubjectAccessReview", _) => {}
             _ => return None,
         }
     }

@@ -1,6 +1,7 @@
 //! Objects with their versions, and what has happened to them.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use muster::model::Value;
 use serde_json::json;
@@ -8,6 +9,7 @@ use serde_json::json;
 use super::fields::{self, Who};
 use super::http::Answer;
 use super::kinds::{self, Kind};
+use super::real::Asked;
 use super::workloads::{self, Pace};
 
 /// Resource, namespace, name.
@@ -20,6 +22,48 @@ pub struct Event {
     pub key: Key,
     pub object: Value,
 }
+
+/// A program that is started in a Pod.
+pub struct Started {
+    pub pod: Value,
+    pub container: String,
+    pub argv: Vec<String>,
+    pub stdin: Vec<u8>,
+}
+
+/// What becomes of whoever asks for a change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Blow {
+    /// It is killed before the change is made.
+    Before,
+    /// It is killed after the change is made.
+    After,
+    /// It is told that this cannot be.
+    Refused,
+}
+
+/// A blow to a process when it asks for a change.
+pub struct Strike {
+    /// A child that has not been waited for.
+    pub process: u32,
+    /// After so many changes that pass.
+    pub skip: usize,
+    pub blow: Blow,
+}
+
+impl Strike {
+    fn kill(&self) {
+        let process = i32::try_from(self.process).expect("a process");
+        // SAFETY: the child is not waited for yet, so that its number is its own.
+        unsafe { libc::kill(process, libc::SIGKILL) };
+    }
+}
+
+/// As an exit code: the connection is lost before the program ends.
+pub const LOST: i32 = i32::MIN;
+
+/// What programs in Pods do: exit code and both outputs, if there is such a program.
+pub type Programs = dyn Fn(&Started) -> Option<(i32, String, String)> + Send + Sync;
 
 /// Everything a cluster holds.
 pub struct Store {
@@ -36,6 +80,13 @@ pub struct Store {
     pub held: String,
     /// What was asked that changes something, as method and path: not what only looks, or only tries.
     pub writes: Vec<String>,
+    /// Those of them that have changed something.
+    pub changes: Vec<String>,
+    /// What was asked, whole.
+    pub asked: Vec<Asked>,
+    pub programs: Arc<Programs>,
+    /// Who is killed at a change.
+    pub strike: Option<Strike>,
     made: u64,
 }
 
@@ -67,6 +118,10 @@ impl Store {
             forbidden: Vec::new(),
             held: String::new(),
             writes: Vec::new(),
+            changes: Vec::new(),
+            asked: Vec::new(),
+            programs: Arc::new(|_| None),
+            strike: None,
             made: 0,
         };
         for name in ["default", "kube-system", "kube-public"] {
@@ -76,6 +131,27 @@ impl Store {
             store.put(&kind, "ADDED", object);
         }
         store
+    }
+
+    /// A change is asked for: whether somebody is killed now, or, with what this returns, as soon as it is made.
+    pub fn struck(&mut self) -> Option<Strike> {
+        let strike = self.strike.as_mut()?;
+        if strike.skip > 0 {
+            strike.skip -= 1;
+            return None;
+        }
+        let strike = self.strike.take()?;
+        if strike.blow == Blow::Before {
+            strike.kill();
+        }
+        Some(strike)
+    }
+
+    /// It is made.
+    pub fn made(strike: &Strike) {
+        if strike.blow == Blow::After {
+            strike.kill();
+        }
     }
 
     /// The identity of a new object.
@@ -111,6 +187,11 @@ impl Store {
     pub fn put(&mut self, kind: &Kind, what: &'static str, mut object: Value) -> Value {
         self.version += 1;
         object["metadata"]["resourceVersion"] = json!(self.version.to_string());
+        // As the real one: what is empty is left out.
+        if let Some(metadata) = object["metadata"].as_object_mut() {
+            let kept = |value: &Value| value.as_object().is_none_or(|map| !map.is_empty());
+            metadata.retain(|name, value| !["labels", "annotations"].contains(&name.as_str()) || kept(value));
+        }
         let key = Self::key(kind, &object);
         self.objects.insert(key.clone(), object.clone());
         self.events.push(Event { version: self.version, what, key, object: object.clone() });

@@ -12,10 +12,15 @@ pub enum Pace {
     Never,
     /// They never start, and the rollout's time is over.
     Exceeded,
+    /// Somebody else plays the controllers.
+    Elsewhere,
 }
 
 /// The status that the controller of this kind writes.
 pub fn status(kind: &str, object: &Value, pace: Pace) -> Option<Value> {
+    if pace == Pace::Elsewhere && !["Namespace", "CustomResourceDefinition"].contains(&kind) {
+        return None;
+    }
     let generation = &object["metadata"]["generation"];
     let wanted = object["spec"]["replicas"].as_u64().unwrap_or(1);
     let ready = if pace == Pace::Ready { wanted } else { 0 };
@@ -48,7 +53,7 @@ pub fn status(kind: &str, object: &Value, pace: Pace) -> Option<Value> {
                     "succeeded": 1,
                     "conditions": [{ "type": "SuccessCriteriaMet", "status": "True" }, { "type": "Complete", "status": "True" }],
                 }),
-                Pace::Never => json!({ "active": 1 }),
+                Pace::Never | Pace::Elsewhere => json!({ "active": 1 }),
                 Pace::Exceeded => json!({
                     "failed": 1, "conditions": [{ "type": "Failed", "status": "True", "reason": "DeadlineExceeded" }],
                 }),

@@ -1,8 +1,6 @@
-//! Label and field selectors.
+//! Label and field selectors of Kubernetes.
 
-use muster::model::Value;
-
-use super::http::Request;
+use crate::model::Value;
 
 enum Term {
     /// Has the label with one of these values, or (when not) has none of them.
@@ -13,12 +11,15 @@ enum Term {
     Field(String, String, bool),
 }
 
+/// Which objects a list has.
 pub struct Selector(Vec<Term>);
 
 impl Selector {
-    pub fn of(request: &Request) -> Self {
-        let mut terms: Vec<Term> = split(request.query("labelSelector")).iter().map(|text| label(text)).collect();
-        for text in split(request.query("fieldSelector")) {
+    /// The one that these texts say.
+    #[must_use]
+    pub fn parse(labels: &str, fields: &str) -> Self {
+        let mut terms: Vec<Term> = split(labels).iter().map(|text| label(text)).collect();
+        for text in split(fields) {
             let (name, value, is) = match text.split_once("!=") {
                 Some((name, value)) => (name, value, false),
                 None => text
@@ -31,6 +32,8 @@ impl Selector {
         Self(terms)
     }
 
+    /// Whether it has this object.
+    #[must_use]
     pub fn takes(&self, object: &Value) -> bool {
         let labels = &object["metadata"]["labels"];
         self.0.iter().all(|term| match term {
@@ -53,13 +56,13 @@ fn split(text: &str) -> Vec<&str> {
             '(' => depth += 1,
             ')' => depth -= 1,
             ',' if depth == 0 => {
-                parts.push(&text[from..place]);
+                parts.extend(text.get(from..place));
                 from = place + 1;
             }
             _ => {}
         }
     }
-    parts.push(&text[from..]);
+    parts.extend(text.get(from..));
     parts.into_iter().map(str::trim).filter(|part| !part.is_empty()).collect()
 }
 
