@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// The rooms from the top down. A room imports from rooms below it, and from no other.
-const ROOMS: [&str; 13] = [
-    "cli", "app", "trial", "plan", "engine", "lint", "script", "sandbox", "ops", "journal", "playbook", "model",
-    "clock",
+const ROOMS: [&str; 17] = [
+    "cli", "serve", "app", "evidence", "schedule", "access", "trial", "plan", "engine", "lint", "script", "sandbox",
+    "ops", "journal", "playbook", "model", "clock",
 ];
 
 /// Rooms below that are closed to a room all the same.
