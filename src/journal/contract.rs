@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde_json::json;
 
+use super::document::{Query, Write};
 use super::memory::digest_of;
 use super::record::{Fact, Outcome, Record};
 use super::sqlite::Options;
@@ -300,6 +301,54 @@ fn a_playbook_has_a_history(pair: Pair) {
     assert_eq!(known, [("1.0.0".into(), "aa".into(), at(1)), ("1.1.0".into(), "bb".into(), at(2))]);
 }
 
+fn a_document_is_written_only_if_it_is_as_expected(pair: Pair) {
+    let write = |writes: &[Write]| pair.ours.write_documents(writes, at(5));
+    write(&[Write::create("token", "a", json!({"n": 1}))]).expect("stored");
+    let read = pair.theirs.document("token", "a").expect("read").expect("there");
+    assert_eq!((read.body.clone(), read.at), (json!({"n": 1}), at(5)));
+    assert_eq!(pair.theirs.document("tick", "a").expect("read"), None, "another kind");
+    let taken = Write::create("token", "a", json!({}));
+    assert!(matches!(write(&[taken]), Err(StoreError::Conflict { kind, key }) if kind == "token" && key == "a"));
+    pair.theirs.write_documents(&[Write::replace("token", &read, json!({"n": 2}))], at(6)).expect("as it was read");
+    let late = [Write::create("token", "b", json!({})), Write::replace("token", &read, json!({"n": 3}))];
+    assert!(matches!(write(&late), Err(StoreError::Conflict { .. })), "somebody was faster");
+    assert_eq!(pair.ours.document("token", "b").expect("read"), None, "all or nothing");
+    assert!(matches!(write(&[Write::remove("token", &read)]), Err(StoreError::Conflict { .. })));
+    let now = pair.ours.document("token", "a").expect("read").expect("there");
+    assert_eq!(now.body, json!({"n": 2}));
+    write(&[Write::remove("token", &now)]).expect("removed");
+    assert_eq!(pair.ours.document("token", "a").expect("read"), None);
+    write(&[Write::create("token", "a", json!({}))]).expect("made anew");
+    let again = pair.ours.document("token", "a").expect("read").expect("there");
+    assert!(again.version > now.version, "no version comes twice");
+}
+
+fn documents_are_read_in_order_and_in_pages(pair: Pair) {
+    let keys = ["a/1", "a/2", "a/3", "a0", "b", "ä"];
+    let writes: Vec<Write> = keys.iter().rev().map(|key| Write::create("tick", *key, json!(key))).collect();
+    pair.ours.write_documents(&writes, at(1)).expect("stored");
+    pair.ours.write_documents(&[Write::create("token", "a/2", json!(0))], at(1)).expect("stored");
+    let read = |query: Query| -> Vec<String> {
+        let found = pair.theirs.documents("tick", &query).expect("read");
+        found.into_iter().map(|document| document.key).collect()
+    };
+    assert_eq!(read(Query::default()), keys);
+    assert_eq!(read(Query::prefix("a/")), ["a/1", "a/2", "a/3"]);
+    assert_eq!(read(Query { newest_first: true, limit: Some(2), ..Query::prefix("a/") }), ["a/3", "a/2"]);
+    let page = |after: &str, newest_first| Query {
+        after: Some(after.to_owned()),
+        newest_first,
+        limit: Some(2),
+        ..Query::prefix("a")
+    };
+    assert_eq!(read(page("a/2", false)), ["a/3", "a0"]);
+    assert_eq!(read(page("a/3", true)), ["a/2", "a/1"]);
+    assert_eq!(read(page("", false)), ["a/1", "a/2"]);
+    assert_eq!(read(page("c", true)), ["a0", "a/3"]);
+    assert_eq!(read(Query::prefix("c")), [""; 0]);
+    assert_eq!(read(Query::prefix("ä")), ["ä"]);
+}
+
 fn read_call(result: Value) -> Fact {
     let call = CallId { step: StepPath::of("read"), phase: Phase::Body, attempt: 1, seq: 0 };
     let outcome = Outcome::Done { result, fingerprint: Value::Null };
@@ -398,6 +447,8 @@ promises! {
     runs_are_listed_newest_first_and_found_by_prefix
     bytes_are_kept_by_their_digest
     a_playbook_has_a_history
+    a_document_is_written_only_if_it_is_as_expected
+    documents_are_read_in_order_and_in_pages
 }
 
 #[test]

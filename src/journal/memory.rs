@@ -7,6 +7,7 @@ use parking_lot::Mutex;
 use sha2::{Digest, Sha256};
 
 use super::chain;
+use super::document::{Document, Expect, Query, Write};
 use super::store::{Append, Head, Holder, Lines, Store, StoreError, Taken};
 use crate::model::command::Command;
 use crate::model::status::RunStatus;
@@ -23,6 +24,8 @@ struct Content {
     runs: BTreeMap<RunId, Run>,
     blobs: BTreeMap<String, Vec<u8>>,
     bundles: Vec<(String, String, String, Timestamp)>,
+    documents: BTreeMap<(String, String), Document>,
+    written: u64,
     alive: BTreeSet<String>,
     frozen: BTreeSet<String>,
     holders: u64,
@@ -131,6 +134,8 @@ impl MemoryStore {
             runs: content.runs.clone(),
             blobs: content.blobs.clone(),
             bundles: content.bundles.clone(),
+            documents: content.documents.clone(),
+            written: content.written,
             posted: content.posted,
             appended: content.appended,
             ..Content::default()
@@ -395,6 +400,48 @@ impl Store for MemoryStore {
             return Err(StoreError::Database { act: "end a holder", path: "memory".to_owned(), what });
         }
         content.alive.remove(&holder.id);
+        Ok(())
+    }
+
+    fn document(&self, kind: &str, key: &str) -> Result<Option<Document>, StoreError> {
+        Ok(self.content.lock().documents.get(&(kind.to_owned(), key.to_owned())).cloned())
+    }
+
+    fn documents(&self, kind: &str, query: &Query) -> Result<Vec<Document>, StoreError> {
+        let content = self.content.lock();
+        let of_kind = content.documents.iter().filter(|((of, key), _)| of == kind && query.takes(key));
+        let mut found: Vec<Document> = of_kind.map(|(_, document)| document.clone()).collect();
+        if query.newest_first {
+            found.reverse();
+        }
+        found.truncate(query.limit.unwrap_or(usize::MAX));
+        Ok(found)
+    }
+
+    fn write_documents(&self, writes: &[Write], at: Timestamp) -> Result<(), StoreError> {
+        let mut content = self.write()?;
+        let mut documents = content.documents.clone();
+        let mut version = content.written;
+        for Write { kind, key, expect, body } in writes {
+            let place = (kind.clone(), key.clone());
+            let there = documents.get(&place).map(|document| document.version);
+            let as_expected = match expect {
+                Expect::Absent => there.is_none(),
+                Expect::Version(version) => there == Some(*version),
+                Expect::Any => true,
+            };
+            if !as_expected {
+                return Err(StoreError::Conflict { kind: kind.clone(), key: key.clone() });
+            }
+            match body {
+                None => drop(documents.remove(&place)),
+                Some(body) => {
+                    version += 1;
+                    documents.insert(place, Document { key: key.clone(), version, at, body: body.clone() });
+                }
+            }
+        }
+        (content.documents, content.written) = (documents, version);
         Ok(())
     }
 }

@@ -4,6 +4,7 @@ pub mod apart;
 pub mod chain;
 #[cfg(test)]
 mod contract;
+pub mod document;
 pub mod memory;
 pub mod record;
 pub mod redact;
@@ -11,6 +12,7 @@ pub mod run_journal;
 pub mod sqlite;
 pub mod store;
 
+pub use document::{Document, Expect, Query, Write};
 pub use memory::MemoryStore;
 pub use record::{Fact, Outcome, Pause, Record, UndoPlan};
 pub use run_journal::RunJournal;

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::apart::Blob;
+use super::document::{Document, Query, Write};
 use crate::model::command::Command;
 use crate::model::status::RunStatus;
 use crate::model::{RunId, Timestamp};
@@ -25,6 +26,9 @@ pub enum StoreError {
     /// What is stored is not what was written.
     #[error("journal of run {run} is damaged at record {seq}: {what}")]
     Damaged { run: RunId, seq: u64, what: String },
+    /// A document is not as a write expected it: nothing of its batch was written.
+    #[error("{kind} `{key}` has been changed by somebody else meanwhile")]
+    Conflict { kind: String, key: String },
     /// It was written by a later version of the program.
     #[error("{what} has format {found}, and this muster reads formats up to {known}; use {needs} or later")]
     TooNew { what: String, found: u32, known: u32, needs: String },
@@ -254,4 +258,22 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// When it is not stale, cannot be ended, or is out of reach.
     fn kill_stale(&self, holder: &Holder) -> Result<(), StoreError>;
+
+    /// One document.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn document(&self, kind: &str, key: &str) -> Result<Option<Document>, StoreError>;
+
+    /// The documents of a kind that a query takes, in its order.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn documents(&self, kind: &str, query: &Query) -> Result<Vec<Document>, StoreError>;
+
+    /// Writes documents, durably and all or nothing. A later write of the batch sees the earlier ones.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] when one is not as expected, [`StoreError::Full`] when there is no room but for outcomes.
+    fn write_documents(&self, writes: &[Write], at: Timestamp) -> Result<(), StoreError>;
 }

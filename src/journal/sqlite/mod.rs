@@ -4,6 +4,7 @@
 //! `logs` wait for nobody. `synchronous=FULL`: a commit that has returned is on the disk.
 
 mod append;
+mod documents;
 mod fault;
 mod group;
 mod head;
@@ -29,6 +30,7 @@ use self::head::Places;
 use self::lease::{Beating, Holders, Pulse};
 use self::reserve::Reserve;
 use super::apart;
+use super::document::{Document, Query, Write};
 use super::memory::{choose, digest_of};
 use super::store::{Append, Head, Holder, Lines, Store, StoreError, Taken};
 use crate::model::command::Command;
@@ -535,5 +537,20 @@ impl Store for SqliteStore {
     fn kill_stale(&self, holder: &Holder) -> Result<(), StoreError> {
         let fault = |why| Fault::other("end the stopped process that holds a run", &self.path, why);
         self.holders.kill(holder, &self.holder).map_err(|why| fault(why).into())
+    }
+
+    fn document(&self, kind: &str, key: &str) -> Result<Option<Document>, StoreError> {
+        self.reading(|db| documents::one(db, &self.path, kind, key))
+    }
+
+    fn documents(&self, kind: &str, query: &Query) -> Result<Vec<Document>, StoreError> {
+        self.reading(|db| documents::many(db, &self.path, kind, query))
+    }
+
+    fn write_documents(&self, writes: &[Write], at: Timestamp) -> Result<(), StoreError> {
+        if !self.reserve.is_kept() {
+            return Err(Fault::full(&self.path).into());
+        }
+        self.writing("store documents", |db| documents::write(db, &self.path, writes, at))
     }
 }

@@ -13,7 +13,7 @@ use crate::journal::store::StoreError;
 pub(super) const VERSION: u32 = STEPS.len() as u32;
 
 /// What leads from each version to the next. Never changed once released, only added to.
-const STEPS: [&str; 1] = ["
+const STEPS: [&str; 2] = ["
 -- One row a process that has ever held a run, as long as it is alive or a run names it.
 CREATE TABLE holder (
     key INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, pid INTEGER NOT NULL, pid_start INTEGER NOT NULL,
@@ -35,6 +35,13 @@ CREATE TABLE blob (key INTEGER PRIMARY KEY, digest TEXT NOT NULL UNIQUE, bytes B
 CREATE TABLE bundle (
     key INTEGER PRIMARY KEY, playbook TEXT NOT NULL, version TEXT NOT NULL, digest TEXT NOT NULL, first_seen INTEGER NOT NULL,
     UNIQUE (playbook, version, digest)) STRICT;
+", "
+-- What belongs to no run: small JSON texts by kind and key. Versions are drawn from one counter, and none comes twice.
+CREATE TABLE document (
+    kind TEXT NOT NULL, key TEXT NOT NULL, version INTEGER NOT NULL, at INTEGER NOT NULL, body TEXT NOT NULL,
+    PRIMARY KEY (kind, key)) STRICT, WITHOUT ROWID;
+CREATE TABLE document_version (last INTEGER NOT NULL) STRICT;
+INSERT INTO document_version VALUES (0);
 "];
 
 /// `Must`, so that `file` and we can tell a store from any other database.
