@@ -132,7 +132,7 @@ impl Rig {
             Arc::clone(&self.redactor),
         );
         let (world, redactor) = (Arc::clone(&self.world), Arc::clone(&self.redactor));
-        let engine = engine.foreseeing(Arc::new(move || Arc::new(Overlay::over_run(&world, clock.now(), &redactor))));
+        let engine = engine.foreseeing(Arc::new(move |_| Arc::new(Overlay::over_run(&world, clock.now(), &redactor))));
         let now = self.world.lock().now;
         let head = Head {
             run: self.run.clone(),

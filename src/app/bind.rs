@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use super::start::Begin;
 use super::{App, AppError, Identity, Session, Start};
-use crate::engine::Observer;
+use crate::engine::{Engine, Observer};
 use crate::journal::{Fact, Record, Store};
+use crate::model::command::Actor;
 use crate::model::forecast::{PlanApproval, PlanPin};
 use crate::model::status::Mode;
 use crate::plan::Plan;
@@ -80,11 +81,11 @@ impl App {
         Ok(file.sealed())
     }
 
-    /// Whether a plan can be run now, as far as that can be said without planning again.
+    /// Whether a plan can be run now by this person, as far as that can be said without planning again.
     ///
     /// # Errors
     /// [`AppError::Stale`], with why not.
-    pub fn check_plan(&self, file: &PlanFile, base: &Base) -> Result<(), AppError> {
+    pub fn check_plan(&self, file: &PlanFile, base: &Base, by: &Actor) -> Result<(), AppError> {
         if self.clock.now() > file.valid_until {
             return Err(Stale::Expired { until: file.valid_until }.into());
         }
@@ -95,7 +96,7 @@ impl App {
             return Err(Stale::Applied { run: file.run.clone() }.into());
         }
         is_over(file, base)?;
-        self.approvals_of(file)?;
+        self.approvals_of(file, by)?;
         Ok(fails(file)?)
     }
 
@@ -135,15 +136,15 @@ impl App {
     ///
     /// # Errors
     /// When the store cannot be written, or an approval does not count.
-    pub(super) fn binding(&self, file: &PlanFile) -> Result<Vec<Fact>, AppError> {
-        let mut facts = vec![Fact::PlanBound { plan: self.pin(file)?, by: self.settings.actor.clone() }];
-        let approvals = self.approvals_of(file)?;
+    pub(super) fn binding(&self, file: &PlanFile, by: &Actor) -> Result<Vec<Fact>, AppError> {
+        let mut facts = vec![Fact::PlanBound { plan: self.pin(file)?, by: by.clone() }];
+        let approvals = self.approvals_of(file, by)?;
         facts.extend(approvals.into_iter().map(|approval| Fact::PlanApproved { approval }));
         Ok(facts)
     }
 
-    /// The approvals of a plan that is about to be run by whoever is at the keyboard.
-    pub(super) fn approvals_of(&self, file: &PlanFile) -> Result<Vec<PlanApproval>, AppError> {
+    /// The approvals of a plan that is about to be run by this person.
+    pub(super) fn approvals_of(&self, file: &PlanFile, by: &Actor) -> Result<Vec<PlanApproval>, AppError> {
         if file.approvals.is_empty() {
             return Ok(Vec::new());
         }
@@ -157,7 +158,7 @@ impl App {
                 "it is of another plan".to_owned()
             } else if approval.valid_until < now {
                 format!("it was valid until {}", approval.valid_until)
-            } else if approval.by == self.settings.actor {
+            } else if approval.by == *by {
                 "nobody approves what they start".to_owned()
             } else if all.iter().any(|other| other.by == approval.by) {
                 "they have approved it already".to_owned()
@@ -206,14 +207,33 @@ impl App {
         file: &PlanFile,
         observer: Arc<dyn Observer>,
     ) -> Result<Session, AppError> {
+        self.start_bound_on(&self.live_engine(), start, file, observer)
+    }
+
+    /// As [`App::start_bound`], on an engine that has other runs too.
+    ///
+    /// # Errors
+    /// As [`App::start_bound`].
+    pub fn start_bound_on(
+        &self,
+        engine: &Engine,
+        start: &Start,
+        file: &PlanFile,
+        observer: Arc<dyn Observer>,
+    ) -> Result<Session, AppError> {
         let program = self.program(&start.bundle, &start.params)?;
         self.keep_bundle(&start.bundle)?;
-        let bound = self.binding(file)?;
-        let models = crate::script::models::compile(&start.bundle.models)?;
-        let (engine, store) = (self.live_engine(models), self.store());
-        let begin = Begin::new(&engine, &store, program, &start.params, Mode::Live, self.clock.now(), observer);
+        let by = self.starter(start);
+        let bound = self.binding(file, &by)?;
+        let store = self.store();
+        let begin = Begin::new(engine, &store, program, &start.params, Mode::Live, self.clock.now(), observer);
         let identity = Some(Identity { run: file.run.clone(), seed: file.seed });
-        self.begin(Begin { identity, kept: &bound, ..begin })
+        self.begin(Begin { identity, by: Some(by), kept: &bound, ..begin })
+    }
+
+    /// Who begins a run.
+    pub(super) fn starter(&self, start: &Start) -> Actor {
+        start.by.clone().unwrap_or_else(|| self.settings.actor.clone())
     }
 }
 

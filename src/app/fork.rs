@@ -65,13 +65,15 @@ impl App {
             "forked from {origin} at {from}: {} results kept; the effects behind them belong to {origin}",
             kept.len()
         );
-        kept.push(Fact::Noted { by: self.settings.actor.clone(), text });
+        let by = self.starter(start);
+        kept.push(Fact::Noted { by: by.clone(), text });
         self.keep_bundle(&start.bundle)?;
-        let models = crate::script::models::compile(&start.bundle.models)?;
-        let (engine, store) = (self.live_engine(models), self.store());
+        let (engine, store) = (self.live_engine(), self.store());
         let begin = Begin::new(&engine, &store, program, &start.params, Mode::Live, self.clock.now(), observer);
-        let session = self.begin(Begin { forked_from: Some(origin.clone()), kept: &kept, ..begin })?;
-        self.say(origin, Order::Note { text: format!("forked at {from} as {}", session.run()) })?;
+        let identity = start.identity.clone();
+        let begin = Begin { identity, by: Some(by.clone()), forked_from: Some(origin.clone()), kept: &kept, ..begin };
+        let session = self.begin(begin)?;
+        self.say(origin, &by, Order::Note { text: format!("forked at {from} as {}", session.run()) })?;
         Ok(session)
     }
 }

@@ -39,7 +39,10 @@ use crate::ops::secrets::Secrets;
 use crate::playbook::bundle::Bundle;
 use crate::sandbox::{Modelled, Overlay};
 use crate::script::current::MAX_THINKING;
-use crate::script::{Program, ScriptError};
+use crate::script::{Program, ScriptError, models};
+
+/// How many programs are kept compiled.
+const MOST_COMPILED: usize = 32;
 
 /// What a command works with.
 pub struct App {
@@ -51,8 +54,9 @@ pub struct App {
     pub children: Arc<Children>,
     /// How long scripts may compute between two calls.
     pub patience: Duration,
-    /// The bundle that was compiled last: preparing, planning and running it in one command compile it once.
-    compiled: Mutex<Option<Arc<Program>>>,
+    /// The bundles that were used last, the latest first: preparing, planning and running one in one command compile it once, and a
+    /// server does not compile one for every run of it.
+    compiled: Mutex<Vec<Arc<Program>>>,
 }
 
 impl App {
@@ -98,13 +102,19 @@ impl App {
     /// # Errors
     /// When it does not compile.
     pub(super) fn compiled(&self, bundle: &Bundle) -> Result<Arc<Program>, ScriptError> {
-        let mut last = self.compiled.lock();
-        if let Some(program) = last.as_ref().filter(|program| program.digest == bundle.digest) {
-            return Ok(Arc::clone(program));
+        {
+            let mut known = self.compiled.lock();
+            if let Some(place) = known.iter().position(|program| program.digest == bundle.digest) {
+                known[..=place].rotate_right(1);
+                return Ok(Arc::clone(&known[0]));
+            }
         }
         let program = Program::compile(bundle.playbook.clone(), bundle.digest.clone(), &bundle.modules)?;
-        let program = Arc::new(program.with_patience(self.patience));
-        *last = Some(Arc::clone(&program));
+        let models = models::compile(&bundle.models)?;
+        let program = Arc::new(program.with_patience(self.patience).with_models(models));
+        let mut known = self.compiled.lock();
+        known.truncate(MOST_COMPILED - 1);
+        known.insert(0, Arc::clone(&program));
         Ok(program)
     }
 
@@ -118,18 +128,18 @@ impl App {
         }
     }
 
-    /// An engine that can act on the world, and foresee what it would do, with the playbook's own models.
+    /// An engine that can act on the world, and foresee what it would do, with each playbook's own models.
     #[must_use]
-    pub fn live_engine(&self, models: Modelled) -> Engine {
+    pub fn live_engine(&self) -> Engine {
         let host = LiveHost::new(self.reader(), crate::ops::context::Writer::new(Arc::clone(&self.children)));
         let engine =
             Engine::new(Host::Full(Arc::new(host)), Arc::clone(&self.clock), self.store(), Arc::clone(&self.redactor));
         let (clock, redactor) = (Arc::clone(&self.clock), Arc::clone(&self.redactor));
         let (secrets, children) = (Arc::clone(&self.secrets), Arc::clone(&self.children));
-        engine.foreseeing(Arc::new(move || {
+        engine.foreseeing(Arc::new(move |program| {
             let reader = LiveReader::new(Arc::clone(&clock), Arc::clone(&secrets), Arc::clone(&children));
             let overlay = Overlay::over(Arc::new(reader)).redacting(Arc::clone(&redactor));
-            Arc::new(overlay.modelled(models.clone()))
+            Arc::new(overlay.modelled(program.models.clone()))
         }))
     }
 

@@ -47,7 +47,7 @@ impl App {
         if has_errors(&found) {
             return Err(AppError::Invalid { diagnostics: found, sources: bundle.sources });
         }
-        Ok(Start { bundle, params })
+        Ok(Start::new(bundle, params))
     }
 
     /// As [`App::prepare`], as if it were then.
@@ -89,7 +89,7 @@ impl App {
             sources.extend(given.files.iter().cloned());
             return Err(AppError::Invalid { diagnostics, sources });
         }
-        Ok(Start { bundle, params })
+        Ok(Start::new(bundle, params))
     }
 }
 

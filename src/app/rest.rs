@@ -70,7 +70,7 @@ impl App {
         is_over(file, &base)?;
         fails(file)?;
         self.compare_plan(file, (&records, &program))?;
-        let approvals = self.approvals_of(file)?;
+        let approvals = self.approvals_of(file, &self.settings.actor)?;
         Ok(Order::Bind { plan: self.pin(file)?, moves: rest.moves, approvals })
     }
 }

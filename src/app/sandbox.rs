@@ -24,7 +24,7 @@ use crate::playbook::params::Given;
 use crate::sandbox::host::{Hook, SandboxHost};
 use crate::sandbox::kept::KeptWorlds;
 use crate::sandbox::{Overlay, World};
-use crate::script::{Program, models};
+use crate::script::Program;
 
 /// How a run in the sandbox is begun.
 #[derive(Default)]
@@ -92,7 +92,7 @@ impl App {
     ) -> Result<(Vec<Record>, Arc<Program>), AppError> {
         // No secret of this machine is read: what a playbook declares as one lies in the world.
         let program = self.compiled(&start.bundle)?;
-        world.models = models::compile(&start.bundle.models)?;
+        world.models = program.models.clone();
         let (now, seed) = (world.now, world.seed);
         let clock: Arc<dyn Clock> = Arc::new(SimClock::at(now));
         let host = Host::Planning(Arc::new(Overlay::over_world(world).redacting(Arc::clone(&self.redactor))));
@@ -116,11 +116,13 @@ impl App {
     ) -> Result<Session, AppError> {
         let InSandbox { hook, yes, plan } = manner;
         let program = self.compiled(&start.bundle)?;
-        world.models = models::compile(&start.bundle.models)?;
+        world.models = program.models.clone();
         self.keep_bundle(&start.bundle)?;
         let (Identity { run, seed }, bound) = match plan {
-            Some(file) => (Identity { run: file.run.clone(), seed: file.seed }, self.binding(file)?),
-            None => (Identity::random()?, Vec::new()),
+            Some(file) => {
+                (Identity { run: file.run.clone(), seed: file.seed }, self.binding(file, &self.starter(start))?)
+            }
+            None => (start.identity.clone().map_or_else(Identity::random, Ok)?, Vec::new()),
         };
         let now = world.now;
         let kept = self.kept_worlds(&run);
@@ -129,7 +131,8 @@ impl App {
         let engine = self.sandbox_engine(world, Arc::clone(&clock), hook, kept);
         let store = self.store();
         let begin = Begin::new(&engine, &store, program, &start.params, Mode::Sandbox, now, observer);
-        let session = self.begin(Begin { identity: Some(Identity { run, seed }), kept: &bound, ..begin })?;
+        let session =
+            self.begin(Begin { identity: Some(Identity { run, seed }), by: start.by.clone(), kept: &bound, ..begin })?;
         Ok(if yes { self.say_yes(session) } else { session })
     }
 
@@ -145,11 +148,12 @@ impl App {
         let mut world = kept
             .latest()
             .map_err(|error| AppError::World { path: kept.folder().display().to_string(), what: error.to_string() })?;
-        world.models = models::compile(&bundle.models)?;
+        let program = self.compiled(bundle)?;
+        world.models = program.models.clone();
         let now = records.last().map_or(world.now, |record| record.at.max(world.now));
         let clock: Arc<dyn Clock> = Arc::new(SimClock::at(now));
         let engine = self.sandbox_engine(world, clock, None, kept);
-        let run = engine.adopt(self.compiled(bundle)?, journal, records, None, observer)?;
+        let run = engine.adopt(program, journal, records, None, observer)?;
         Ok(Session::in_sandbox(engine, run))
     }
 
@@ -168,7 +172,7 @@ impl App {
         }
         let (redactor, time) = (Arc::clone(&self.redactor), Arc::clone(&clock));
         let engine = Engine::new(Host::Full(Arc::new(host)), clock, self.store(), Arc::clone(&self.redactor));
-        engine.foreseeing(Arc::new(move || Arc::new(Overlay::over_run(&shared, time.now(), &redactor))))
+        engine.foreseeing(Arc::new(move |_| Arc::new(Overlay::over_run(&shared, time.now(), &redactor))))
     }
 
     /// Lets the sandbox answer what the run asks of people.

@@ -2,16 +2,18 @@
 
 use std::sync::Arc;
 
+use sha2::{Digest as _, Sha256};
+
 use super::{App, AppError, Session};
 use crate::engine::{Engine, Observer};
 use crate::journal::memory::MemoryStore;
 use crate::journal::run_journal::RunJournal;
 use crate::journal::{Fact, Head, Record, Store, StoreError, Taken};
-use crate::model::command::{Command, Order};
+use crate::model::command::{Actor, Command, Order};
 use crate::model::status::{Mode, RunStatus};
 use crate::model::{RunId, Timestamp, Value};
 use crate::playbook::bundle::Bundle;
-use crate::script::{Program, Scope, models};
+use crate::script::{Program, Scope};
 
 /// A run to begin.
 pub struct Start {
@@ -19,6 +21,18 @@ pub struct Start {
     pub bundle: Bundle,
     /// Its evaluated parameters.
     pub params: Value,
+    /// Who begins it; whoever is at the keyboard when absent.
+    pub by: Option<Actor>,
+    /// Its identity, when that is known before it begins; drawn anew when absent.
+    pub identity: Option<Identity>,
+}
+
+impl Start {
+    /// A run of its own, begun by whoever is at the keyboard.
+    #[must_use]
+    pub fn new(bundle: Bundle, params: Value) -> Self {
+        Self { bundle, params, by: None, identity: None }
+    }
 }
 
 /// What tells a run from any other: its id, and where its chance begins.
@@ -38,6 +52,14 @@ impl Identity {
     pub fn random() -> Result<Self, AppError> {
         Ok(Self { run: RunId::from_entropy(App::entropy()?), seed: App::entropy()? })
     }
+
+    /// The one that follows from a text: whoever begins a run for the same text twice, on whatever server, begins one run.
+    #[must_use]
+    pub fn of_text(text: &str) -> Self {
+        let digest: [u8; 32] = Sha256::digest(text.as_bytes()).into();
+        let bits = |from: usize| digest[from..from + 8].iter().fold(0, |bits, byte| (bits << 8) | u64::from(*byte));
+        Self { run: RunId::from_entropy(bits(0)), seed: bits(8) }
+    }
 }
 
 /// What a run is begun with.
@@ -49,6 +71,8 @@ pub(super) struct Begin<'b> {
     pub mode: Mode,
     /// Drawn anew when absent.
     pub identity: Option<Identity>,
+    /// Whoever is at the keyboard when absent.
+    pub by: Option<Actor>,
     /// When it begins, by the engine's clock.
     pub now: Timestamp,
     pub forked_from: Option<RunId>,
@@ -68,7 +92,19 @@ impl<'b> Begin<'b> {
         now: Timestamp,
         observer: Arc<dyn Observer>,
     ) -> Self {
-        Self { engine, store, program, params, mode, identity: None, now, forked_from: None, kept: &[], observer }
+        Self {
+            engine,
+            store,
+            program,
+            params,
+            mode,
+            identity: None,
+            by: None,
+            now,
+            forked_from: None,
+            kept: &[],
+            observer,
+        }
     }
 }
 
@@ -103,12 +139,20 @@ impl App {
     /// # Errors
     /// When the bundle does not compile or the store cannot be written.
     pub fn start(&self, start: &Start, observer: Arc<dyn Observer>) -> Result<Session, AppError> {
+        self.tidy();
+        self.start_on(&self.live_engine(), start, observer)
+    }
+
+    /// As [`App::start`], on an engine that has other runs too.
+    ///
+    /// # Errors
+    /// As [`App::start`], and when there is a run of that identity already.
+    pub fn start_on(&self, engine: &Engine, start: &Start, observer: Arc<dyn Observer>) -> Result<Session, AppError> {
         let program = self.program(&start.bundle, &start.params)?;
         self.keep_bundle(&start.bundle)?;
         let store = self.store();
-        self.tidy();
-        let engine = self.live_engine(models::compile(&start.bundle.models)?);
-        self.begin(Begin::new(&engine, &store, program, &start.params, Mode::Live, self.clock.now(), observer))
+        let begin = Begin::new(engine, &store, program, &start.params, Mode::Live, self.clock.now(), observer);
+        self.begin(Begin { identity: start.identity.clone(), by: start.by.clone(), ..begin })
     }
 
     /// Keeps a bundle in the store, so that runs can be pinned to it.
@@ -139,7 +183,7 @@ impl App {
     ) -> Result<(Vec<Record>, Arc<Program>), AppError> {
         let program = self.program(&start.bundle, &start.params)?;
         let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
-        let engine = self.plan_engine(Arc::clone(&store), models::compile(&start.bundle.models)?);
+        let engine = self.plan_engine(Arc::clone(&store), program.models.clone());
         let now = self.clock.now();
         let kept = self.machine_checks(&program, &start.params, now);
         let begin = Begin::new(&engine, &store, program, &start.params, Mode::Plan, now, observer);
@@ -157,7 +201,7 @@ impl App {
     }
 
     pub(super) fn begin(&self, begin: Begin<'_>) -> Result<Session, AppError> {
-        let Begin { engine, store, program, params, mode, identity, now, forked_from, kept, observer } = begin;
+        let Begin { engine, store, program, params, mode, identity, by, now, forked_from, kept, observer } = begin;
         let Identity { run, seed } = match identity {
             Some(identity) => identity,
             None => Identity::random()?,
@@ -184,7 +228,7 @@ impl App {
             bundle: head.bundle,
             mode,
             params: params.clone(),
-            by: self.settings.actor.clone(),
+            by: by.unwrap_or_else(|| self.settings.actor.clone()),
             seed,
             engine: env!("CARGO_PKG_VERSION").to_owned(),
             forked_from,
@@ -234,13 +278,27 @@ impl App {
     /// [`AppError::Held`] when somebody alive holds it, [`AppError::Over`] when it has ended.
     pub fn take(&self, run: &RunId, observer: Arc<dyn Observer>) -> Result<Session, AppError> {
         self.tidy();
+        self.take_on(None, run, observer)
+    }
+
+    /// As [`App::take`]; with an engine, onto that one, which has other runs too. A run in the sandbox has a world of its own, and so
+    /// always an engine of its own.
+    ///
+    /// # Errors
+    /// As [`App::take`].
+    pub fn take_on(
+        &self,
+        engine: Option<&Engine>,
+        run: &RunId,
+        observer: Arc<dyn Observer>,
+    ) -> Result<Session, AppError> {
         let head = self.store.head(run)?;
         if head.status.is_terminal() {
             return Err(AppError::Over { run: run.clone(), status: head.status.as_str() });
         }
         let bundle = self.bundle_of(run)?;
         let epoch = self.lease(run)?;
-        match self.resume(run, epoch, &bundle, observer) {
+        match self.resume(engine, run, epoch, &bundle, observer) {
             Ok(session) => Ok(session),
             Err(error) => {
                 self.store.release(run, epoch)?;
@@ -262,6 +320,7 @@ impl App {
 
     fn resume(
         &self,
+        engine: Option<&Engine>,
         run: &RunId,
         epoch: u64,
         bundle: &Bundle,
@@ -278,7 +337,7 @@ impl App {
         }
         let program = self.program(bundle, &params)?;
         self.learn_secrets(&records);
-        let engine = self.live_engine(models::compile(&bundle.models)?);
+        let engine = engine.cloned().unwrap_or_else(|| self.live_engine());
         let run = engine.adopt(program, journal, &records, None, observer)?;
         Ok(Session::new(engine, run))
     }
@@ -297,8 +356,8 @@ impl App {
     ///
     /// # Errors
     /// When the store cannot be written.
-    pub fn say(&self, run: &RunId, what: Order) -> Result<i64, AppError> {
-        Ok(self.store.post(run, &Command { by: self.settings.actor.clone(), what })?)
+    pub fn say(&self, run: &RunId, by: &Actor, what: Order) -> Result<i64, AppError> {
+        Ok(self.store.post(run, &Command { by: by.clone(), what })?)
     }
 
     /// Kills the children that a killed run left behind; how many there were.

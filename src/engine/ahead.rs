@@ -22,9 +22,11 @@ use crate::journal::record::Record;
 use crate::model::StepPath;
 use crate::model::forecast::Tree;
 use crate::ops::foresight::PlanHost;
+use crate::script::Program;
 
-/// Gives a host that foresees, over the system as it is at that moment.
-pub type Foresight = Arc<dyn Fn() -> Arc<dyn PlanHost> + Send + Sync>;
+/// Gives a host that foresees what a program would do, over the system as it is at that moment: an engine has runs of many programs,
+/// and each brings models of its own.
+pub type Foresight = Arc<dyn Fn(&Program) -> Arc<dyn PlanHost> + Send + Sync>;
 
 /// How long whoever is to be asked waits for what they are asked.
 const PATIENCE: Duration = Duration::from_mins(2);
@@ -127,7 +129,7 @@ impl Inner {
         let thread = std::thread::Builder::new().name("foresight".to_owned()).stack_size(4 << 20);
         let begun = thread.spawn(move || {
             let still = || !seen.load(Ordering::Relaxed);
-            let found = rest::foresee_while(&program, &records, foresight(), now, &redactor, &still);
+            let found = rest::foresee_while(&program, &records, foresight(&program), now, &redactor, &still);
             let found = found.map_err(|error| error.to_string()).and_then(|records| {
                 RunState::fold(&records).map(|state| (records, state)).map_err(|error| error.to_string())
             });

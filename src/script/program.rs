@@ -16,6 +16,7 @@ use crate::model::Value;
 use crate::model::span::{Span, Spanned};
 use crate::ops::OpEntry;
 use crate::playbook::types::{Body, Playbook, Step, Template, TextPart};
+use crate::sandbox::Modelled;
 
 pub use crate::playbook::bundle::ModuleSource;
 
@@ -50,6 +51,8 @@ pub struct Program {
     pub playbook: Playbook,
     /// The digest of the bundle it came from.
     pub digest: String,
+    /// What its own programs do to the world of a plan, if it says so.
+    pub models: Modelled,
     engine: Engine,
     patience: Duration,
     /// Every script and expression of the playbook, by its place.
@@ -114,6 +117,7 @@ impl Program {
         let mut program = Self {
             playbook,
             digest,
+            models: Modelled::default(),
             engine,
             patience: current::MAX_THINKING,
             asts: HashMap::new(),
@@ -128,6 +132,13 @@ impl Program {
     #[must_use]
     pub fn with_patience(mut self, patience: Duration) -> Self {
         self.patience = patience;
+        self
+    }
+
+    /// With the playbook's own models.
+    #[must_use]
+    pub fn with_models(mut self, models: Modelled) -> Self {
+        self.models = models;
         self
     }
 

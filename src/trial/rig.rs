@@ -157,7 +157,7 @@ impl Life<'_> {
         let engine =
             Engine::new(Host::Full(Arc::new(host)), Arc::clone(&clock), Arc::clone(&store), Arc::clone(&redactor));
         let (world, secrets) = (Arc::clone(self.world), Arc::clone(&redactor));
-        let engine = engine.foreseeing(Arc::new(move || Arc::new(Overlay::over_run(&world, clock.now(), &secrets))));
+        let engine = engine.foreseeing(Arc::new(move |_| Arc::new(Overlay::over_run(&world, clock.now(), &secrets))));
         let failed = |error: &dyn std::fmt::Display| match self.store.stopped() {
             true => Ok(true),
             false => Err(error.to_string()),

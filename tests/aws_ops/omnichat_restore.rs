@@ -302,7 +302,7 @@ impl Going<'_> {
     }
 
     fn say_as(&self, app: &App, order: Order) {
-        app.say(&self.run, order).expect("it is told");
+        app.say(&self.run, &app.settings.actor, order).expect("it is told");
         let session = app.take(&self.run, Arc::new(NoObserver)).expect("it is taken up");
         session.drive(4, false, &Arc::new(AtomicUsize::new(0))).expect("the engine goes on");
     }

@@ -179,7 +179,7 @@ impl Scene {
     /// Somebody else than whoever started the run says something, and the run goes on.
     pub fn say(&self, run: &RunId, order: Order) -> RunState {
         let app = second(&self.ground);
-        app.say(run, order).expect("the order is stored");
+        app.say(run, &app.settings.actor, order).expect("the order is stored");
         let session = app.take(run, Arc::new(NoObserver)).expect("nobody else holds it");
         session.drive(4, false, &Arc::new(AtomicUsize::new(0))).expect("the engine goes on");
         RunState::fold(&app.records(run).expect("the journal loads")).expect("the journal folds")

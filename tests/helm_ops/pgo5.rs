@@ -117,7 +117,7 @@ impl Operated {
                 digest: None,
             };
             let second = self.app("second@there");
-            second.say(&run, order).expect("it can be approved");
+            second.say(&run, &second.settings.actor, order).expect("it can be approved");
             let session = second.take(&run, Arc::new(NoObserver)).expect("it goes on");
             report = fidelity::finish(&app, &file, session);
         }

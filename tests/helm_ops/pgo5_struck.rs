@@ -78,7 +78,7 @@ impl Case {
                     valid_until: None,
                     digest: None,
                 };
-                let _ = app.say(&run, order);
+                let _ = app.say(&run, &app.settings.actor, order);
             }
         }
         panic!("{} does not come to its end: {all}", self.playbook)

@@ -229,7 +229,7 @@ impl Site {
         let (step, app) = (StepPath::of(step), self.second());
         let order =
             Order::Approve { step, role: None, reason: None, break_glass: false, valid_until: None, digest: None };
-        app.say(run, order).unwrap();
+        app.say(run, &app.settings.actor, order).unwrap();
         drive(&app, app.take(run, Arc::new(NoObserver)).unwrap())
     }
 
@@ -255,7 +255,7 @@ impl Site {
     /// Tells a waiting run something, and drives it on.
     pub fn say(&self, run: &RunId, order: Order) -> RunState {
         let app = self.app();
-        app.say(run, order).unwrap();
+        app.say(run, &app.settings.actor, order).unwrap();
         drive(&app, app.take(run, Arc::new(NoObserver)).unwrap())
     }
 

@@ -51,7 +51,7 @@ pub fn approve(store: PathBuf, run: &RunId, step: &str) -> App {
     let app = app_of(store, "second@there");
     let step = StepPath::of(step);
     let order = Order::Approve { step, role: None, reason: None, break_glass: false, valid_until: None, digest: None };
-    app.say(run, order).expect("it can be approved");
+    app.say(run, &app.settings.actor, order).expect("it can be approved");
     app
 }
 

@@ -133,7 +133,7 @@ impl Estate {
     /// Tells a waiting run something, and drives it on.
     pub fn say(&self, run: &RunId, order: Order) -> RunState {
         let app = self.app();
-        app.say(run, order).expect("the order is stored");
+        app.say(run, &app.settings.actor, order).expect("the order is stored");
         let session = app.take(run, Arc::new(NoObserver)).expect("nobody else holds it");
         self.drive(&app, session)
     }

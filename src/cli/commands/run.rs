@@ -56,7 +56,7 @@ pub fn run(args: &Args, context: &Context) -> Result<Code, Failure> {
         let world = app.world_of(playbook, args.world.world.as_deref()).map_err(explain)?;
         let start = match &file {
             Some(file) => {
-                app.check_plan(file, &sandbox::base_of(&world)).map_err(explain)?;
+                app.check_plan(file, &sandbox::base_of(&world), &app.settings.actor).map_err(explain)?;
                 let start = app.prepared(playbook, file.plan.params.clone()).map_err(explain)?;
                 let identity = Identity { run: file.run.clone(), seed: file.seed };
                 let (records, program) = app.plan_in(&start, world.clone(), Some(identity)).map_err(explain)?;
@@ -76,7 +76,7 @@ pub fn run(args: &Args, context: &Context) -> Result<Code, Failure> {
         let view = context::outline_of(&start.bundle);
         return drive::follow(context, &app, view, 0, args.watch, |app, observer| app.start(&start, observer));
     };
-    app.check_plan(file, &Base::Live).map_err(explain)?;
+    app.check_plan(file, &Base::Live, &app.settings.actor).map_err(explain)?;
     let start = app.prepared(playbook, file.plan.params.clone()).map_err(explain)?;
     let identity = Identity { run: file.run.clone(), seed: file.seed };
     let (records, program) = app.plan(&start, Some(identity)).map_err(explain)?;

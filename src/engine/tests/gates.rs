@@ -316,7 +316,7 @@ fn whoever_cancels_does_not_wait_for_what_is_being_foreseen() {
     let world = rig.world.clone();
     let seen = Arc::clone(&held);
     // Something that does not answer until it is let go of.
-    let foresight: Foresight = Arc::new(move || {
+    let foresight: Foresight = Arc::new(move |_| {
         let (state, changed) = &*seen;
         let mut state = state.lock();
         state.0 = true;

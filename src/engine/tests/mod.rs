@@ -70,7 +70,7 @@ impl Rig {
         };
         let engine = Engine::new(host, self.clock.clone(), self.store.clone(), self.redactor.clone());
         let world = self.world.clone();
-        engine.foreseeing(Arc::new(move || Arc::new(crate::sandbox::Overlay::over(world.clone()))))
+        engine.foreseeing(Arc::new(move |_| Arc::new(crate::sandbox::Overlay::over(world.clone()))))
     }
 
     fn head(&self) -> Head {
