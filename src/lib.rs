@@ -26,6 +26,7 @@ pub mod ops;
 pub mod plan;
 pub mod playbook;
 pub mod sandbox;
+pub mod schedule;
 pub mod script;
 pub mod trial;
 

@@ -7,6 +7,7 @@ use muster::lint::{codes, explain, lint};
 use muster::playbook::bundle::Bundle;
 use muster::playbook::diagnostic::{Collector, Diagnostic, Severity};
 use muster::playbook::params::{self, Given, Means};
+use muster::schedule::file::read;
 use serde_json::json;
 
 /// What is found in an example, completed to a playbook.
@@ -32,8 +33,12 @@ fn found_in(example: &str) -> Vec<Diagnostic> {
     if !book.lines().any(|line| line.starts_with("steps:")) {
         book.push_str("steps:\n  - { id: only, script: \"1\" }\n");
     }
-    let mut given = None;
+    let (mut given, mut schedules) = (None, None);
     for (name, text) in files {
+        if name == "schedules.yaml" {
+            schedules = Some(text);
+            continue;
+        }
         if name == "params" {
             given = Some(text);
             continue;
@@ -46,6 +51,11 @@ fn found_in(example: &str) -> Vec<Diagnostic> {
         Ok(bundle) => {
             let mut found = lint(&bundle.playbook, &bundle.modules, &bundle.models, &bundle.sources);
             found.extend(given.map(|given| faults_of(&bundle, &given)).unwrap_or_default());
+            if let Some(text) = schedules {
+                let (schedules, wrong, _) = read("schedules.yaml", text.as_bytes(), folder.path());
+                found.extend(wrong);
+                found.extend(schedules.check());
+            }
             found
         }
         Err(error) => explain(error).expect("it is found").0,
@@ -111,7 +121,7 @@ fn codes_of_source(folder: &Path, codes: &mut BTreeSet<String>) {
 #[test]
 fn every_code_is_explained_and_no_other() {
     let mut used = BTreeSet::new();
-    for room in ["lint", "playbook", "script"] {
+    for room in ["lint", "playbook", "schedule", "script"] {
         codes_of_source(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src").join(room), &mut used);
     }
     let explained: BTreeSet<String> = codes::all().into_iter().map(|one| one.code.to_owned()).collect();

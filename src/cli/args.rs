@@ -6,8 +6,8 @@ use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
 use super::commands::{
     accept, answer, approve, cancel, check, completions, doctor, done, exit_codes, fork, kill, lint, logs, new, note,
-    ops, plan, playbook, ps, reject, report, resume, retry, rollback, run, schema, settle, show, skip, skip_undo, test,
-    world,
+    ops, plan, playbook, ps, reject, report, resume, retry, rollback, run, schedule, schema, settle, show, skip,
+    skip_undo, test, world,
 };
 use super::context::Context;
 use super::exit::Code;
@@ -40,6 +40,7 @@ pub enum Command {
     Run(run::Args),
     Resume(resume::Args),
     Fork(fork::Args),
+    Schedule(schedule::Args),
     Retry(retry::Args),
     Skip(skip::Args),
     Done(done::Args),
@@ -67,7 +68,7 @@ pub enum Command {
 /// The commands as they are grouped in `muster --help`.
 pub const GROUPS: [(&str, &[&str]); 6] = [
     ("Write a playbook", &["new", "lint", "test", "schema", "playbook"]),
-    ("Run a playbook", &["check", "plan", "run", "resume", "fork"]),
+    ("Run a playbook", &["check", "plan", "run", "resume", "fork", "schedule"]),
     (
         "Decide for a run that waits",
         &["retry", "skip", "done", "answer", "approve", "reject", "settle", "accept", "skip-undo"],
@@ -94,6 +95,7 @@ impl Command {
             Self::Run(args) => run::run(&args, context),
             Self::Resume(args) => resume::run(args, context),
             Self::Fork(args) => fork::run(&args, context),
+            Self::Schedule(args) => schedule::run(&args, context),
             Self::Retry(args) => retry::run(args, context),
             Self::Skip(args) => skip::run(args, context),
             Self::Done(args) => done::run(args, context),

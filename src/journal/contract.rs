@@ -283,6 +283,17 @@ fn runs_are_listed_newest_first_and_found_by_prefix(pair: Pair) {
     assert!(matches!(pair.ours.load(&RunId::from_entropy(7)), Err(StoreError::NoSuchRun(_))));
 }
 
+fn a_run_that_never_got_a_record_can_be_begun_again_by_one(pair: Pair) {
+    let mut head = head(5, 1);
+    pair.ours.create(&head).expect("stored; then its server died");
+    head.playbook = "another".to_owned();
+    pair.theirs.create(&head).expect("stored anew");
+    assert!(matches!(pair.theirs.take(&head.run), Ok(Taken::Yes { .. })));
+    assert_eq!(pair.ours.head(&head.run).expect("there").playbook, "another");
+    pair.ours.create(&head).expect("it has no record yet");
+    assert!(matches!(pair.ours.take(&head.run), Ok(Taken::HeldBy(_))), "but somebody is about to write one");
+}
+
 fn bytes_are_kept_by_their_digest(pair: Pair) {
     let digest = pair.ours.put_blob(b"bundle").expect("stored");
     assert_eq!(pair.ours.put_blob(b"bundle").expect("stored again"), digest);
@@ -445,6 +456,7 @@ promises! {
     a_refused_append_leaves_the_inbox_alone
     a_tail_begins_where_it_is_asked_to
     runs_are_listed_newest_first_and_found_by_prefix
+    a_run_that_never_got_a_record_can_be_begun_again_by_one
     bytes_are_kept_by_their_digest
     a_playbook_has_a_history
     a_document_is_written_only_if_it_is_as_expected

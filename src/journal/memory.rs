@@ -241,9 +241,15 @@ pub fn digest_of(bytes: &[u8]) -> String {
 impl Store for MemoryStore {
     fn create(&self, head: &Head) -> Result<(), StoreError> {
         let mut content = self.write()?;
-        if content.runs.contains_key(&head.run) {
-            let what = format!("there is a run {} already", head.run);
-            return Err(StoreError::Database { act: "store a new run", path: "memory".to_owned(), what });
+        if let Some(there) = content.runs.get_mut(&head.run) {
+            if there.head.records > 0 {
+                let what = format!("there is a run {} already", head.run);
+                return Err(StoreError::Database { act: "store a new run", path: "memory".to_owned(), what });
+            }
+            // Whoever stored it died before its first record, or is about to write it and holds it.
+            there.head =
+                Head { records: 0, epoch: there.head.epoch, holder: there.head.holder.clone(), ..head.clone() };
+            return Ok(());
         }
         let head = Head { records: 0, epoch: 0, holder: None, ..head.clone() };
         let run = Run { head, lines: Vec::new(), hash: chain::START, inbox: Vec::new(), shown: Vec::new() };

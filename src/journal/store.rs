@@ -153,10 +153,11 @@ pub struct Lines {
 /// [`Store::append`] returns `Ok` only after its records are durable, in one transaction with what they keep apart and the
 /// inbox entries they answer, and only if the epoch is still the run's. Calls from many threads share commits.
 pub trait Store: Send + Sync {
-    /// Stores a new run without records. Epoch 0: nobody holds it.
+    /// Stores a new run without records. Epoch 0: nobody holds it. One of that id that never got a record is stored anew: who knows
+    /// a run's id before it begins can begin it again after a crash. Taking it tells whether somebody is about to.
     ///
     /// # Errors
-    /// When the id exists or the store cannot be written.
+    /// When a run of that id has records, or the store cannot be written.
     fn create(&self, head: &Head) -> Result<(), StoreError>;
 
     /// Appends durably.

@@ -5,6 +5,9 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+use super::Timestamp;
 
 /// Crockford's base 32 in lower case: no `i`, `l`, `o`, `u`, so an id survives being read out over the phone.
 const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
@@ -25,6 +28,20 @@ impl RunId {
             .map(|place| char::from(ALPHABET[usize::try_from((bits >> (5 * place)) & 31).unwrap_or(0)]))
             .collect::<String>();
         Self(text.into())
+    }
+
+    /// The id of the run of a tick, and where its chance begins: the same on every server, so that a store refuses a second run of
+    /// it. `salt` tells stores apart, since names made by runs carry their ids.
+    #[must_use]
+    pub fn of_tick(schedule: &str, at: Timestamp, salt: &str) -> (Self, u64) {
+        let mut hash = Sha256::new();
+        for part in [schedule, &at.to_string(), salt] {
+            hash.update((part.len() as u64).to_be_bytes());
+            hash.update(part.as_bytes());
+        }
+        let digest = hash.finalize();
+        let number = |from: usize| digest[from..from + 8].iter().fold(0u64, |all, byte| all << 8 | u64::from(*byte));
+        (Self::from_entropy(number(0)), number(8))
     }
 
     /// The whole id.
@@ -160,6 +177,18 @@ mod tests {
         }
         assert!("short".parse::<RunId>().is_err());
         assert!("oooooooooooo".parse::<RunId>().is_err());
+    }
+
+    #[test]
+    fn the_run_of_a_tick_has_one_id_everywhere_and_no_other_tick_has_it() {
+        let at: Timestamp = "2026-03-01T03:00:00Z".parse().expect("an instant");
+        let later: Timestamp = "2026-03-02T03:00:00Z".parse().expect("an instant");
+        let id = RunId::of_tick("nightly", at, "store");
+        assert_eq!(id, RunId::of_tick("nightly", at, "store"));
+        assert_eq!(id.0.to_string().parse(), Ok(id.0.clone()));
+        for other in [("nightly", later, "store"), ("nightl", at, "ystore"), ("nightly", at, "another")] {
+            assert_ne!(id, RunId::of_tick(other.0, other.1, other.2), "{other:?}");
+        }
     }
 
     #[test]

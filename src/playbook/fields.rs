@@ -18,7 +18,7 @@ use crate::model::amount::parse_duration;
 use crate::model::span::{Span, Spanned};
 
 /// The fields of one map that are known, with the places of their keys.
-pub(super) struct Fields<'n> {
+pub(crate) struct Fields<'n> {
     /// The map's place.
     pub span: Span,
     /// What the map is, for messages: `step`.
@@ -49,7 +49,7 @@ impl<'n> Fields<'n> {
 }
 
 /// Reads nodes and collects what is wrong with them.
-pub(super) struct Reader<'t> {
+pub(crate) struct Reader<'t> {
     /// The text of the file.
     pub text: &'t str,
     /// What was wrong so far.

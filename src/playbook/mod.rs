@@ -2,7 +2,7 @@
 
 pub mod bundle;
 pub mod diagnostic;
-mod fields;
+pub(crate) mod fields;
 pub mod gaps;
 pub mod load;
 mod load_check;

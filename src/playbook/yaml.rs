@@ -367,7 +367,7 @@ impl<'t> Builder<'t> {
 }
 
 /// A text from the user's file, cut to what can be shown in a message.
-pub(super) fn shown(text: &str) -> String {
+pub(crate) fn shown(text: &str) -> String {
     if text.chars().count() <= 60 { text.to_owned() } else { text.chars().take(57).chain("...".chars()).collect() }
 }
 

@@ -15,6 +15,7 @@ use crate::model::span::Source;
 use crate::playbook::bundle::{Bundle, MAIN};
 use crate::playbook::diagnostic::{self, Diagnostic, Severity};
 use crate::playbook::lock::{Lock, LockError};
+use crate::schedule::file::{FileError, Schedules};
 
 /// Check playbooks, and show everything that is wrong with them.
 ///
@@ -30,7 +31,7 @@ use crate::playbook::lock::{Lock, LockError};
 /// Example: muster lint --explain unknown-key
 #[derive(clap::Args)]
 pub struct Args {
-    /// Playbooks: folders or names.
+    /// Playbooks: folders or names. A file is one of schedules: schedules.yaml.
     #[arg(value_name = "PLAYBOOK")]
     playbooks: Vec<String>,
     /// Also fail if the content of a locked version has changed, or a version is not locked.
@@ -166,6 +167,10 @@ pub(super) fn here() -> Result<Vec<String>, Failure> {
 type Findings = (Option<Bundle>, Vec<Diagnostic>, Vec<Source>);
 
 fn check(name: &str) -> Result<Findings, Failure> {
+    let path = Path::new(name);
+    if path.is_file() && path.file_name().is_some_and(|name| name != MAIN) {
+        return schedules(path);
+    }
     match Bundle::load(name) {
         Ok(bundle) => {
             let found = lint::lint(&bundle.playbook, &bundle.modules, &bundle.models, &bundle.sources);
@@ -176,6 +181,15 @@ fn check(name: &str) -> Result<Findings, Failure> {
             Ok((found, sources)) => Ok((None, found, sources)),
             Err(error) => Err(crate::app::AppError::Playbook(error).into()),
         },
+    }
+}
+
+/// A file that is no playbook is one of schedules.
+fn schedules(path: &Path) -> Result<Findings, Failure> {
+    match Schedules::load(path) {
+        Ok((schedules, sources)) => Ok((None, schedules.check(), sources)),
+        Err(FileError::Invalid { diagnostics, sources, .. }) => Ok((None, diagnostics, sources)),
+        Err(error) => Err(Failure::new(Kind::Invalid, error.to_string())),
     }
 }
 

@@ -25,6 +25,7 @@ pub mod resume;
 pub mod retry;
 pub mod rollback;
 pub mod run;
+pub mod schedule;
 pub mod schema;
 pub mod settle;
 pub mod show;

@@ -339,10 +339,26 @@ impl Store for SqliteStore {
             return Err(Fault::full(&self.path).into());
         }
         self.writing("store a new run", |db| {
-            let there = db.prepare_cached("SELECT 1 FROM run WHERE id = ?")?.exists([head.run.as_str()])?;
-            if there {
+            let records = db
+                .prepare_cached("SELECT records FROM run WHERE id = ?")?
+                .query_row([head.run.as_str()], |row| row.get::<_, u64>(0))
+                .optional()?;
+            if records.is_some_and(|records| records > 0) {
                 let what = format!("there is a run {} already", head.run);
                 return Ok(Err(Fault::other("store a new run", &self.path, what).into()));
+            }
+            if records.is_some() {
+                // Whoever stored it died before its first record, or is about to write it and holds it.
+                let update = "UPDATE run SET playbook = ?, version = ?, bundle = ?, started = ?, updated = ? WHERE id = ?";
+                db.prepare_cached(update)?.execute((
+                    &head.playbook,
+                    &head.version,
+                    &head.bundle,
+                    nanos(head.started),
+                    nanos(head.updated),
+                    head.run.as_str(),
+                ))?;
+                return Ok(Ok(()));
             }
             let insert = "INSERT INTO run (id, playbook, version, bundle, started, status, detail, updated, records, hash, epoch)
                 VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0, zeroblob(32), 0)";
