@@ -6,8 +6,8 @@ use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
 use super::commands::{
     accept, answer, approve, cancel, check, completions, doctor, done, exit_codes, fork, kill, lint, logs, new, note,
-    ops, plan, playbook, ps, reject, report, resume, retry, rollback, run, schedule, schema, settle, show, skip,
-    skip_undo, test, world,
+    ops, plan, playbook, ps, reject, report, resume, retry, review, rollback, run, schedule, schema, settle, show,
+    skip, skip_undo, test, token, world,
 };
 use super::context::Context;
 use super::exit::Code;
@@ -59,6 +59,8 @@ pub enum Command {
     Report(report::Args),
     Logs(logs::Args),
     World(world::Args),
+    Token(token::Args),
+    Review(review::Args),
     Ops(ops::Args),
     Doctor(doctor::Args),
     Completions(completions::Args),
@@ -66,7 +68,7 @@ pub enum Command {
 }
 
 /// The commands as they are grouped in `muster --help`.
-pub const GROUPS: [(&str, &[&str]); 6] = [
+pub const GROUPS: [(&str, &[&str]); 7] = [
     ("Write a playbook", &["new", "lint", "test", "schema", "playbook"]),
     ("Run a playbook", &["check", "plan", "run", "resume", "fork", "schedule"]),
     (
@@ -75,6 +77,7 @@ pub const GROUPS: [(&str, &[&str]); 6] = [
     ),
     ("End or undo a run", &["rollback", "cancel", "kill"]),
     ("Look", &["ps", "show", "report", "logs", "world", "note"]),
+    ("Who may do what", &["token", "review"]),
     ("About Muster", &["ops", "doctor", "completions", "exit-codes", "help"]),
 ];
 
@@ -114,6 +117,8 @@ impl Command {
             Self::Report(args) => report::run(&args, context),
             Self::Logs(args) => logs::run(&args, context),
             Self::World(args) => world::run(&args, context),
+            Self::Token(args) => token::run(&args, context),
+            Self::Review(args) => review::run(&args, context),
             Self::Ops(args) => ops::run(&args, context),
             Self::Doctor(args) => doctor::run(&args, context),
             Self::Completions(args) => completions::run(&args, context),

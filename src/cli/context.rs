@@ -6,10 +6,13 @@ use super::failure::Failure;
 use super::printer::Printer;
 use super::render::brief;
 use super::render::view::View;
+use crate::access::audit::Deed;
+use crate::access::{Act, Desk, Identity, Subject};
 use crate::app::{App, Settings};
 use crate::clock::{Clock as _, SystemClock};
 use crate::journal::sqlite::{Options, SqliteStore};
 use crate::journal::{Head, Record, Store, StoreError, apart};
+use crate::model::secret::Redactor;
 use crate::model::{RunId, Timestamp};
 use crate::playbook::bundle::Bundle;
 
@@ -41,6 +44,28 @@ impl Context {
         let app = App::open(self.settings.clone())?;
         self.warn_of(&app.store);
         Ok(app)
+    }
+
+    /// Who is at the keyboard, asserted: whoever can write the store's file can do everything to it anyway.
+    #[must_use]
+    pub fn identity(&self) -> Identity {
+        Identity::asserted(&self.settings.actor)
+    }
+
+    /// Where it is decided what they may do, and written down.
+    #[must_use]
+    pub fn desk(&self, store: Arc<SqliteStore>) -> Desk {
+        Desk::new(store, Arc::new(Redactor::default()))
+    }
+
+    /// Lets whoever is at the keyboard do something with a playbook, and writes it down before it is done.
+    ///
+    /// # Errors
+    /// When they may not, or the store cannot be written.
+    pub fn permit(&self, app: &App, act: Act, playbook: &str, on: &str) -> Result<(), Failure> {
+        let desk = Desk::new(app.store(), Arc::clone(&app.redactor));
+        let deed = Deed::done(act.name(), on).with("playbook", playbook);
+        Ok(desk.permit(&self.identity(), act, &Subject::Playbook(playbook), deed, self.now())?)
     }
 
     fn warn_of(&self, store: &SqliteStore) {

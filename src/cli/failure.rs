@@ -5,6 +5,7 @@ use std::fmt;
 use super::exit::Code;
 use super::render::brief::{self, cut, one_line};
 use super::render::look::{Look, Tone};
+use crate::access::AccessError;
 use crate::app::{AppError, Stale};
 use crate::engine::EngineError;
 use crate::journal::{Holder, StoreError};
@@ -223,6 +224,27 @@ impl From<AppError> for Failure {
             AppError::World { .. } => Self::new(Kind::Invalid, error.to_string())
                 .hint("`--world FILE` names another; docs and the shipped playbooks show what stands in one"),
             AppError::System { .. } => Self::user(error.to_string()),
+        }
+    }
+}
+
+impl From<AccessError> for Failure {
+    fn from(error: AccessError) -> Self {
+        let failure = Self::user(error.to_string());
+        match error {
+            AccessError::Store(error) => Self::from(error),
+            AccessError::Denied(denied) => failure.hint(denied.hint()),
+            AccessError::NoSuchToken(_) => failure.hint("`muster token list` shows those there are"),
+            AccessError::NoSuchReview(_) | AccessError::Closed { .. } => {
+                failure.hint("`muster review list --all` shows those there are")
+            }
+            AccessError::Audit { .. } | AccessError::Document { .. } => Self { kind: Kind::NeedsPerson, ..failure }
+                .hint("nothing is done before somebody has looked: compare the store with its last backup"),
+            AccessError::Token(_)
+            | AccessError::Wordless(_)
+            | AccessError::NotValid
+            | AccessError::Slow { .. }
+            | AccessError::Chance(_) => failure,
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Telling a run something: through its inbox to whoever holds it, or, if nobody does, by taking it and carrying it on.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::context::{self, Context};
@@ -36,9 +37,10 @@ pub fn give(context: &Context, run: &str, what: Order, manner: Manner) -> Result
     let head = context::head_of(store.as_ref(), run)?;
     let view = context::view_of(store.as_ref(), &head)?;
     check(&view, &head, &what)?;
-    let command = Command { by: context.settings.actor.clone(), what };
     let from = view.records();
-    store.post(&head.run, &command)?;
+    let desk = context.desk(Arc::clone(&store));
+    let command = desk.say(&context.identity(), &head, what, context.now())?;
+    drop(desk);
     let said = line::order(&command.what);
     let short = head.run.short();
     if manner.later {

@@ -199,7 +199,7 @@ pub fn consider(program: &Program, state: &RunState, command: &Command, now: Tim
             if shown.as_ref().is_some_and(|shown| shown != digest) {
                 return Err(format!("what waits for approval at {step} is no longer what was shown"));
             }
-            if present.given.iter().any(|given| given.by == by && given.counts(now)) {
+            if present.given.iter().any(|given| given.by.is_same_person(&by) && given.counts(now)) {
                 return Err(format!("{} has approved {step} already", by.name));
             }
             let longest = program.playbook.step(step.step()).and_then(|step| step.approval.as_ref()?.valid_for);
@@ -207,7 +207,7 @@ pub fn consider(program: &Program, state: &RunState, command: &Command, now: Tim
             if valid_until.is_some_and(|until| until < now) {
                 return Err(format!("the approval of {step} by {} has expired already", by.name));
             }
-            let starter = state.header.as_ref().is_some_and(|header| header.by == by);
+            let starter = state.header.as_ref().is_some_and(|header| header.by.is_same_person(&by));
             let user = by.name.split('@').next().unwrap_or(&by.name);
             let among = approvers.is_empty()
                 || approvers.iter().any(|name| *name == by.name || name == user || role.as_ref() == Some(name));
@@ -324,9 +324,9 @@ pub fn given_before(program: &Program, state: &RunState, step: &StepPath, now: T
     let mut seen: Vec<&Actor> = present.given.iter().filter(|given| given.counts(now)).map(|given| &given.by).collect();
     let missing = (*count as usize).saturating_sub(seen.len());
     let counts = state.plan_approvals.iter().filter(|approval| {
-        let starter = state.header.as_ref().is_some_and(|header| header.by == approval.by);
+        let starter = state.header.as_ref().is_some_and(|header| header.by.is_same_person(&approval.by));
         let fits = approval.digest == plan.digest && until(approval) >= now && approval.is_among(by) && !starter;
-        fits && !seen.contains(&&approval.by) && {
+        fits && !seen.iter().any(|given| given.is_same_person(&approval.by)) && {
             seen.push(&approval.by);
             true
         }

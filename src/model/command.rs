@@ -12,6 +12,16 @@ pub struct Actor {
     pub name: String,
 }
 
+impl Actor {
+    /// Whether both are one person, as far as names tell: `alice`, `alice@laptop` and `Alice@desk` are. Who may not approve what they
+    /// started may not do so from another machine, or by a token, either.
+    #[must_use]
+    pub fn is_same_person(&self, other: &Self) -> bool {
+        let user = |actor: &Self| actor.name.split('@').next().unwrap_or_default().trim().to_lowercase();
+        user(self) == user(other)
+    }
+}
+
 /// A command with its author.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Command {

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::access::Act;
 use crate::cli::args::words;
 use crate::cli::context::{self, Context};
 use crate::cli::exit::Code;
@@ -67,6 +68,8 @@ pub fn run(args: Args, context: &Context) -> Result<Code, Failure> {
         let app = context.app()?;
         let explain = |error| context.printer.explain(error);
         let file = PlanFile::read(path).map_err(|error| explain(error.into()))?;
+        let on = format!("plan {}", file.plan.digest);
+        context.permit(&app, Act::ApprovePlan, &file.plan.playbook, &on)?;
         let file = app.approve_plan(file, args.role, args.reason, args.valid_for.unwrap_or(A_DAY)).map_err(explain)?;
         file.write(path).map_err(|error| explain(error.into()))?;
         let until = file.approvals.last().map(|sealed| when::instant(sealed.approval.valid_until)).unwrap_or_default();

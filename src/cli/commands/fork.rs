@@ -1,5 +1,6 @@
 //! `muster fork`.
 
+use crate::access::Act;
 use crate::app::prepare;
 use crate::cli::args::RunArg;
 use crate::cli::context::{self, Context};
@@ -76,5 +77,6 @@ pub fn run(args: &Args, context: &Context) -> Result<Code, Failure> {
         });
     }
     let view = context::outline_of(&start.bundle);
+    context.permit(&app, Act::Fork, &start.bundle.playbook.name.value, &format!("run {}", head.run))?;
     drive::follow(context, &app, view, 0, args.watch, |app, observer| app.fork(&head.run, &args.from, &start, observer))
 }

@@ -1,5 +1,6 @@
 //! `muster note`.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::cli::args::{RunArg, words};
@@ -7,7 +8,7 @@ use crate::cli::context::{self, Context};
 use crate::cli::exit::Code;
 use crate::cli::failure::Failure;
 use crate::journal::Store as _;
-use crate::model::command::{Command, Order};
+use crate::model::command::Order;
 
 /// Write something into a run's record.
 ///
@@ -34,16 +35,16 @@ pub fn run(args: Args, context: &Context) -> Result<Code, Failure> {
     if head.status.is_terminal() {
         return Err(Failure::user(format!("run {short} has ended ({}): its record is closed", head.status.as_str())));
     }
-    let command = Command { by: context.settings.actor.clone(), what: Order::Note { text: args.text } };
-    let number = store.post(&head.run, &command)?;
+    let desk = context.desk(Arc::clone(&store));
+    let command = desk.say(&context.identity(), &head, Order::Note { text: args.text }, context.now())?;
     // Give a holder a moment, so that `muster show` right after has the note.
     for _ in 0..20 {
-        if head.holder.is_none() || !store.inbox(&head.run)?.iter().any(|(waiting, _)| *waiting == number) {
+        if head.holder.is_none() || !store.inbox(&head.run)?.iter().any(|(_, waiting)| *waiting == command) {
             break;
         }
         std::thread::sleep(Duration::from_millis(50));
     }
-    let still = store.inbox(&head.run)?.iter().any(|(waiting, _)| *waiting == number);
+    let still = store.inbox(&head.run)?.iter().any(|(_, waiting)| *waiting == command);
     let fate = if still { "will be taken in when the run goes on" } else { "taken in" };
     context.printer.note(&format!("note for run {short}: {fate}"));
     Ok(Code::Done)

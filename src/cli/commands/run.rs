@@ -2,8 +2,9 @@
 
 use std::path::PathBuf;
 
-use crate::app::Identity;
+use crate::access::Act;
 use crate::app::sandbox::{self, InSandbox};
+use crate::app::{App, Identity};
 use crate::cli::context::{self, Context};
 use crate::cli::drive::{self, Watch};
 use crate::cli::exit::Code;
@@ -11,6 +12,7 @@ use crate::cli::failure::Failure;
 use crate::cli::params::ParamArgs;
 use crate::cli::sandbox::{FaultArgs, WorldArgs};
 use crate::plan::file::{Base, PlanFile};
+use crate::playbook::bundle::Bundle;
 
 /// Run a playbook.
 ///
@@ -74,6 +76,7 @@ pub fn run(args: &Args, context: &Context) -> Result<Code, Failure> {
     let Some(file) = &file else {
         let start = app.prepare(playbook, &args.params.given(context.printer)?).map_err(explain)?;
         let view = context::outline_of(&start.bundle);
+        permit(context, &app, &start.bundle)?;
         return drive::follow(context, &app, view, 0, args.watch, |app, observer| app.start(&start, observer));
     };
     app.check_plan(file, &Base::Live, &app.settings.actor).map_err(explain)?;
@@ -82,5 +85,12 @@ pub fn run(args: &Args, context: &Context) -> Result<Code, Failure> {
     let (records, program) = app.plan(&start, Some(identity)).map_err(explain)?;
     app.compare_plan(file, (&records, &program)).map_err(explain)?;
     let view = context::outline_of(&start.bundle);
+    permit(context, &app, &start.bundle)?;
     drive::follow(context, &app, view, 0, args.watch, |app, observer| app.start_bound(&start, file, observer))
+}
+
+fn permit(context: &Context, app: &App, bundle: &Bundle) -> Result<(), Failure> {
+    let playbook = &bundle.playbook;
+    let on = format!("playbook {} {}", playbook.name.value, playbook.version.value);
+    context.permit(app, Act::Start, &playbook.name.value, &on)
 }
