@@ -119,6 +119,7 @@ fn restore(odd: Duration) -> (Duration, Duration) {
         seed: 1,
         engine: "bench".to_owned(),
         forked_from: None,
+        drill: None,
     };
     engine.adopt(program, journal, &records, Some(first), Arc::new(NoObserver)).expect("it begins");
     engine.run_until_idle();

@@ -222,6 +222,7 @@ fn begin(engine: &Engine, store: &Arc<dyn Store>, program: &Arc<Program>, bits: 
         seed: 1,
         engine: "0".into(),
         forked_from: None,
+        drill: None,
     };
     engine.adopt(Arc::clone(program), journal, &[], Some(first), Arc::new(NoObserver)).expect("adopted")
 }

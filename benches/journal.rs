@@ -128,6 +128,7 @@ fn begin(store: &Arc<dyn Store>, bits: u64) -> RunJournal {
         seed: 1,
         engine: "0".into(),
         forked_from: None,
+        drill: None,
     };
     journal.push(started, now);
     journal

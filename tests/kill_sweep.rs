@@ -166,6 +166,7 @@ impl Rig {
             seed: 1,
             engine: "test".to_owned(),
             forked_from: None,
+            drill: None,
         });
         if engine.adopt(Arc::clone(&self.program), journal, &records, first, Arc::new(NoObserver)).is_err() {
             return;

@@ -73,6 +73,7 @@ fn started(run: &RunId, format: u32) -> Fact {
         seed: 7,
         engine: "7.7.7".into(),
         forked_from: None,
+        drill: None,
     }
 }
 

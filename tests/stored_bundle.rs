@@ -78,6 +78,7 @@ fn begun(desk: &Desk, bundle: &Bundle) -> RunId {
         seed: 7,
         engine: "0.1.0".to_owned(),
         forked_from: None,
+        drill: None,
     };
     let mut journal = RunJournal::create(store, Arc::new(Redactor::default()), &head).expect("the run is created");
     journal.push(first, at);

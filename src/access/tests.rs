@@ -84,6 +84,7 @@ fn started(head: &Head, by: &str) -> Fact {
         seed: 1,
         engine: "test".to_owned(),
         forked_from: None,
+        drill: None,
     }
 }
 

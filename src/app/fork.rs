@@ -54,6 +54,12 @@ impl App {
         let records = self.records(origin)?;
         let state = RunState::fold(&records)
             .map_err(|source| crate::engine::EngineError::Journal { run: origin.clone(), source })?;
+        if state.drill.is_some() {
+            let what =
+                format!("run {origin} is a drill: what it made is gone, and a fork of it would not be fenced in");
+            let error = crate::model::fault::OpError::refused(what);
+            return Err(error.with_hint("`muster drill` begins another one").into());
+        }
         let again = rerun(&program.playbook, from);
         let mut kept = Vec::new();
         for step in program.playbook.steps.iter().filter(|step| !again.contains(&step.id.value)) {

@@ -2,6 +2,7 @@
 
 pub mod bind;
 pub mod check;
+pub mod drill;
 pub mod error;
 pub mod fork;
 pub mod identity;
@@ -18,6 +19,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use bind::Stale;
+pub use drill::DrillOrder;
 pub use error::AppError;
 pub use session::{Ending, Session};
 pub use settings::Settings;

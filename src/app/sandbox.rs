@@ -131,8 +131,13 @@ impl App {
         let engine = self.sandbox_engine(world, Arc::clone(&clock), hook, kept);
         let store = self.store();
         let begin = Begin::new(&engine, &store, program, &start.params, Mode::Sandbox, now, observer);
-        let session =
-            self.begin(Begin { identity: Some(Identity { run, seed }), by: start.by.clone(), kept: &bound, ..begin })?;
+        let session = self.begin(Begin {
+            identity: Some(Identity { run, seed }),
+            by: start.by.clone(),
+            kept: &bound,
+            drill: start.drill.clone(),
+            ..begin
+        })?;
         Ok(if yes { self.say_yes(session) } else { session })
     }
 

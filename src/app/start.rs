@@ -10,6 +10,7 @@ use crate::journal::memory::MemoryStore;
 use crate::journal::run_journal::RunJournal;
 use crate::journal::{Fact, Head, Record, Store, StoreError, Taken};
 use crate::model::command::{Actor, Command, Order};
+use crate::model::drill::DrillPin;
 use crate::model::status::{Mode, RunStatus};
 use crate::model::{RunId, Timestamp, Value};
 use crate::playbook::bundle::Bundle;
@@ -25,13 +26,15 @@ pub struct Start {
     pub by: Option<Actor>,
     /// Its identity, when that is known before it begins; drawn anew when absent.
     pub identity: Option<Identity>,
+    /// It is a drill; see [`App::prepare_drill`].
+    pub drill: Option<DrillPin>,
 }
 
 impl Start {
     /// A run of its own, begun by whoever is at the keyboard.
     #[must_use]
     pub fn new(bundle: Bundle, params: Value) -> Self {
-        Self { bundle, params, by: None, identity: None }
+        Self { bundle, params, by: None, identity: None, drill: None }
     }
 }
 
@@ -78,6 +81,8 @@ pub(super) struct Begin<'b> {
     pub forked_from: Option<RunId>,
     /// What it takes over from the run it was forked from.
     pub kept: &'b [Fact],
+    /// It is a drill.
+    pub drill: Option<DrillPin>,
     pub observer: Arc<dyn Observer>,
 }
 
@@ -103,6 +108,7 @@ impl<'b> Begin<'b> {
             now,
             forked_from: None,
             kept: &[],
+            drill: None,
             observer,
         }
     }
@@ -152,7 +158,12 @@ impl App {
         self.keep_bundle(&start.bundle)?;
         let store = self.store();
         let begin = Begin::new(engine, &store, program, &start.params, Mode::Live, self.clock.now(), observer);
-        self.begin(Begin { identity: start.identity.clone(), by: start.by.clone(), ..begin })
+        self.begin(Begin {
+            identity: start.identity.clone(),
+            by: start.by.clone(),
+            drill: start.drill.clone(),
+            ..begin
+        })
     }
 
     /// Keeps a bundle in the store, so that runs can be pinned to it.
@@ -201,7 +212,8 @@ impl App {
     }
 
     pub(super) fn begin(&self, begin: Begin<'_>) -> Result<Session, AppError> {
-        let Begin { engine, store, program, params, mode, identity, by, now, forked_from, kept, observer } = begin;
+        let Begin { engine, store, program, params, mode, identity, by, now, forked_from, kept, drill, observer } =
+            begin;
         let Identity { run, seed } = match identity {
             Some(identity) => identity,
             None => Identity::random()?,
@@ -232,6 +244,8 @@ impl App {
             seed,
             engine: env!("CARGO_PKG_VERSION").to_owned(),
             forked_from,
+            // Nothing is declared before it is begun later than that.
+            drill: drill.map(|pin| Box::new(DrillPin { declared_at: pin.declared_at.min(now), ..pin })),
         };
         let mut records = Vec::new();
         if !kept.is_empty() {

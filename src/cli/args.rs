@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
 use super::commands::{
-    accept, answer, approve, cancel, check, completions, doctor, done, exit_codes, fork, kill, lint, logs, new, note,
-    ops, plan, playbook, ps, reject, report, resume, retry, review, rollback, run, schedule, schema, settle, show,
-    skip, skip_undo, test, token, world,
+    accept, answer, approve, cancel, check, completions, doctor, done, drill, exit_codes, fork, kill, lint, logs, new,
+    note, ops, plan, playbook, ps, reject, report, resume, retry, review, rollback, run, schedule, schema, settle,
+    show, skip, skip_undo, test, token, world,
 };
 use super::context::Context;
 use super::exit::Code;
@@ -38,6 +38,7 @@ pub enum Command {
     Check(check::Args),
     Plan(plan::Args),
     Run(run::Args),
+    Drill(drill::Args),
     Resume(resume::Args),
     Fork(fork::Args),
     Schedule(schedule::Args),
@@ -70,7 +71,7 @@ pub enum Command {
 /// The commands as they are grouped in `muster --help`.
 pub const GROUPS: [(&str, &[&str]); 7] = [
     ("Write a playbook", &["new", "lint", "test", "schema", "playbook"]),
-    ("Run a playbook", &["check", "plan", "run", "resume", "fork", "schedule"]),
+    ("Run a playbook", &["check", "plan", "run", "drill", "resume", "fork", "schedule"]),
     (
         "Decide for a run that waits",
         &["retry", "skip", "done", "answer", "approve", "reject", "settle", "accept", "skip-undo"],
@@ -96,6 +97,7 @@ impl Command {
             Self::Check(args) => check::run(&args, context),
             Self::Plan(args) => plan::run(&args, context),
             Self::Run(args) => run::run(&args, context),
+            Self::Drill(args) => drill::run(&args, context),
             Self::Resume(args) => resume::run(args, context),
             Self::Fork(args) => fork::run(&args, context),
             Self::Schedule(args) => schedule::run(&args, context),

@@ -63,6 +63,9 @@ impl Code {
     #[must_use]
     pub fn of_run(view: &View) -> Self {
         match view.status() {
+            RunStatus::SucceededWithExceptions if view.drill().is_some_and(|drill| !drill.missed.is_empty()) => {
+                Self::MissedObjective
+            }
             RunStatus::Succeeded => Self::Done,
             RunStatus::SucceededWithExceptions => Self::Exceptions,
             RunStatus::RolledBack => Self::RolledBack,

@@ -313,7 +313,11 @@ impl Inner {
         let reason = format!("{path} failed: {}", error.message);
         core.record(cell, Fact::StepFailed { step: path.clone(), error, handled }, now)?;
         // In the plan of a rest there are real effects, which are not to be undone.
-        if step.on_failure == OnFailure::Rollback && !core.state.is_quiescing() && core.state.rest.is_none() {
+        if step.on_failure == OnFailure::Rollback
+            && core.state.drill.is_none()
+            && !core.state.is_quiescing()
+            && core.state.rest.is_none()
+        {
             let fact = Fact::RollbackBegun { to: None, only: None, by: engine_actor(), reason, force: false };
             core.record(cell, fact, now)?;
         }

@@ -6,6 +6,7 @@ use serde_json::Map;
 
 use super::state::{RunState, StepState, StepStatus};
 use crate::journal::record::Pause;
+use crate::model::drill::Teardown;
 use crate::model::status::RunStatus;
 use crate::model::unknown::{Shape, Unknown};
 use crate::model::{StepPath, Timestamp, Value};
@@ -23,6 +24,10 @@ pub enum Next {
     Work(StepPath),
     /// Settle open effects; then undo, or end the run as cancelled.
     Unwind,
+    /// All steps of a drill have ended: measure what it is for.
+    Measure,
+    /// A drill is over, one way or another: undo what it did.
+    TearDown(Teardown),
     /// The run is at its end.
     Finish(RunStatus, Vec<String>),
 }
@@ -286,6 +291,9 @@ pub fn decide(
         let someone_busy = state.steps.keys().any(busy);
         return if someone_busy || !state.pauses.is_empty() { Vec::new() } else { vec![Next::Unwind] };
     }
+    if let Some(teardown) = super::drill::cut_short(state, now) {
+        return vec![Next::TearDown(teardown)];
+    }
     frontier.follow(program, state);
     let mut next = Vec::new();
     let works = |path: &StepPath| state.step(path).is_some_and(|step| step.status.is_at_work()) && !held(state, path);
@@ -335,7 +343,10 @@ pub fn decide(
             }
         }
     }
-    if frontier.open == 0 && state.pauses.is_empty() {
+    let drill = state.drill.as_ref().filter(|_| !state.is_plan());
+    if let (0, true, Some(drill)) = (frontier.open, state.pauses.is_empty(), drill) {
+        next.push(if drill.measured.is_some() { Next::TearDown(Teardown::Over) } else { Next::Measure });
+    } else if frontier.open == 0 && state.pauses.is_empty() {
         let (status, remarks) = ending(state);
         next.push(Next::Finish(status, remarks));
     }
@@ -343,7 +354,7 @@ pub fn decide(
 }
 
 /// How a run that has come to its end has ended.
-fn ending(state: &RunState) -> (RunStatus, Vec<String>) {
+pub(super) fn ending(state: &RunState) -> (RunStatus, Vec<String>) {
     let mut remarks = Vec::new();
     for (path, step) in &state.steps {
         match &step.status {

@@ -13,6 +13,7 @@ use super::capability;
 use super::cell::{Activity, Core, Observer, Rest, RunCell};
 use super::command;
 use super::decide::{Frontier, Next, decide};
+use super::drill;
 use super::effect::Advance;
 use super::error::EngineError;
 use super::gate::Gates;
@@ -362,9 +363,10 @@ impl Inner {
                     }
                 }
             }
-            Job::Unwind(run) => {
-                if let Some(cell) = self.cell(&run) {
-                    match self.unwind(&cell) {
+            Job::Unwind(ref run) | Job::Measure(ref run) => {
+                if let Some(cell) = self.cell(run) {
+                    let measuring = matches!(job, Job::Measure(_));
+                    match if measuring { self.measure(&cell) } else { self.unwind(&cell) } {
                         Ok(advance) => {
                             let mut core = cell.core.lock();
                             core.unwinding = match advance {
@@ -372,7 +374,7 @@ impl Inner {
                                 _ => None,
                             };
                             drop(core);
-                            self.schedule.submit(Job::Drive(run));
+                            self.schedule.submit(Job::Drive(run.clone()));
                         }
                         Err(error) => self.broken(&cell, error),
                     }
@@ -434,13 +436,20 @@ impl Inner {
                         self.schedule.submit(Job::Work(cell.id.clone(), path));
                         begun = true;
                     }
-                    Next::Unwind => {
+                    Next::Unwind | Next::Measure => {
                         if core.unwinding.is_none() {
                             core.unwinding = Some(Activity::Busy);
                             core.activity.clear();
-                            self.schedule.submit(Job::Unwind(cell.id.clone()));
+                            let measures = action == Next::Measure;
+                            let id = cell.id.clone();
+                            self.schedule.submit(if measures { Job::Measure(id) } else { Job::Unwind(id) });
                         }
                         begun = true;
+                    }
+                    Next::TearDown(teardown) => {
+                        core.record(cell, Fact::TeardownBegun { teardown }, now)?;
+                        again = true;
+                        break;
                     }
                     Next::Leave(step, reason) => {
                         let fact = Fact::StepSkipped { step, reason, by: Some(engine_actor()), result: None };
@@ -471,6 +480,9 @@ impl Inner {
                 })
                 .chain(if quiescing { None } else { core.frontier.next_retry(&cell.program, &core.state) })
                 .min();
+            // In virtual time nobody waits for people, and so a drill that waits for them is not over either.
+            let limit = drill::deadline(&core.state).filter(|_| sleeping.is_some() || !self.clock.is_virtual());
+            let wake = sleeping.into_iter().chain(limit).min();
             let busy = begun
                 || core.unwinding == Some(Activity::Busy)
                 || core.activity.values().any(|activity| *activity == Activity::Busy);
@@ -484,7 +496,7 @@ impl Inner {
             if !busy {
                 self.commit(cell, &mut core)?;
             }
-            if let Some(at) = sleeping
+            if let Some(at) = wake
                 && core.timer.is_none_or(|timer| timer > at || timer <= now)
             {
                 core.timer = Some(at);

@@ -216,6 +216,12 @@ impl Inner {
             Ok(before) => before,
             Err(error) => return self.called(cell, call.id, request, Err(error)),
         };
+        if call.undoes.is_none() {
+            let objection = super::fence::objection(&cell.core.lock().state, &request);
+            if let Some(error) = objection {
+                return self.called(cell, call.id, request, Err(error));
+            }
+        }
         let undo = plan_of((entry.undo)(&request.args, &request.before, &request.key));
         let index = {
             let mut core = cell.core.lock();

@@ -42,6 +42,9 @@ impl Inner {
         let approved = present.is_some_and(|present| stands(step, present, now));
         let again = present.filter(|present| present.approved && !approved).map(|_| EXPIRED.to_owned());
         let attempt = core.state.step(path).map_or(0, |step| step.attempt) + 1;
+        if let Some(fact) = super::drill::on_entry(&core.state, step, path) {
+            return core.record(cell, fact, now).map(|_| ());
+        }
         if core.state.is_plan() {
             return match self.suppose(cell, step, path, &scope, attempt)? {
                 Ok(facts) => facts.into_iter().try_for_each(|fact| core.record(cell, fact, now).map(|_| ())),
@@ -212,8 +215,14 @@ impl Inner {
         }
     }
 
-    /// Before an effect: whether the step's approval stands. If not, it is asked for; that of a plan may be enough.
-    pub(super) fn is_approved(&self, cell: &Arc<RunCell>, path: &StepPath) -> Result<bool, EngineError> {
+    /// Before an effect: whether the step's approval stands. If not, it is asked for; that of a plan may be enough. `shared` is
+    /// what the effect touches that a drill shares with others: that is not covered where the approval was waived.
+    pub(super) fn is_approved(
+        &self,
+        cell: &Arc<RunCell>,
+        path: &StepPath,
+        shared: Option<&str>,
+    ) -> Result<bool, EngineError> {
         let Some(step) = cell.program.playbook.step(path.step()).filter(|step| step.approval.is_some()) else {
             return Ok(true);
         };
@@ -224,17 +233,22 @@ impl Inner {
         // What has begun goes on under the approvals with which it began.
         let effects = present.body.iter().map(|index| &core.state.calls[*index]);
         let begun = effects.clone().any(|call| matches!(call.kind, CallKind::Effect { .. }));
-        if present.approved && (begun || stands(step, present, now)) {
+        let waived = present.waived && shared.is_some();
+        if present.approved && !waived && (begun || stands(step, present, now)) {
             return Ok(true);
         }
         let inputs = present.inputs.clone();
-        let again = if present.approved { EXPIRED } else { "what was approved was another plan, or nothing was" };
+        let again = match shared.filter(|_| waived) {
+            Some(shared) => format!("it would touch {shared}, which the drill did not make"),
+            None if present.approved => EXPIRED.to_owned(),
+            None => "what was approved was another plan, or nothing was".to_owned(),
+        };
         let since = core.state.next_seq;
         drop(core);
         // Whatever came between: the step is driven again, and comes back here.
         let Some(gated) = self.foresee_gated(cell, path, since)? else { return Ok(false) };
         let mut core = cell.core.lock();
-        let ask = Ask { inputs: &inputs, again: Some(again.to_owned()), gated };
+        let ask = Ask { inputs: &inputs, again: Some(again), gated };
         self.ask(cell, &mut core, path, &scope, ask)?;
         self.commit(cell, &mut core)?;
         Ok(core.state.step(path).is_some_and(|present| present.approved))
@@ -264,7 +278,7 @@ enum Entering {
 /// Whether a step has all its approvals, and enough of them still count.
 fn stands(step: &Step, present: &StepState, now: Timestamp) -> bool {
     let needed = step.approval.as_ref().map_or(0, |approval| approval.count as usize);
-    present.approved && present.approvals(now) >= needed
+    present.approved && (present.waived || present.approvals(now) >= needed)
 }
 
 pub(super) fn hex(bytes: &[u8]) -> String {

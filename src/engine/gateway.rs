@@ -203,7 +203,8 @@ impl Gateway {
 
     /// An effect: approved where it has to be, and in the plan or in what was approved.
     fn effect(&self, call: NewCall) -> Result<Advance, EngineError> {
-        if self.phase == Phase::Body && !self.inner.is_approved(&self.cell, &self.step)? {
+        let shared = super::fence::shared(&self.cell.core.lock().state, call.op, &call.args);
+        if self.phase == Phase::Body && !self.inner.is_approved(&self.cell, &self.step, shared.as_deref())? {
             return Ok(Advance::Paused);
         }
         match self.leaves_plan(&call)? {

@@ -22,6 +22,8 @@ pub enum Job {
     /// Foresee what the approval of a step would let the run do, and ask for it. The run had this many records when the step was
     /// come to.
     Foresee(RunId, StepPath, u64),
+    /// Measure what a drill is for.
+    Measure(RunId),
     /// Settle open effects, then undo.
     Unwind(RunId),
 }

@@ -90,6 +90,15 @@ impl RunState {
     /// One line on what it does, waits for, or why it is paused.
     #[must_use]
     pub fn detail(&self) -> String {
+        let told = self.doing();
+        match (&self.drill, told.is_empty()) {
+            (None, _) => told,
+            (Some(_), true) => "drill".to_owned(),
+            (Some(_), false) => format!("drill: {told}"),
+        }
+    }
+
+    fn doing(&self) -> String {
         if let Some((_, remarks)) = &self.finished {
             return remarks.first().cloned().unwrap_or_default();
         }

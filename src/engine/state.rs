@@ -11,6 +11,7 @@ use crate::model::status::{Mode, RunStatus};
 use crate::model::{CallId, Phase, RunId, StepPath, Timestamp, Value};
 
 pub use super::call::{CallKind, CallState, Undone};
+pub use super::drill::DrillState;
 pub use super::step::{Given, StepState, StepStatus};
 
 /// What pins a run.
@@ -78,6 +79,8 @@ pub struct RunState {
     pub cancelling: Option<(Actor, bool)>,
     pub finished: Option<(RunStatus, Vec<String>)>,
     pub notes: Vec<(Timestamp, Actor, String)>,
+    /// It is a drill, and how far that has got.
+    pub drill: Option<Box<DrillState>>,
     /// How often a settled step may have become open again, or an open one was settled out of turn, by a person.
     pub reopened: u64,
     /// Sequence number of the next record.
@@ -168,7 +171,8 @@ impl RunState {
         let at = record.at;
         self.reopened += u64::from(self.reopens(&record.fact));
         match &record.fact {
-            Fact::RunStarted { run, playbook, version, bundle, mode, params, by, seed, forked_from, .. } => {
+            Fact::RunStarted { run, playbook, version, bundle, mode, params, by, seed, forked_from, drill, .. } => {
+                self.drill = drill.as_ref().map(|pin| Box::new(DrillState::of(pin.as_ref().clone())));
                 self.header = Some(Header {
                     run: run.clone(),
                     playbook: playbook.clone(),
@@ -371,7 +375,7 @@ impl RunState {
             }
             Fact::ApprovalAsked { step, by, count, digest, tree, .. } => {
                 let state = self.steps.entry(step.clone()).or_default();
-                state.approved = false;
+                (state.approved, state.waived) = (false, false);
                 // Of those given before, those count on that are of the same.
                 state.given.retain(|given| given.digest == *digest);
                 state.tree = tree.clone().map(|tree| (tree, record.seq));
@@ -416,10 +420,15 @@ impl RunState {
                     only: only.clone(),
                     by: by.clone(),
                     reason: reason.clone(),
-                    force: *force,
+                    // All that a drill did is its own.
+                    force: *force || (self.drill.is_some() && to.is_none() && only.is_none()),
                 });
                 self.pauses.clear();
             }
+            Fact::ApprovalWaived { .. }
+            | Fact::DrillMeasured { .. }
+            | Fact::TeardownBegun { .. }
+            | Fact::DrillSwept { .. } => self.drilled(&record.fact),
             Fact::RollbackFailed { step, .. } => {
                 let state = self.steps.entry(step.clone()).or_default();
                 state.rollback_from = state.rollback.len();

@@ -88,6 +88,8 @@ pub struct StepState {
     pub no_return: bool,
     /// It has all its approvals.
     pub approved: bool,
+    /// Nobody has to approve it: it belongs to a drill, and touches nothing but what that made.
+    pub waived: bool,
     /// The approvals given to it, expired ones too.
     pub given: Vec<Given>,
     /// What they let it do, as far as it was foreseen, and the number of the record that asked.

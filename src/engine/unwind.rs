@@ -102,7 +102,10 @@ impl Inner {
             let Some(rollback) = rollback else {
                 let Some((by, no_rollback)) = cancelling else { return Ok(Advance::Ended) };
                 let mut core = cell.core.lock();
-                if no_rollback {
+                if no_rollback && core.state.drill.is_some() {
+                    drop(core);
+                    return self.end_drill(cell);
+                } else if no_rollback {
                     let remarks = standing(&cell.program, &core.state);
                     let remarks = [vec![format!("cancelled by {}", by.name)], remarks].concat();
                     self.finish(cell, &mut core, RunStatus::Cancelled, remarks)?;
@@ -116,6 +119,9 @@ impl Inner {
             };
             let next = candidates(&cell.program, &cell.core.lock().state, &rollback).into_iter().next();
             let advance = match next {
+                None if rollback.to.is_none() && rollback.only.is_none() && cell.core.lock().state.drill.is_some() => {
+                    return self.end_drill(cell);
+                }
                 None => {
                     self.end_rollback(cell, &rollback)?;
                     return Ok(Advance::Ended);
@@ -158,7 +164,9 @@ impl Inner {
             core.record(cell, fact, self.clock.now())?;
             return Ok(Advance::Ended);
         }
-        if let (Some(Outcome::Done { result, fingerprint }), false) = (&call.outcome, rollback.force) {
+        // What a drill shares with others may have been changed by them.
+        let forced = rollback.force && super::fence::is_own(&cell.core.lock().state, &call);
+        if let (Some(Outcome::Done { result, fingerprint }), false) = (&call.outcome, forced) {
             let request = self.recorded_request(cell, index)?;
             if let Some(stop) = self.check_secrets(cell, &call.id.step, &request)? {
                 return Ok(stop);
@@ -189,7 +197,7 @@ impl Inner {
                     Some(Outcome::Error { error }) => error,
                     _ => return Ok(Advance::Ended),
                 };
-                self.pause(cell, Pause::Undo { call: call.id, reason: error.message })
+                self.undo_failed(cell, index, error.message)
             }
             other => Ok(other),
         }
@@ -231,15 +239,12 @@ impl Inner {
                 let overtime = error.is_overtime();
                 let error = error.into_op_error();
                 let reason = error.message.clone();
-                let call = {
-                    let mut core = cell.core.lock();
-                    // One that was stopped for its time goes on from its last call; one that failed begins anew.
-                    if !overtime {
-                        core.record(cell, Fact::RollbackFailed { step: path.clone(), error }, self.clock.now())?;
-                    }
-                    core.state.calls[last].id.clone()
-                };
-                self.pause(cell, Pause::Undo { call, reason })
+                // One that was stopped for its time goes on from its last call; one that failed begins anew.
+                if !overtime {
+                    let fact = Fact::RollbackFailed { step: path.clone(), error };
+                    cell.core.lock().record(cell, fact, self.clock.now())?;
+                }
+                self.undo_failed(cell, last, reason)
             }
         }
     }

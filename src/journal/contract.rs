@@ -68,6 +68,7 @@ pub(crate) fn started(run: &RunId) -> Fact {
         seed: u64::MAX,
         engine: "0.1.0".into(),
         forked_from: None,
+        drill: None,
     }
 }
 

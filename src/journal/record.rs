@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::check::Check;
 use crate::model::command::{Actor, Command};
+use crate::model::drill::{DrillPin, Leak, Teardown};
 use crate::model::fault::{OpError, Target};
 use crate::model::forecast::{Basis, Change, Decision, PlanApproval, PlanPin, Tree, WayEnd};
 use crate::model::paths::Paths;
@@ -138,6 +139,9 @@ pub enum Fact {
         engine: String,
         #[serde(default, skip_serializing_if = "Option::is_none")]
         forked_from: Option<RunId>,
+        /// It is a drill: fenced in, measured and torn down.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        drill: Option<Box<DrillPin>>,
     },
     /// The run is bound to this plan: an effect that is not in it stops the run before it is sent.
     PlanBound { plan: PlanPin, by: Actor },
@@ -281,6 +285,34 @@ pub enum Fact {
         /// After this it counts for nothing, unless the step has begun by then.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         valid_until: Option<Timestamp>,
+    },
+    /// In a drill: nobody has to approve this step, for all that it can touch is the drill's own.
+    ApprovalWaived { step: StepPath, reason: String },
+    /// In a drill: all steps have ended, and this was measured, before anything is torn down.
+    DrillMeasured {
+        /// When the recovery was proved.
+        proven: Timestamp,
+        /// When the newest of the recovered data were written.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        newest: Option<Timestamp>,
+        /// How much was lost, in milliseconds; negative when the newest data are from after the declared start.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        rpo_ms: Option<i64>,
+        /// What the playbook's `measure` gave, by name.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        values: BTreeMap<String, Value>,
+        /// What could not be measured, and why.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        faults: BTreeMap<String, String>,
+    },
+    /// In a drill: nothing new is begun, and all that it did is undone.
+    TeardownBegun { teardown: Teardown },
+    /// In a drill: everything it made has been looked for after its teardown. What still stands is told.
+    DrillSwept {
+        /// How many things were looked for.
+        looked: u32,
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        leaks: Vec<Leak>,
     },
     /// A step is to be done by hand.
     ManualAsked { step: StepPath, instructions: String },

@@ -9,6 +9,7 @@ use std::borrow::Cow;
 use super::record::{Fact, Outcome, Pause, Record, UndoPlan};
 use crate::model::Value;
 use crate::model::command::Order;
+use crate::model::drill::Teardown;
 use crate::model::fault::OpError;
 use crate::model::forecast::WayEnd;
 use crate::model::secret::{HANDLE_KEY, REDACTED, Redactor, is_handle};
@@ -208,6 +209,17 @@ impl Cleaner<'_> {
             Fact::Approved { reason, .. } => self.texts(reason),
             Fact::ApprovalAsked { unforeseen, .. } => self.texts(unforeseen),
             Fact::PlanApproved { approval } => self.texts(&mut approval.reason),
+            Fact::ApprovalWaived { reason, .. } => self.text(reason),
+            Fact::DrillMeasured { values, faults, .. } => {
+                values.values_mut().for_each(|value| self.value(value));
+                faults.values_mut().for_each(|fault| self.text(fault));
+            }
+            Fact::TeardownBegun { teardown } => {
+                if let Teardown::Failed { message, .. } = teardown {
+                    self.text(message);
+                }
+            }
+            Fact::DrillSwept { leaks, .. } => leaks.iter_mut().for_each(|leak| self.text(&mut leak.found)),
             Fact::ManualAsked { instructions, .. } => self.text(instructions),
             Fact::Paused { pause } => self.pause(pause),
             Fact::Commanded { command, refused } => {

@@ -3,6 +3,7 @@
 pub mod amount;
 pub mod check;
 pub mod command;
+pub mod drill;
 pub mod fault;
 pub mod forecast;
 pub mod glob;

@@ -14,6 +14,7 @@ use super::process::{ChildStatus, Ended, ReadCommand, WriteCommand};
 use super::spec::{self, Effect, Found, OpEntry, Operation, Predicted, Read, Repeat, Send, Undo, Write, unknown};
 use crate::model::Value;
 use crate::model::fault::OpError;
+use crate::ops::Touch;
 
 /// The entries of the family.
 #[must_use]
@@ -114,6 +115,17 @@ pub struct RunArgs {
     #[serde(default = "zero")]
     #[schemars(length(min = 1))]
     pub ok_codes: Vec<i32>,
+    /// The files and folders that it makes, absolute: refused when one is there already. A drill may do with them what it likes.
+    #[serde(default)]
+    pub makes: Vec<String>,
+    /// What else it changes: absolute paths, and resources as a plan shows them (`docker/db`). A drill refuses what it did not
+    /// make, and a program that says neither what it makes nor what it changes.
+    pub changes: Option<Vec<String>>,
+}
+
+/// A path of a file or a resource of another kind, as a resource.
+fn thing(named: &str) -> String {
+    if named.starts_with('/') { super::docker::file_resource(named) } else { named.to_owned() }
 }
 
 fn zero() -> Vec<i32> {
@@ -200,6 +212,19 @@ impl Operation for Run {
     fn resource(args: &RunArgs) -> String {
         resource_of(&args.argv)
     }
+
+    /// Nobody but its author knows what a program touches: without a word on it, it is the program itself.
+    fn touches(args: &RunArgs, _before: &Value) -> Vec<Touch> {
+        let made = args.makes.iter().chain(args.stdout_file.iter().filter(|_| !args.replace));
+        let mut touches: Vec<Touch> = made.map(|path| Touch::makes(thing(path))).collect();
+        touches.extend(args.stdout_file.iter().filter(|_| args.replace).map(|path| Touch::changes(thing(path))));
+        match &args.changes {
+            Some(changes) => touches.extend(changes.iter().map(|one| Touch::changes(thing(one)))),
+            None if args.makes.is_empty() => touches.push(Touch::changes(Self::resource(args))),
+            None => {}
+        }
+        touches
+    }
 }
 
 impl Write for Run {
@@ -210,6 +235,14 @@ impl Write for Run {
     fn before(_: &ReadContext<'_>, args: &RunArgs) -> Result<Value, OpError> {
         check_folder(args.cwd.as_deref())?;
         check_streams(args.stdin_file.as_deref(), args.stdout_file.as_deref(), args.replace)?;
+        for path in &args.makes {
+            if super::files::look_at(super::files::absolute(path)?)?.is_some() {
+                let program = args.argv.first().map_or("", String::as_str);
+                return Err(OpError::refused(format!(
+                    "cannot run {program}: {path}, which it makes, is there already"
+                )));
+            }
+        }
         Ok(json!({}))
     }
 

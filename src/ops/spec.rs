@@ -8,6 +8,7 @@ use serde::{Deserialize as _, Serialize};
 
 use super::context::{ReadContext, WriteContext};
 use super::host::{Polled, Probe, Sent};
+use super::touch::Touch;
 use crate::model::Value;
 use crate::model::fault::OpError;
 use crate::model::fault::Target;
@@ -114,6 +115,16 @@ pub trait Operation: 'static {
     /// `pg/open-webui-db/chatbot_db`, `fs/var/backups/x`. A capability is scoped to its arguments; a plan uses this to
     /// know which later reads an effect spoils.
     fn resource(args: &Self::Args) -> String;
+
+    /// Everything it makes or changes, for an effect whose before-image this is (`Null` while there is none yet). By it a drill
+    /// is fenced in: nothing that it touches may be left out. Pure.
+    fn touches(args: &Self::Args, _before: &Value) -> Vec<Touch> {
+        match Self::EFFECT {
+            Effect::Create => vec![Touch::makes(Self::resource(args))],
+            effect if effect.writes() => vec![Touch::changes(Self::resource(args))],
+            _ => Vec::new(),
+        }
+    }
 
     /// The identity of what it works on.
     ///
@@ -282,6 +293,8 @@ pub struct OpEntry {
     pub check_args: fn(&Value) -> Result<(), String>,
     /// See [`Operation::resource`]; empty when the arguments do not fit.
     pub resource: fn(&Value) -> String,
+    /// See [`Operation::touches`]; nothing when the arguments do not fit.
+    pub touches: fn(&Value, &Value) -> Vec<Touch>,
     /// See [`Operation::target`].
     pub target: fn(&ReadContext<'_>, &Value) -> Result<Option<Target>, OpError>,
     /// How it is performed.
@@ -328,6 +341,7 @@ fn base<O: Operation>(backend: Backend) -> OpEntry {
         output_schema: || schemars::schema_for!(O::Output).to_value(),
         check_args: |args| O::Args::deserialize(args).map(|_| ()).map_err(|e| e.to_string()),
         resource: |args| O::Args::deserialize(args).map(|args| O::resource(&args)).unwrap_or_default(),
+        touches: |args, before| O::Args::deserialize(args).map(|args| O::touches(&args, before)).unwrap_or_default(),
         target: |context, args| O::target(context, &decode(O::NAME, args)?),
         backend,
     }

@@ -14,6 +14,8 @@ mod timeline;
 mod unseen;
 mod warnings;
 
+pub use crate::engine::drill_report as drill;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};

@@ -6,7 +6,7 @@ use super::diagnostic::{Collector, Diagnostic};
 use super::fields::{Fields, Reader};
 use super::gaps::Gaps;
 use super::names;
-use super::types::{Drill, Grant, Param, ParamType, Playbook, SecretSource, Step, Template};
+use super::types::{Grant, Param, ParamType, Playbook, SecretSource, Template};
 use super::yaml::{Data, Node, shown};
 use crate::model::Value;
 use crate::model::span::{Span, Spanned};
@@ -35,7 +35,9 @@ pub const SECRET_KEYS: [&str; 4] = ["dotenv", "env", "file", "keys"];
 /// Where secrets can stand.
 pub const SECRET_PROVIDERS: [&str; 3] = ["dotenv", "env", "file"];
 /// Keys of `drill`.
-pub const DRILL_KEYS: [&str; 4] = ["params", "skip", "shared", "measure"];
+pub const DRILL_KEYS: [&str; 7] = ["params", "skip", "shared", "proof", "measure", "limits", "none"];
+/// Keys of `limits` of a drill.
+pub const DRILL_LIMIT_KEYS: [&str; 2] = ["time", "makes"];
 /// Steps of one playbook.
 pub const MAX_STEPS: usize = 10_000;
 /// Steps at once when the playbook does not say.
@@ -265,58 +267,6 @@ impl Reader<'_> {
             sources.push(SecretSource { provider, from: self.template(from), keys });
         }
         sources
-    }
-
-    fn drill(&mut self, node: &Node, steps: &[Step], declared: Option<&Node>) -> Option<Drill> {
-        let fields = self.fields(node, "drill", &DRILL_KEYS)?;
-        let params = fields.get("params").map(|node| self.named_templates(node)).unwrap_or_default();
-        let declared: Vec<&str> = match declared.map(|node| &node.data) {
-            Some(Data::Map(entries)) => entries.iter().map(|(name, _)| name.value.as_str()).collect(),
-            _ => Vec::new(),
-        };
-        let unknown = |name: &str| !self.gaps.params && !declared.contains(&name);
-        let unknown: Vec<_> = params.iter().filter(|(name, _)| unknown(&name.value)).collect();
-        for (name, _) in unknown {
-            let message = format!("there is no parameter `{}` for a drill to set", shown(&name.value));
-            let fault = Diagnostic::error("unknown-param", name.span, message);
-            self.rule(fault.likely(&name.value, declared.iter().copied()));
-        }
-        let skip = fields.get("skip").map(|node| self.texts(node, false)).unwrap_or_default();
-        let known = self.gaps.steps;
-        let known = |id: &str| known || steps.iter().any(|step| step.id.value == id);
-        for id in skip.iter().filter(|id| !known(&id.value)) {
-            let message = format!("there is no step `{}` to skip", shown(&id.value));
-            let fault = Diagnostic::error("unknown-step", id.span, message);
-            self.rule(fault.likely(&id.value, steps.iter().map(|step| step.id.value.as_str())));
-        }
-        let shared = match fields.get("shared") {
-            Some(node) => self.items(node, "a list of texts", false).iter().map(|item| self.template(item)).collect(),
-            None => Vec::new(),
-        };
-        let mut measure = Vec::new();
-        if let Some(node) = fields.get("measure") {
-            match &node.data {
-                Data::Map(entries) => {
-                    for (name, value) in entries {
-                        if let Some(expr) = self.expr(value) {
-                            measure.push((name.clone(), expr));
-                        }
-                    }
-                }
-                _ => self.wrong(node, "a map of names and expressions"),
-            }
-        }
-        Some(Drill { params, skip, shared, measure, span: node.span })
-    }
-
-    fn named_templates(&mut self, node: &Node) -> Vec<(Spanned<String>, Template)> {
-        match &node.data {
-            Data::Map(entries) => entries.iter().map(|(name, value)| (name.clone(), self.template(value))).collect(),
-            _ => {
-                self.wrong(node, "a map of parameters");
-                Vec::new()
-            }
-        }
     }
 }
 

@@ -6,6 +6,7 @@ pub(crate) mod fields;
 pub mod gaps;
 pub mod load;
 mod load_check;
+mod load_drill;
 pub mod load_expect;
 mod load_step;
 pub mod load_trial;

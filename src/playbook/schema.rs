@@ -2,7 +2,7 @@
 
 use serde_json::{Map, json};
 
-use super::load::{DRILL_KEYS, KEYS, MAX_STEPS, PARAM_KEYS, SECRET_KEYS, SECRET_PROVIDERS};
+use super::load::{DRILL_KEYS, DRILL_LIMIT_KEYS, KEYS, MAX_STEPS, PARAM_KEYS, SECRET_KEYS, SECRET_PROVIDERS};
 use super::load_check::{CHECK_KEYS, MAX_CHECKS};
 use super::load_step::{
     APPROVAL_KEYS, FOREACH_KEYS, MANUAL_KEYS, MAX_ATTEMPTS, ON_FAILURE, RETRY_KEYS, STEP_KEYS, VERIFY_KEYS,
@@ -159,10 +159,24 @@ fn drill() -> Value {
     object(&DRILL_KEYS, &[], |key| match key {
         "params" => json!({ "type": "object", "description": "Parameters that a drill sets" }),
         "skip" => reference("list_of_words", "Steps that a drill leaves out"),
-        "shared" => json!({ "type": "array", "description": "What a drill may touch although it did not make it" }),
+        "shared" => {
+            json!({ "type": "array", "description": "What a drill may touch although it did not make it: globs of resources" })
+        }
+        "proof" => {
+            reference("one_or_more_words", "The steps whose end proves the recovery; the last one when not said")
+        }
+        "none" => reference("words", "Why the playbook cannot be drilled; nothing else stands here then"),
+        "limits" => object(&DRILL_LIMIT_KEYS, &[], |key| match key {
+            "time" => reference("duration", "How long it may take until it is torn down"),
+            _ => json!({
+                "type": "object",
+                "description": "How many things may be made, by operation: `rds.*: 1`",
+                "additionalProperties": { "type": "integer", "minimum": 0, "maximum": 10_000 },
+            }),
+        }),
         _ => json!({
             "type": "object",
-            "description": "What is measured at the end",
+            "description": "What is measured at the end; `rpo`: when the newest recovered data were written, or their age",
             "additionalProperties": { "$ref": "#/$defs/expression" },
         }),
     })

@@ -190,14 +190,23 @@ pub struct Step {
 /// How the playbook is drilled.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Drill {
+    /// Why it cannot be drilled; nothing else is said then.
+    pub none: Option<Spanned<String>>,
     /// Parameters that a drill sets, over `run`.
     pub params: Vec<(Spanned<String>, Template)>,
     /// Steps that a drill leaves out.
     pub skip: Vec<Spanned<String>>,
     /// Containers and the like that a drill may touch although it did not make them.
     pub shared: Vec<Template>,
-    /// What is measured when the steps have ended: a name and a Rhai expression.
+    /// The steps whose end proves the recovery; the end of the last step when empty.
+    pub proof: Vec<Spanned<String>>,
+    /// What is measured when the steps have ended: a name and a Rhai expression. `rpo` gives when the newest of the recovered
+    /// data were written, or how old they are.
     pub measure: Vec<(Spanned<String>, Expr)>,
+    /// How long it may take until it is torn down.
+    pub time: Option<Duration>,
+    /// How many things the operations that fit a glob may make.
+    pub makes: Vec<(Spanned<String>, u32)>,
     pub span: Span,
 }
 

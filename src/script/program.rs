@@ -180,6 +180,12 @@ impl Program {
                 scripts.extend(foreach.key.clone());
             }
         }
+        if let Some(drill) = &playbook.drill {
+            drill.params.iter().map(|(_, template)| template).chain(&drill.shared).for_each(|template| {
+                collect(Some(template), &mut scripts);
+            });
+            scripts.extend(drill.measure.iter().map(|(_, expr)| expr.clone()));
+        }
         for script in scripts {
             let ast = self.compile_text(&script.value)?;
             self.asts.insert(script.span, ast);

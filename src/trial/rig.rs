@@ -76,6 +76,7 @@ fn first(head: &Head, ground: &Ground, mode: Mode) -> Fact {
         seed: ground.world.seed,
         engine: env!("CARGO_PKG_VERSION").to_owned(),
         forked_from: None,
+        drill: None,
     }
 }
 

@@ -135,6 +135,7 @@ impl Desk {
             seed: 7,
             engine: "0.1.0".to_owned(),
             forked_from: None,
+            drill: None,
         };
         for fact in std::iter::once(first).chain(facts) {
             journal.push(fact, at);

@@ -8,6 +8,7 @@ pub mod check;
 pub mod completions;
 pub mod doctor;
 pub mod done;
+pub mod drill;
 pub mod exit_codes;
 pub mod fork;
 pub mod kill;

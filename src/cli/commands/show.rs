@@ -6,6 +6,7 @@ use crate::cli::exit::Code;
 use crate::cli::failure::Failure;
 use crate::cli::gated;
 use crate::cli::printer::Format;
+use crate::cli::render::drill;
 use crate::cli::render::sheet::{self, Parts};
 use crate::journal::Store as _;
 
@@ -48,6 +49,7 @@ pub fn run(args: &Args, context: &Context) -> Result<Code, Failure> {
             "calls": if args.calls { view.calls() } else { &[] },
             "pauses": view.pauses(),
             "said": view.commands(),
+            "drill": drill::json(&view),
             "end": view.end(),
         }))?,
         Format::Table => {

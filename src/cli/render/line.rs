@@ -155,6 +155,23 @@ fn words(view: &View, record: &Record, look: Look) -> Option<(String, String)> {
         }
         Fact::Cancelling { by, .. } => run(warn(&format!("cancelled by {}: calls in flight end", by.name))),
         Fact::Finished { status, .. } => run(format!("run {}", status.as_str())),
+        Fact::ApprovalWaived { step, reason } => of(step, format!("needs no approval: {}", one_line(reason))),
+        Fact::DrillMeasured { rpo_ms, faults, .. } => {
+            let rpo = rpo_ms.map(|rpo| format!(", RPO {}", when::millis(rpo))).unwrap_or_default();
+            let faults: String =
+                faults.iter().map(|(name, why)| format!("; `{name}` could not be: {}", one_line(why))).collect();
+            let rto =
+                view.drill().and_then(|drill| drill.rto).map(|rto| when::millis(rto.total_ms)).unwrap_or_default();
+            run(format!("measured: RTO {rto}{rpo}{faults}"))
+        }
+        Fact::TeardownBegun { teardown } => run(format!("tearing down: {}", one_line(&teardown.reason()))),
+        Fact::DrillSwept { looked, leaks } if leaks.is_empty() => {
+            run(format!("{} is left of what the drill made ({looked} looked for)", good("nothing")))
+        }
+        Fact::DrillSwept { leaks, .. } => {
+            let left: Vec<String> = leaks.iter().map(|leak| one_line(&leak.resource)).collect();
+            run(bad(&format!("left behind: {}", left.join(", "))))
+        }
         Fact::Held { .. } | Fact::SecretMet { .. } => None,
     }
 }

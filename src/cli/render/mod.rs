@@ -3,6 +3,7 @@
 pub mod brief;
 pub mod checks;
 pub mod choices;
+pub mod drill;
 pub mod line;
 pub mod live;
 pub mod look;

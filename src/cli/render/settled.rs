@@ -48,12 +48,15 @@ fn moves_on(fact: &Fact, step: &StepPath) -> bool {
         | Fact::StepSucceeded { step: moved, .. }
         | Fact::StepSkipped { step: moved, .. }
         | Fact::StepDone { step: moved, .. } => moved == step,
-        Fact::RollbackBegun { .. } | Fact::Finished { .. } => true,
+        Fact::RollbackBegun { .. } | Fact::TeardownBegun { .. } | Fact::Finished { .. } => true,
         _ => false,
     }
 }
 
 /// A person let the run go on. The order itself settles nothing: it may be refused.
 fn goes_on(fact: &Fact) -> bool {
-    matches!(fact, Fact::Resumed { .. } | Fact::RollbackBegun { .. } | Fact::Finished { .. })
+    matches!(
+        fact,
+        Fact::Resumed { .. } | Fact::RollbackBegun { .. } | Fact::TeardownBegun { .. } | Fact::Finished { .. }
+    )
 }

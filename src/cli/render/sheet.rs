@@ -69,6 +69,10 @@ pub fn text(view: &View, held: Option<&str>, parts: Parts, now: Timestamp, look:
     if let Some(by) = &view.cancelling {
         field("cancelled", format!("by {by}"));
     }
+    let drill = super::drill::text(view, look);
+    if !drill.is_empty() {
+        text.push_str(&format!("\n{}\n{drill}", heading("Drill")));
+    }
     if let Value::Object(params) = &header.params
         && !params.is_empty()
     {

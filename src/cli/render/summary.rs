@@ -47,6 +47,7 @@ pub fn text(view: &View, now: Timestamp, look: Look) -> String {
         look.paint(tone, word),
         took.unwrap_or_default()
     ));
+    text.push_str(&super::drill::text(view, look));
     if let Some(end) = &view.end {
         for remark in &end.remarks {
             text.push_str(&format!("  ! {}\n", one_line(remark)));

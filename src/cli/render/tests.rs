@@ -38,6 +38,7 @@ impl Story {
             seed: 7,
             engine: "0.1.0".to_owned(),
             forked_from: None,
+            drill: None,
         });
         story.tell(Fact::Held { holder: "alice@laptop pid 4711".to_owned() });
         story

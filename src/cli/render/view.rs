@@ -12,6 +12,7 @@ use crate::model::fault::{OpError, Target};
 use crate::model::forecast::PlanPin;
 use crate::model::status::{Mode, RunStatus};
 use crate::model::{CallId, Phase, RunId, StepPath, Timestamp, Value};
+use crate::plan::drill::DrillReport;
 
 /// What a run was started with.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -136,6 +137,8 @@ pub struct View {
     /// With why, if it was refused.
     pub(super) commands: Vec<(Timestamp, Command, Option<String>)>,
     pub(super) end: Option<End>,
+    /// What it has come to as a drill.
+    drill: Option<Box<DrillReport>>,
     pub(super) begun: Option<Timestamp>,
     pub(super) updated: Option<Timestamp>,
     pub(super) records: u64,
@@ -162,6 +165,7 @@ impl View {
         self.begun.get_or_insert(record.at);
         self.updated = Some(record.at);
         self.pauses.retain(|pause| !settled::by(&record.fact, pause));
+        DrillReport::follow(&mut self.drill, record);
         let at = record.at;
         match &record.fact {
             Fact::RunStarted { run, playbook, version, bundle, mode, params, by, forked_from, .. } => {
@@ -176,7 +180,11 @@ impl View {
                     forked_from: forked_from.clone(),
                 });
             }
-            Fact::PlanApproved { .. } => {}
+            Fact::PlanApproved { .. } | Fact::DrillMeasured { .. } | Fact::DrillSwept { .. } => {}
+            Fact::ApprovalWaived { step, .. } => self.step(step).state = StepState::Pending,
+            Fact::TeardownBegun { teardown } => {
+                self.rollback = Some(Rollback { to: None, by: "muster".to_owned(), reason: teardown.reason() });
+            }
             Fact::PlanBound { plan, .. } => {
                 self.plan = Some(plan.clone());
                 // What was approved was something else.
@@ -317,6 +325,12 @@ impl View {
         if self.find(step).is_some_and(|step| self.current(step).is_some()) {
             self.progress.insert(step.clone(), text.to_owned());
         }
+    }
+
+    /// What it has come to as a drill, if it is one.
+    #[must_use]
+    pub fn drill(&self) -> Option<&DrillReport> {
+        self.drill.as_deref()
     }
 
     /// What the run was started with; absent before its first record.

@@ -57,6 +57,12 @@ pub fn took(duration: Duration) -> String {
     }
 }
 
+/// As [`took`], of milliseconds; nothing is taken for less than nothing.
+#[must_use]
+pub fn millis(millis: i64) -> String {
+    took(Duration::from_millis(u64::try_from(millis).unwrap_or(0)))
+}
+
 /// An age or a time left, in one unit: `12s`, `3m`, `2h`, `4d`.
 #[must_use]
 pub fn coarse(duration: Duration) -> String {

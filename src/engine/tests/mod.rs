@@ -2,6 +2,7 @@
 
 pub(super) mod books;
 mod crash;
+mod drill;
 mod flow;
 mod gates;
 mod people;
@@ -39,6 +40,7 @@ pub struct Rig {
     pub run: RunId,
     pub mode: Mode,
     pub redactor: Arc<Redactor>,
+    pub drill: Option<crate::model::drill::DrillPin>,
 }
 
 pub fn alice() -> Actor {
@@ -60,6 +62,7 @@ impl Rig {
             run: RunId::from_entropy(7),
             mode: Mode::Live,
             redactor: Arc::default(),
+            drill: None,
         }
     }
 
@@ -121,6 +124,7 @@ impl Rig {
             seed: 1,
             engine: "test".to_owned(),
             forked_from: None,
+            drill: self.drill.clone().map(Box::new),
         });
         engine.adopt(self.program.clone(), journal, &records, first, Arc::new(NoObserver)).is_ok()
     }
@@ -172,6 +176,7 @@ impl Rig {
             run: self.run.clone(),
             mode: self.mode,
             redactor: Arc::default(),
+            drill: self.drill.clone(),
         }
     }
 }

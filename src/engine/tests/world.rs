@@ -186,6 +186,7 @@ impl ReadHost for World {
                 Some((text, _)) => Ok(json!({ "text": text })),
                 None => Err(OpError::failed("there is no such file")),
             },
+            "fs.stat" => Ok(json!({ "exists": things.files.contains_key(&text(&request.args, "path")) })),
             "rand.hex" => Ok(json!(things.draws.pop_front().unwrap_or_else(|| DRAWN.to_owned()))),
             "rand.id" => Ok(json!(format!("id{}", things.reads))),
             other => Err(OpError::refused(format!("the toy world has no {other}"))),

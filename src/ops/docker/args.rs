@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::model::fault::OpError;
+use crate::ops::Touch;
 
 /// A container by name.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -73,6 +74,18 @@ pub fn check_name(kind: &str, name: &str) -> Result<(), OpError> {
         return Err(OpError::refused(format!("`{name}` cannot be the name of a {kind}")));
     }
     Ok(())
+}
+
+/// What a container may change of that which is mounted into it.
+#[must_use]
+pub(super) fn touched(mounts: &[MountArgs]) -> Vec<Touch> {
+    let writable = mounts.iter().filter(|mount| !mount.read_only);
+    let things = writable.filter_map(|mount| match (&mount.volume, &mount.bind) {
+        (Some(volume), _) => Some(format!("volume/{volume}")),
+        (None, Some(folder)) => Some(file_resource(folder)),
+        (None, None) => None,
+    });
+    things.map(Touch::changes).collect()
 }
 
 /// The resource of a file: the same path that the `fs` family uses.

@@ -13,6 +13,7 @@ use super::inspect::inspect;
 use super::run::{check_image, check_mounts, no_network, ownership};
 use crate::model::Value;
 use crate::model::fault::{OpError, Target};
+use crate::ops::Touch;
 use crate::ops::args::Confidential;
 use crate::ops::context::{ReadContext, WriteContext};
 use crate::ops::process::ReadCommand;
@@ -67,6 +68,12 @@ impl Operation for CreateContainer {
 
     fn resource(args: &CreateContainerArgs) -> String {
         format!("docker/{}", args.name)
+    }
+
+    fn touches(args: &CreateContainerArgs, _before: &Value) -> Vec<Touch> {
+        let mut touches = vec![Touch::makes(Self::resource(args))];
+        touches.extend(super::args::touched(&args.mounts));
+        touches
     }
 
     fn target(context: &ReadContext<'_>, _args: &CreateContainerArgs) -> Result<Option<Target>, OpError> {

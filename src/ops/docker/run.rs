@@ -15,6 +15,7 @@ use super::exec::{faulty, program_failed, zero};
 use super::inspect::{image_id, inspect};
 use crate::model::Value;
 use crate::model::fault::{OpError, Target};
+use crate::ops::Touch;
 use crate::ops::args::{Confidential, Period};
 use crate::ops::context::{ReadContext, WriteContext};
 use crate::ops::exec::{RunOutput, check_streams};
@@ -122,6 +123,11 @@ impl Operation for Run {
     fn resource(args: &RunArgs) -> String {
         let changed = args.mounts.iter().filter(|mount| !mount.read_only).find_map(|mount| mount.volume.as_ref());
         changed.map_or_else(|| format!("image/{}", args.image), |volume| format!("volume/{volume}"))
+    }
+
+    fn touches(args: &RunArgs, _before: &Value) -> Vec<Touch> {
+        let mounted = super::args::touched(&args.mounts);
+        if mounted.is_empty() { vec![Touch::changes(Self::resource(args))] } else { mounted }
     }
 
     fn target(context: &ReadContext<'_>, _args: &RunArgs) -> Result<Option<Target>, OpError> {

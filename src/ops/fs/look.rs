@@ -14,7 +14,7 @@ use crate::ops::files::{absolute, cannot, digest_file, hex, look_at};
 use crate::ops::spec::{Effect, Operation, Read};
 
 /// `fs/var/backups/x`.
-pub(super) fn resource_of(path: &str) -> String {
+pub(in crate::ops) fn resource_of(path: &str) -> String {
     format!("fs/{}", path.trim_matches('/'))
 }
 

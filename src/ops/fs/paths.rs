@@ -14,6 +14,7 @@ use super::look::{Kind, resource_of, walk};
 use super::undo::IS_AN_UNDO;
 use crate::model::Value;
 use crate::model::fault::OpError;
+use crate::ops::Touch;
 use crate::ops::context::{ReadContext, WriteContext};
 use crate::ops::files::{absolute, beside, cannot, id_at, id_of, kill_point, look_at, rename_new, sync_folder_of};
 use crate::ops::spec::{Effect, Found, Operation, Predicted, Repeat, Send, Undo, Write};
@@ -72,6 +73,13 @@ impl Operation for MakeDir {
 
     fn resource(args: &MakeDirArgs) -> String {
         resource_of(&args.path)
+    }
+
+    fn touches(args: &MakeDirArgs, before: &Value) -> Vec<Touch> {
+        match missing_before(before) {
+            missing if missing.is_empty() => vec![Touch::changes(resource_of(&args.path))],
+            missing => missing.iter().map(|folder| Touch::makes(resource_of(folder))).collect(),
+        }
     }
 }
 
@@ -190,6 +198,10 @@ impl Operation for RemoveDirs {
     fn resource(args: &RemoveDirsArgs) -> String {
         resource_of(args.paths.first().map_or("", String::as_str))
     }
+
+    fn touches(args: &RemoveDirsArgs, _before: &Value) -> Vec<Touch> {
+        args.paths.iter().map(|path| Touch::changes(resource_of(path))).collect()
+    }
 }
 
 impl Write for RemoveDirs {
@@ -294,6 +306,10 @@ impl Operation for Rename {
 
     fn resource(args: &RenameArgs) -> String {
         resource_of(&args.from)
+    }
+
+    fn touches(args: &RenameArgs, _before: &Value) -> Vec<Touch> {
+        vec![Touch::changes(resource_of(&args.from)), Touch::makes(resource_of(&args.to))]
     }
 }
 

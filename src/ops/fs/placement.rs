@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::marked::{Beside, Mark, Where};
 use crate::model::Value;
 use crate::model::fault::OpError;
+use crate::ops::Touch;
 use crate::ops::context::{ReadContext, WriteContext};
 use crate::ops::files::{
     Digested, cannot, create_new, digest_file, id_of, kill_point, look_at, may_write, remove_if_there, rename_new,
@@ -198,6 +199,12 @@ pub(in crate::ops) fn release(context: &WriteContext<'_>, path: &str) {
 
 fn unfinished_image(place: &Beside) -> PathBuf {
     place.image.with_added_extension("new")
+}
+
+/// What a call that [`put`]s touches: it makes the file, unless there was one.
+pub(in crate::ops) fn touches(path: &str, before: &Value) -> Vec<Touch> {
+    let existed = before.get("existed").and_then(Value::as_bool) != Some(false);
+    vec![Touch::sets(super::look::resource_of(path), existed)]
 }
 
 /// The undo of a call that [`put`]s.

@@ -12,6 +12,7 @@ use super::marked::Mark;
 use super::placement::{self, Filled};
 use crate::model::Value;
 use crate::model::fault::OpError;
+use crate::ops::Touch;
 use crate::ops::context::{ReadContext, WriteContext};
 use crate::ops::files::{Digested, Timed, absolute, cannot, copy_digesting, digest_bytes};
 use crate::ops::spec::{Effect, Found, Operation, Predicted, Repeat, Send, Undo, Write, unknown};
@@ -109,6 +110,10 @@ impl Operation for WriteText {
     fn resource(args: &WriteTextArgs) -> String {
         resource_of(&args.path)
     }
+
+    fn touches(args: &WriteTextArgs, before: &Value) -> Vec<Touch> {
+        placement::touches(&args.path, before)
+    }
 }
 
 impl Write for WriteText {
@@ -179,6 +184,10 @@ impl Operation for WriteJson {
     fn resource(args: &WriteJsonArgs) -> String {
         resource_of(&args.path)
     }
+
+    fn touches(args: &WriteJsonArgs, before: &Value) -> Vec<Touch> {
+        placement::touches(&args.path, before)
+    }
 }
 
 impl Write for WriteJson {
@@ -244,6 +253,10 @@ impl Operation for Copy {
 
     fn resource(args: &CopyArgs) -> String {
         resource_of(&args.to)
+    }
+
+    fn touches(args: &CopyArgs, before: &Value) -> Vec<Touch> {
+        placement::touches(&args.to, before)
     }
 }
 

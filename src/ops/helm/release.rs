@@ -7,6 +7,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use super::client::Cluster;
 use crate::model::fault::OpError;
+use crate::ops::Touch;
+use crate::ops::k8s::named::namespace_resource;
 
 /// `NAMESPACE/NAME`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,6 +63,12 @@ impl JsonSchema for Release {
 }
 
 impl Release {
+    /// It, as something that is changed: it lies in its namespace.
+    #[must_use]
+    pub fn touched(&self, cluster: &Cluster) -> Touch {
+        Touch::changes(self.resource(cluster)).held_by(namespace_resource(cluster, &self.namespace))
+    }
+
     /// Its resource: `helm/prod/shop/web`.
     #[must_use]
     pub fn resource(&self, cluster: &Cluster) -> String {

@@ -12,6 +12,7 @@ use super::revisions::{Revision, contents, made_by, marks, revisions};
 use super::upgrade::{supervised, timeout_option};
 use crate::model::Value;
 use crate::model::fault::{OpError, Target};
+use crate::ops::Touch;
 use crate::ops::args::Period;
 use crate::ops::context::{ReadContext, WriteContext};
 use crate::ops::process::{ChildStatus, WriteCommand};
@@ -108,6 +109,10 @@ impl Operation for Rollback {
 
     fn resource(args: &RollbackArgs) -> String {
         args.release.resource(&args.cluster)
+    }
+
+    fn touches(args: &RollbackArgs, _before: &Value) -> Vec<Touch> {
+        vec![args.release.touched(&args.cluster)]
     }
 
     fn target(context: &ReadContext<'_>, args: &RollbackArgs) -> Result<Option<Target>, OpError> {

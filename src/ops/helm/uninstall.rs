@@ -12,6 +12,7 @@ use super::revisions::{Revision, revisions};
 use super::upgrade::{supervised, timeout_option};
 use crate::model::Value;
 use crate::model::fault::{OpError, Target};
+use crate::ops::Touch;
 use crate::ops::args::Period;
 use crate::ops::context::{ReadContext, WriteContext};
 use crate::ops::process::{ChildStatus, WriteCommand};
@@ -70,6 +71,10 @@ impl Operation for Uninstall {
 
     fn resource(args: &UninstallArgs) -> String {
         args.release.resource(&args.cluster)
+    }
+
+    fn touches(args: &UninstallArgs, _before: &Value) -> Vec<Touch> {
+        vec![args.release.touched(&args.cluster)]
     }
 
     fn target(context: &ReadContext<'_>, args: &UninstallArgs) -> Result<Option<Target>, OpError> {

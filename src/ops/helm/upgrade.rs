@@ -16,6 +16,7 @@ use super::revisions::{Revision, contents, made_by, marks, revisions, run_of_lat
 use super::values::{merged, nested};
 use crate::model::Value;
 use crate::model::fault::{OpError, Target};
+use crate::ops::Touch;
 use crate::ops::args::Period;
 use crate::ops::context::{ReadContext, WriteContext};
 use crate::ops::docker::client::{KEY_LABEL, RUN_LABEL};
@@ -253,6 +254,11 @@ impl Operation for Upgrade {
 
     fn resource(args: &UpgradeArgs) -> String {
         args.release.resource(&args.cluster)
+    }
+
+    fn touches(args: &UpgradeArgs, before: &Value) -> Vec<Touch> {
+        let installs = before.get("revision").and_then(Value::as_u64) == Some(0);
+        vec![Touch { makes: installs, ..args.release.touched(&args.cluster) }]
     }
 
     fn target(context: &ReadContext<'_>, args: &UpgradeArgs) -> Result<Option<Target>, OpError> {

@@ -11,6 +11,7 @@ use super::look::Step;
 use super::named::Named;
 use crate::model::Value;
 use crate::model::fault::{OpError, Target};
+use crate::ops::Touch;
 use crate::ops::context::ReadContext;
 use crate::ops::helm::client::Cluster;
 use crate::ops::spec::{Effect, Operation};
@@ -57,6 +58,12 @@ impl Operation for Apply {
 
     fn resource(args: &ApplyArgs) -> String {
         Named::of_manifest(&args.object, &args.cluster).map(|named| named.resource()).unwrap_or_default()
+    }
+
+    fn touches(args: &ApplyArgs, before: &Value) -> Vec<Touch> {
+        let made = before.get("exists").and_then(Value::as_bool) == Some(false);
+        let named = Named::of_manifest(&args.object, &args.cluster);
+        named.map(|named| vec![Touch { makes: made, ..named.touched() }]).unwrap_or_default()
     }
 
     fn target(context: &ReadContext<'_>, args: &ApplyArgs) -> Result<Option<Target>, OpError> {

@@ -14,6 +14,7 @@ use super::named::Named;
 use crate::model::Value;
 use crate::model::fault::{OpError, Target};
 use crate::model::forecast::Change;
+use crate::ops::Touch;
 use crate::ops::context::{ReadContext, WriteContext};
 use crate::ops::helm::client::Cluster;
 use crate::ops::helm::learn_object;
@@ -135,6 +136,10 @@ impl Operation for Create {
 
     fn resource(args: &CreateArgs) -> String {
         args.named().map(|named| named.resource()).unwrap_or_default()
+    }
+
+    fn touches(args: &CreateArgs, _before: &Value) -> Vec<Touch> {
+        args.named().map(|named| vec![Touch { makes: true, ..named.touched() }]).unwrap_or_default()
     }
 
     fn target(context: &ReadContext<'_>, args: &CreateArgs) -> Result<Option<Target>, OpError> {

@@ -15,6 +15,7 @@ use super::named::Named;
 use crate::model::Value;
 use crate::model::fault::{OpError, Target};
 use crate::model::forecast::Change;
+use crate::ops::Touch;
 use crate::ops::context::{ReadContext, WriteContext};
 use crate::ops::helm::client::Cluster;
 use crate::ops::spec::{Effect, Found, Operation, Predicted, Repeat, Send, Undo, Write};
@@ -197,6 +198,10 @@ impl Operation for Delete {
 
     fn resource(args: &DeleteArgs) -> String {
         args.named().resource()
+    }
+
+    fn touches(args: &DeleteArgs, _before: &Value) -> Vec<Touch> {
+        vec![args.named().touched()]
     }
 
     fn target(context: &ReadContext<'_>, args: &DeleteArgs) -> Result<Option<Target>, OpError> {

@@ -14,6 +14,7 @@ use super::look::Step;
 use super::named::Named;
 use crate::model::Value;
 use crate::model::fault::{OpError, Target};
+use crate::ops::Touch;
 use crate::ops::context::ReadContext;
 use crate::ops::helm::client::Cluster;
 use crate::ops::spec::{Effect, Operation};
@@ -141,9 +142,9 @@ impl Label {
     }
 }
 
-fn resource(kind: &Kind, namespace: Option<&String>, name: &str, cluster: &Cluster) -> String {
+fn named(kind: &Kind, namespace: Option<&String>, name: &str, cluster: &Cluster) -> Named {
     let (kind, namespace) = (kind.clone(), namespace.cloned());
-    Named { kind, namespace, name: name.to_owned(), cluster: cluster.clone() }.resource()
+    Named { kind, namespace, name: name.to_owned(), cluster: cluster.clone() }
 }
 
 /// Implements [`Operation`] for an operation that changes an object in place.
@@ -159,7 +160,11 @@ macro_rules! edits {
             type Output = Changed;
 
             fn resource(args: &$args) -> String {
-                resource(&args.kind, args.namespace.as_ref(), &args.name, &args.cluster)
+                named(&args.kind, args.namespace.as_ref(), &args.name, &args.cluster).resource()
+            }
+
+            fn touches(args: &$args, _before: &Value) -> Vec<Touch> {
+                vec![named(&args.kind, args.namespace.as_ref(), &args.name, &args.cluster).touched()]
             }
 
             fn target(context: &ReadContext<'_>, args: &$args) -> Result<Option<Target>, OpError> {

@@ -12,6 +12,7 @@ use super::look::Live;
 use super::named::Named;
 use crate::model::Value;
 use crate::model::fault::{OpError, Target};
+use crate::ops::Touch;
 use crate::ops::args::{Confidential, Period};
 use crate::ops::context::{ReadContext, WriteContext};
 use crate::ops::helm::client::Cluster;
@@ -109,6 +110,10 @@ impl Operation for Exec {
 
     fn resource(args: &ExecArgs) -> String {
         args.inside().named().map(|named: Named| named.resource()).unwrap_or_default()
+    }
+
+    fn touches(args: &ExecArgs, _before: &Value) -> Vec<Touch> {
+        args.inside().named().map(|named| vec![named.touched()]).unwrap_or_default()
     }
 
     fn target(context: &ReadContext<'_>, args: &ExecArgs) -> Result<Option<Target>, OpError> {

@@ -13,6 +13,7 @@ use super::look::{Live, Look};
 use super::named::Named;
 use crate::model::Value;
 use crate::model::fault::{OpError, Target};
+use crate::ops::Touch;
 use crate::ops::context::{ReadContext, WriteContext};
 use crate::ops::docker::client::tail;
 use crate::ops::spec::{Effect, Found, Operation, Predicted, Repeat, Send, Undo, Write, unknown};
@@ -109,6 +110,10 @@ impl Operation for RunJob {
 
     fn resource(args: &CreateArgs) -> String {
         Create::resource(args)
+    }
+
+    fn touches(args: &CreateArgs, before: &Value) -> Vec<Touch> {
+        Create::touches(args, before)
     }
 
     fn target(context: &ReadContext<'_>, args: &CreateArgs) -> Result<Option<Target>, OpError> {

@@ -17,7 +17,7 @@ mod keep;
 mod kind;
 mod logs;
 mod look;
-mod named;
+pub(in crate::ops) mod named;
 mod patch;
 mod read;
 mod restore;

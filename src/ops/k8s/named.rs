@@ -2,6 +2,7 @@
 
 use crate::model::Value;
 use crate::model::fault::OpError;
+use crate::ops::Touch;
 use crate::ops::helm::client::Cluster;
 
 use super::kind::Kind;
@@ -25,6 +26,12 @@ pub fn cluster_part(cluster: &Cluster) -> String {
     cluster.name().replace('/', "|")
 }
 
+/// The resource of a namespace: what lies in one that a drill made is the drill's own.
+#[must_use]
+pub fn namespace_resource(cluster: &Cluster, namespace: &str) -> String {
+    format!("k8s/{}/-/namespace/{namespace}", cluster_part(cluster))
+}
+
 fn is_name(text: &str) -> bool {
     // Some kinds, those of RBAC for one, take more than a DNS name.
     let plain = |char: char| char.is_ascii_alphanumeric() || "-._:".contains(char);
@@ -45,6 +52,16 @@ impl Named {
     #[must_use]
     pub fn resource(&self) -> String {
         format!("k8s/{}", self.key())
+    }
+
+    /// It, as something that is changed: it lies in its namespace.
+    #[must_use]
+    pub fn touched(&self) -> Touch {
+        let touch = Touch::changes(self.resource());
+        match &self.namespace {
+            Some(namespace) => touch.held_by(namespace_resource(&self.cluster, namespace)),
+            None => touch,
+        }
     }
 
     /// The same within the family.

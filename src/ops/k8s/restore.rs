@@ -14,6 +14,7 @@ use super::look::{Live, Look, Step};
 use super::named::Named;
 use crate::model::Value;
 use crate::model::fault::{OpError, Target};
+use crate::ops::Touch;
 use crate::ops::context::{ReadContext, WriteContext};
 use crate::ops::helm::client::Cluster;
 use crate::ops::spec::{Effect, Found, Operation, Predicted, Repeat, Send, Undo, Write};
@@ -140,6 +141,10 @@ impl Operation for Restore {
 
     fn resource(args: &RestoreArgs) -> String {
         args.named().resource()
+    }
+
+    fn touches(args: &RestoreArgs, _before: &Value) -> Vec<Touch> {
+        vec![args.named().touched()]
     }
 
     fn target(context: &ReadContext<'_>, args: &RestoreArgs) -> Result<Option<Target>, OpError> {

@@ -14,6 +14,7 @@ use super::named::Named;
 use crate::model::Value;
 use crate::model::fault::{OpError, Target};
 use crate::model::forecast::Change;
+use crate::ops::Touch;
 use crate::ops::context::{ReadContext, WriteContext};
 use crate::ops::helm::client::Cluster;
 use crate::ops::spec::{Effect, Found, Operation, Predicted, Repeat, Send, Undo, Write};
@@ -171,6 +172,10 @@ impl Operation for Scale {
 
     fn resource(args: &ScaleArgs) -> String {
         args.named().resource()
+    }
+
+    fn touches(args: &ScaleArgs, _before: &Value) -> Vec<Touch> {
+        vec![args.named().touched()]
     }
 
     fn target(context: &ReadContext<'_>, args: &ScaleArgs) -> Result<Option<Target>, OpError> {

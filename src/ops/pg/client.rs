@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::model::fault::{ErrorClass, OpError, Target};
+use crate::ops::Touch;
 use crate::ops::args::Confidential;
 use crate::ops::context::{ReadContext, WriteContext};
 use crate::ops::docker::check_name;
@@ -55,6 +56,16 @@ impl Server {
             (_, Some(host), None) => host.trim_start_matches('/').to_owned(),
             (None, None, Some(port)) => format!("localhost:{port}"),
             (None, None, None) => "localhost".to_owned(),
+        }
+    }
+
+    /// One of its databases, as something that is changed: it lies in the container of the server, if that is in one.
+    #[must_use]
+    pub fn touched(&self, database: &str) -> Touch {
+        let touch = Touch::changes(self.resource(database));
+        match &self.container {
+            Some(container) => touch.held_by(format!("docker/{container}")),
+            None => touch,
         }
     }
 

@@ -10,6 +10,7 @@ use super::client::{Query, Server};
 use super::read::{ListedDatabase, databases};
 use crate::model::Value;
 use crate::model::fault::{OpError, Target};
+use crate::ops::Touch;
 use crate::ops::context::{ReadContext, WriteContext};
 use crate::ops::spec::{Effect, Found, Operation, Predicted, Repeat, Send, Undo, Write};
 
@@ -125,6 +126,10 @@ impl Operation for EmptyDatabase {
 
     fn resource(args: &EmptyDatabaseArgs) -> String {
         args.server.resource(&args.database)
+    }
+
+    fn touches(args: &EmptyDatabaseArgs, _before: &Value) -> Vec<Touch> {
+        vec![args.server.touched(&args.database)]
     }
 
     fn target(context: &ReadContext<'_>, args: &EmptyDatabaseArgs) -> Result<Option<Target>, OpError> {

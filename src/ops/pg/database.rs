@@ -11,6 +11,7 @@ use super::client::{MAINTENANCE, Query, Server};
 use super::read::{ListedDatabase, databases};
 use crate::model::Value;
 use crate::model::fault::{OpError, Target};
+use crate::ops::Touch;
 use crate::ops::context::{ReadContext, WriteContext};
 use crate::ops::spec::{Effect, Found, Operation, Predicted, Repeat, Send, Undo, Write, unknown};
 
@@ -86,6 +87,14 @@ impl Operation for CreateDatabase {
 
     fn resource(args: &CreateDatabaseArgs) -> String {
         args.server.resource(&args.database)
+    }
+
+    fn touches(args: &CreateDatabaseArgs, _before: &Value) -> Vec<Touch> {
+        vec![
+            Touch { makes: true, ..args.server.touched(&args.database) },
+            // It takes room and time of its server.
+            Touch { resource: format!("pg/{}", args.server.name()), ..args.server.touched(&args.database) },
+        ]
     }
 
     fn target(context: &ReadContext<'_>, args: &CreateDatabaseArgs) -> Result<Option<Target>, OpError> {
@@ -234,6 +243,10 @@ impl Operation for DropDatabase {
 
     fn resource(args: &DropDatabaseArgs) -> String {
         args.server.resource(&args.database)
+    }
+
+    fn touches(args: &DropDatabaseArgs, _before: &Value) -> Vec<Touch> {
+        vec![args.server.touched(&args.database)]
     }
 
     fn target(context: &ReadContext<'_>, args: &DropDatabaseArgs) -> Result<Option<Target>, OpError> {

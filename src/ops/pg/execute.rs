@@ -14,6 +14,7 @@ use super::lexer::{Statement, statements};
 use super::read::database;
 use crate::model::Value;
 use crate::model::fault::{OpError, Target};
+use crate::ops::Touch;
 use crate::ops::context::{ReadContext, WriteContext};
 use crate::ops::docker::inspect::inspect;
 use crate::ops::process::ReadCommand;
@@ -95,6 +96,10 @@ impl Operation for Execute {
 
     fn resource(args: &ExecuteArgs) -> String {
         args.server.resource(&args.database)
+    }
+
+    fn touches(args: &ExecuteArgs, _before: &Value) -> Vec<Touch> {
+        vec![args.server.touched(&args.database)]
     }
 
     fn target(context: &ReadContext<'_>, args: &ExecuteArgs) -> Result<Option<Target>, OpError> {

@@ -12,6 +12,7 @@ use super::database::check_database_name;
 use super::read::{ListedDatabase, databases};
 use crate::model::Value;
 use crate::model::fault::{OpError, Target};
+use crate::ops::Touch;
 use crate::ops::context::{ReadContext, WriteContext};
 use crate::ops::spec::{Effect, Found, Operation, Predicted, Repeat, Send, Undo, Write};
 
@@ -121,6 +122,13 @@ impl Operation for RenameDatabases {
 
     fn resource(args: &RenameArgs) -> String {
         format!("pg/{}", args.server.name())
+    }
+
+    fn touches(args: &RenameArgs, _before: &Value) -> Vec<Touch> {
+        let names = args.renames.iter();
+        let pairs =
+            names.map(|one| [args.server.touched(&one.from), Touch { makes: true, ..args.server.touched(&one.to) }]);
+        pairs.flatten().collect()
     }
 
     fn target(context: &ReadContext<'_>, args: &RenameArgs) -> Result<Option<Target>, OpError> {

@@ -18,6 +18,7 @@ use super::contents::count;
 use super::read::{database, databases};
 use crate::model::Value;
 use crate::model::fault::{OpError, Target};
+use crate::ops::Touch;
 use crate::ops::context::{ReadContext, WriteContext};
 use crate::ops::docker::client::tail;
 use crate::ops::docker::inside::{Inside, look_inside};
@@ -99,6 +100,10 @@ impl Operation for Restore {
 
     fn resource(args: &RestoreArgs) -> String {
         args.server.resource(&args.database)
+    }
+
+    fn touches(args: &RestoreArgs, _before: &Value) -> Vec<Touch> {
+        vec![args.server.touched(&args.database)]
     }
 
     fn target(context: &ReadContext<'_>, args: &RestoreArgs) -> Result<Option<Target>, OpError> {

@@ -10,6 +10,7 @@ use super::client::{MAINTENANCE, Query, Server};
 use super::read::{DatabaseArgs, database};
 use crate::model::Value;
 use crate::model::fault::{OpError, Target};
+use crate::ops::Touch;
 use crate::ops::context::{ReadContext, WriteContext};
 use crate::ops::spec::{Effect, Found, Operation, Predicted, Repeat, Send, Undo, Write, unknown};
 
@@ -39,6 +40,10 @@ impl Operation for Terminate {
 
     fn resource(args: &DatabaseArgs) -> String {
         args.server.resource(&args.database)
+    }
+
+    fn touches(args: &DatabaseArgs, _before: &Value) -> Vec<Touch> {
+        vec![args.server.touched(&args.database)]
     }
 
     fn target(context: &ReadContext<'_>, args: &DatabaseArgs) -> Result<Option<Target>, OpError> {
@@ -134,6 +139,10 @@ impl Operation for AllowConnections {
 
     fn resource(args: &AllowArgs) -> String {
         args.server.resource(&args.database)
+    }
+
+    fn touches(args: &AllowArgs, _before: &Value) -> Vec<Touch> {
+        vec![args.server.touched(&args.database)]
     }
 
     fn target(context: &ReadContext<'_>, args: &AllowArgs) -> Result<Option<Target>, OpError> {

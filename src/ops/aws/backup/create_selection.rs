@@ -11,6 +11,7 @@ use serde_json::json;
 
 use crate::model::Value;
 use crate::model::fault::{OpError, Target};
+use crate::ops::Touch;
 use crate::ops::aws::access::in_account;
 use crate::ops::aws::entry::{Effects, Hands, Look, Of, token};
 use crate::ops::aws::fault::Fault;
@@ -70,6 +71,10 @@ impl Operation for CreateSelection {
 
     fn resource(args: &CreateSelectionArgs) -> String {
         args.aws.resource("backup", &format!("plan:{}", args.plan))
+    }
+
+    fn touches(args: &CreateSelectionArgs, _before: &Value) -> Vec<Touch> {
+        vec![Touch::changes(Self::resource(args))]
     }
 
     fn target(context: &ReadContext<'_>, args: &CreateSelectionArgs) -> Result<Option<Target>, OpError> {

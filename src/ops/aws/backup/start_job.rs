@@ -13,6 +13,7 @@ use super::job::Job;
 use super::vault_policy::allows;
 use crate::model::fault::{OpError, Target};
 use crate::model::{Timestamp, Value};
+use crate::ops::Touch;
 use crate::ops::aws::access::in_account;
 use crate::ops::aws::entry::{Effects, Hands, Look, Of, token};
 use crate::ops::aws::rds::{check_tags, text};
@@ -106,6 +107,10 @@ impl Operation for StartJob {
 
     fn resource(args: &StartJobArgs) -> String {
         args.aws.resource("backup", &format!("vault:{}", args.vault))
+    }
+
+    fn touches(args: &StartJobArgs, _before: &Value) -> Vec<Touch> {
+        vec![Touch::changes(Self::resource(args))]
     }
 
     fn target(context: &ReadContext<'_>, args: &StartJobArgs) -> Result<Option<Target>, OpError> {

@@ -14,6 +14,7 @@ use super::state::point_stand;
 use super::vault_policy::allows;
 use crate::model::Value;
 use crate::model::fault::{OpError, Target};
+use crate::ops::Touch;
 use crate::ops::aws::access::in_account;
 use crate::ops::aws::entry::{Effects, Hands, Look, Of, token};
 use crate::ops::aws::rds::{Stand, text};
@@ -131,6 +132,10 @@ impl Operation for StartRestore {
 
     fn resource(args: &StartRestoreArgs) -> String {
         args.aws.resource("backup", &format!("point:{}", args.recovery_point))
+    }
+
+    fn touches(args: &StartRestoreArgs, _before: &Value) -> Vec<Touch> {
+        vec![Touch::makes(format!("{}/restored", Self::resource(args)))]
     }
 
     fn target(context: &ReadContext<'_>, args: &StartRestoreArgs) -> Result<Option<Target>, OpError> {

@@ -11,6 +11,7 @@ use serde_json::json;
 use super::file_system::{FileSystem, MountTarget};
 use crate::model::Value;
 use crate::model::fault::{OpError, Target};
+use crate::ops::Touch;
 use crate::ops::aws::access::in_account;
 use crate::ops::aws::entry::{Effects, Hands, Look, Of};
 use crate::ops::aws::{Access, identity};
@@ -96,6 +97,10 @@ impl Operation for CreateMountTarget {
 
     fn resource(args: &CreateMountTargetArgs) -> String {
         args.aws.resource("efs", &format!("fs:{}", args.file_system))
+    }
+
+    fn touches(args: &CreateMountTargetArgs, _before: &Value) -> Vec<Touch> {
+        vec![Touch::changes(Self::resource(args))]
     }
 
     fn target(context: &ReadContext<'_>, args: &CreateMountTargetArgs) -> Result<Option<Target>, OpError> {

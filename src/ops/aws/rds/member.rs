@@ -13,6 +13,7 @@ use super::restore::{deletion, same};
 use super::settings::Settings;
 use crate::model::Value;
 use crate::model::fault::{OpError, Target};
+use crate::ops::Touch;
 use crate::ops::aws::access::in_account;
 use crate::ops::aws::entry::{Effects, Hands, Look, Of};
 use crate::ops::aws::fault::Fault;
@@ -97,6 +98,11 @@ impl Operation for CreateClusterInstance {
 
     fn resource(args: &CreateClusterInstanceArgs) -> String {
         args.aws.resource("rds", &Kind::Instance.of(&args.id))
+    }
+
+    fn touches(args: &CreateClusterInstanceArgs, _before: &Value) -> Vec<Touch> {
+        let cluster = args.aws.resource("rds", &Kind::Cluster.of(&args.cluster));
+        vec![Touch::makes(Self::resource(args)).held_by(cluster.clone()), Touch::changes(cluster)]
     }
 
     fn target(context: &ReadContext<'_>, args: &CreateClusterInstanceArgs) -> Result<Option<Target>, OpError> {

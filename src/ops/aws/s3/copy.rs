@@ -14,6 +14,7 @@ use super::object::{KEY, RUN, head_existing, resource, sum_of, url};
 use super::put::{encryption, unhurried};
 use crate::model::Value;
 use crate::model::fault::{OpError, Target};
+use crate::ops::Touch;
 use crate::ops::aws::{Access, target};
 use crate::ops::context::{ReadContext, WriteContext};
 use crate::ops::spec::{Effect, Found, Operation, Predicted, Repeat, Send, Undo, Write, unknown};
@@ -76,6 +77,13 @@ impl Operation for Copy {
 
     fn resource(args: &CopyArgs) -> String {
         resource(&args.bucket, &args.key, &args.aws)
+    }
+
+    fn touches(args: &CopyArgs, before: &Value) -> Vec<Touch> {
+        vec![Touch::sets(
+            resource(&args.bucket, &args.key, &args.aws),
+            before.get("existed").and_then(Value::as_bool) != Some(false),
+        )]
     }
 
     fn target(context: &ReadContext<'_>, args: &CopyArgs) -> Result<Option<Target>, OpError> {

@@ -13,6 +13,7 @@ use sha2::{Digest as _, Sha256};
 use super::object::{head_existing, url};
 use crate::model::Value;
 use crate::model::fault::{ErrorClass, OpError, Target};
+use crate::ops::Touch;
 use crate::ops::aws::{Access, Line, target};
 use crate::ops::context::{ReadContext, WriteContext};
 use crate::ops::files::{Digested, absolute, cannot, hex};
@@ -152,6 +153,10 @@ impl Operation for GetFile {
 
     fn resource(args: &GetFileArgs) -> String {
         format!("fs{}", args.to)
+    }
+
+    fn touches(args: &GetFileArgs, before: &Value) -> Vec<Touch> {
+        placement::touches(&args.to, before)
     }
 
     fn target(context: &ReadContext<'_>, args: &GetFileArgs) -> Result<Option<Target>, OpError> {

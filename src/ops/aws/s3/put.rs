@@ -22,6 +22,7 @@ use super::made::{self, Before, PROBE_DOC, Place, Stored, UNDO_DOC, abort, abort
 use super::object::resource;
 use crate::model::Value;
 use crate::model::fault::{ErrorClass, OpError, Target};
+use crate::ops::Touch;
 use crate::ops::aws::client::MOVING_TIMEOUT;
 use crate::ops::aws::{Access, Complaint, Line, target};
 use crate::ops::context::{ReadContext, WriteContext};
@@ -110,6 +111,13 @@ impl Operation for PutFile {
 
     fn resource(args: &PutFileArgs) -> String {
         resource(&args.bucket, &args.key, &args.aws)
+    }
+
+    fn touches(args: &PutFileArgs, before: &Value) -> Vec<Touch> {
+        vec![Touch::sets(
+            resource(&args.bucket, &args.key, &args.aws),
+            before.get("existed").and_then(Value::as_bool) != Some(false),
+        )]
     }
 
     fn target(context: &ReadContext<'_>, args: &PutFileArgs) -> Result<Option<Target>, OpError> {
