@@ -29,6 +29,7 @@ pub mod playbook;
 pub mod sandbox;
 pub mod schedule;
 pub mod script;
+pub mod serve;
 pub mod trial;
 
 #[global_allocator]

@@ -6,8 +6,8 @@ use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
 use super::commands::{
     accept, answer, approve, cancel, check, completions, doctor, done, drill, exit_codes, fork, kill, lint, logs, new,
-    note, ops, plan, playbook, ps, reject, report, resume, retry, review, rollback, run, schedule, schema, settle,
-    show, skip, skip_undo, test, token, world,
+    note, ops, plan, playbook, ps, reject, report, resume, retry, review, rollback, run, schedule, schema, serve,
+    settle, show, skip, skip_undo, test, token, world,
 };
 use super::context::Context;
 use super::exit::Code;
@@ -42,6 +42,7 @@ pub enum Command {
     Resume(resume::Args),
     Fork(fork::Args),
     Schedule(schedule::Args),
+    Serve(serve::Args),
     Retry(retry::Args),
     Skip(skip::Args),
     Done(done::Args),
@@ -71,7 +72,7 @@ pub enum Command {
 /// The commands as they are grouped in `muster --help`.
 pub const GROUPS: [(&str, &[&str]); 7] = [
     ("Write a playbook", &["new", "lint", "test", "schema", "playbook"]),
-    ("Run a playbook", &["check", "plan", "run", "drill", "resume", "fork", "schedule"]),
+    ("Run a playbook", &["check", "plan", "run", "drill", "resume", "fork", "schedule", "serve"]),
     (
         "Decide for a run that waits",
         &["retry", "skip", "done", "answer", "approve", "reject", "settle", "accept", "skip-undo"],
@@ -101,6 +102,7 @@ impl Command {
             Self::Resume(args) => resume::run(args, context),
             Self::Fork(args) => fork::run(&args, context),
             Self::Schedule(args) => schedule::run(&args, context),
+            Self::Serve(args) => serve::run(&args, context),
             Self::Retry(args) => retry::run(args, context),
             Self::Skip(args) => skip::run(args, context),
             Self::Done(args) => done::run(args, context),

@@ -13,6 +13,7 @@ use crate::model::fault::{ErrorClass, OpError};
 use crate::plan::file::PlanFileError;
 use crate::playbook::bundle::BundleError;
 use crate::playbook::diagnostic;
+use crate::serve::ServeError;
 
 /// No message needs more characters; one that has more repeats what it was given.
 const LONGEST_MESSAGE: usize = 1200;
@@ -245,6 +246,22 @@ impl From<AccessError> for Failure {
             | AccessError::NotValid
             | AccessError::Slow { .. }
             | AccessError::Chance(_) => failure,
+        }
+    }
+}
+
+impl From<ServeError> for Failure {
+    fn from(error: ServeError) -> Self {
+        let text = error.to_string();
+        match error {
+            ServeError::Served { .. } => {
+                Self::user(text).hint("with --standby it waits, and takes over when that one ends")
+            }
+            ServeError::NoToken { .. } => Self::user(text)
+                .hint("`muster token create NAME --role admin` makes one; or listen on 127.0.0.1, behind a proxy"),
+            ServeError::System { .. } => Self::user(text).hint("--listen ADDR:PORT names another place"),
+            ServeError::Access(error) => Self::from(error),
+            ServeError::Store(error) => Self::from(error),
         }
     }
 }

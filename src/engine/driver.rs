@@ -117,6 +117,12 @@ impl Engine {
         Ok(())
     }
 
+    /// How many workers are alive.
+    #[must_use]
+    pub fn workers(&self) -> usize {
+        self.inner.workers.lock().iter().filter(|worker| !worker.is_finished()).count()
+    }
+
     /// Ends the workers after their present jobs.
     pub fn stop(&self) {
         self.inner.schedule.stop();

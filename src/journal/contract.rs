@@ -7,6 +7,7 @@ use serde_json::json;
 use super::document::{Query, Write};
 use super::memory::digest_of;
 use super::record::{Fact, Outcome, Record};
+use super::selection::{Life, Selection, Wanting};
 use super::sqlite::Options;
 use super::store::{Append, Head, Store, StoreError, Taken};
 use super::{MemoryStore, RunJournal, SqliteStore, apart, chain};
@@ -313,6 +314,49 @@ fn a_playbook_has_a_history(pair: Pair) {
     assert_eq!(known, [("1.0.0".into(), "aa".into(), at(1)), ("1.1.0".into(), "bb".into(), at(2))]);
 }
 
+fn a_page_of_runs_is_as_the_whole_list(pair: Pair) {
+    for number in 0..7 {
+        let mut head = head(number, i64::try_from(number / 2).expect("small"));
+        head.playbook = if number % 3 == 0 { "backup".into() } else { "restore".into() };
+        let mut journal = RunJournal::create(Arc::clone(&pair.ours), Arc::default(), &head).expect("a new run");
+        journal.push(started(&head.run), head.started);
+        journal.commit(&[], RunStatus::Running, "").expect("durable");
+    }
+    let all = pair.ours.heads().expect("read");
+    assert_eq!(pair.theirs.select(&Selection::default()).expect("read"), all);
+    let mut paged = Vec::new();
+    let mut of = Selection { limit: Some(2), ..Selection::default() };
+    loop {
+        let page = pair.theirs.select(&of).expect("read");
+        let Some(last) = page.last() else { break };
+        of.after = Some((last.started, last.run.clone()));
+        paged.extend(page);
+    }
+    assert_eq!(paged, all);
+    let some = Selection {
+        playbook: Some("backup".into()),
+        statuses: vec![RunStatus::Running, RunStatus::Failed],
+        updated_since: Some(at(2)),
+        ..Selection::default()
+    };
+    let expected: Vec<Head> = all.iter().filter(|head| some.takes(head)).cloned().collect();
+    assert_eq!(pair.theirs.select(&some).expect("read"), expected);
+    assert_eq!(pair.theirs.count().expect("read"), vec![(RunStatus::Running, 7)]);
+}
+
+fn who_wants_a_holder_is_told_and_who_was_given_up_is_not(pair: Pair) {
+    let journal = begin(&pair.ours, 1, 0);
+    let run = journal.run().clone();
+    assert_eq!(pair.theirs.life(&pair.ours.holder()), Life::Fresh);
+    assert_eq!(pair.ours.life(&pair.ours.holder()), Life::Ours);
+    assert_eq!(pair.theirs.wanting().expect("read"), Wanting::default());
+    journal.release().expect("given up");
+    assert_eq!(pair.theirs.wanting().expect("read"), Wanting::default());
+    let order = Command { by: Actor { name: "bob@host".into() }, what: Order::Resume };
+    pair.theirs.post(&run, &order).expect("posted");
+    assert_eq!(pair.theirs.wanting().expect("read"), Wanting { abandoned: vec![], ordered: vec![run.clone()] });
+}
+
 fn a_document_is_written_only_if_it_is_as_expected(pair: Pair) {
     let write = |writes: &[Write]| pair.ours.write_documents(writes, at(5));
     write(&[Write::create("token", "a", json!({"n": 1}))]).expect("stored");
@@ -460,6 +504,8 @@ promises! {
     a_run_that_never_got_a_record_can_be_begun_again_by_one
     bytes_are_kept_by_their_digest
     a_playbook_has_a_history
+    a_page_of_runs_is_as_the_whole_list
+    who_wants_a_holder_is_told_and_who_was_given_up_is_not
     a_document_is_written_only_if_it_is_as_expected
     documents_are_read_in_order_and_in_pages
 }

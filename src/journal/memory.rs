@@ -8,6 +8,7 @@ use sha2::{Digest, Sha256};
 
 use super::chain;
 use super::document::{Document, Expect, Query, Write};
+use super::selection::{Life, Selection, Wanting};
 use super::store::{Append, Head, Holder, Lines, Store, StoreError, Taken};
 use crate::model::command::Command;
 use crate::model::status::RunStatus;
@@ -198,6 +199,15 @@ impl Content {
         self.runs.get_mut(run).ok_or_else(|| StoreError::NoSuchRun(run.to_string()))
     }
 
+    fn life(&self, holder: &Holder, ours: &Holder) -> Life {
+        match (self.alive.contains(&holder.id), self.frozen.contains(&holder.id)) {
+            _ if holder.id == ours.id => Life::Ours,
+            (false, _) => Life::Dead,
+            (true, false) => Life::Fresh,
+            (true, true) => Life::Stale,
+        }
+    }
+
     fn head(&self, run: &Run) -> Head {
         let mut head = run.head.clone();
         head.holder = head.holder.filter(|holder| self.alive.contains(&holder.id));
@@ -309,6 +319,36 @@ impl Store for MemoryStore {
         Ok(heads)
     }
 
+    fn select(&self, of: &Selection) -> Result<Vec<Head>, StoreError> {
+        let taken = self.heads()?.into_iter().filter(|head| of.takes(head));
+        Ok(taken.take(of.limit.unwrap_or(usize::MAX)).collect())
+    }
+
+    fn count(&self) -> Result<Vec<(RunStatus, u64)>, StoreError> {
+        let mut counted = BTreeMap::<RunStatus, u64>::new();
+        for head in self.heads()? {
+            *counted.entry(head.status).or_default() += 1;
+        }
+        Ok(counted.into_iter().collect())
+    }
+
+    fn wanting(&self) -> Result<Wanting, StoreError> {
+        let content = self.content.lock();
+        let mut found = Wanting::default();
+        for run in content.runs.values().filter(|run| !run.head.status.is_terminal()) {
+            match &run.head.holder {
+                Some(holder) if matches!(content.life(holder, &self.holder), Life::Dead | Life::Stale) => {
+                    found.abandoned.push(run.head.run.clone());
+                }
+                None if run.inbox.iter().any(|entry| entry.answered_at.is_none()) => {
+                    found.ordered.push(run.head.run.clone());
+                }
+                _ => {}
+            }
+        }
+        Ok(found)
+    }
+
     fn head(&self, run: &RunId) -> Result<Head, StoreError> {
         let content = self.content.lock();
         Ok(content.head(content.run(run)?))
@@ -397,6 +437,14 @@ impl Store for MemoryStore {
 
     fn holder(&self) -> Holder {
         self.holder.clone()
+    }
+
+    fn enrol(&self) -> Result<(), StoreError> {
+        self.write().map(drop)
+    }
+
+    fn life(&self, holder: &Holder) -> Life {
+        self.content.lock().life(holder, &self.holder)
     }
 
     fn kill_stale(&self, holder: &Holder) -> Result<(), StoreError> {

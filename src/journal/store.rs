@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::apart::Blob;
 use super::document::{Document, Query, Write};
+use super::selection::{Life, Selection, Wanting};
 use crate::model::command::Command;
 use crate::model::status::RunStatus;
 use crate::model::{RunId, Timestamp};
@@ -184,6 +185,24 @@ pub trait Store: Send + Sync {
     /// When the store cannot be read.
     fn heads(&self) -> Result<Vec<Head>, StoreError>;
 
+    /// The heads of the runs that a selection takes, newest first. Does not read the others, so that a page of a long list is cheap.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn select(&self, of: &Selection) -> Result<Vec<Head>, StoreError>;
+
+    /// How many runs there are of each status that any has.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn count(&self) -> Result<Vec<(RunStatus, u64)>, StoreError>;
+
+    /// The runs that want somebody to carry them on. Those that their holder gave up and that nobody has ordered anything are none.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn wanting(&self) -> Result<Wanting, StoreError>;
+
     /// The head of one run.
     ///
     /// # Errors
@@ -252,6 +271,15 @@ pub trait Store: Send + Sync {
 
     /// Who this process is to the store.
     fn holder(&self) -> Holder;
+
+    /// Shows others from now on that this process lives, as taking a run does.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    fn enrol(&self) -> Result<(), StoreError>;
+
+    /// Whether a holder lives.
+    fn life(&self, holder: &Holder) -> Life;
 
     /// Ends a holder that [`Taken::Stale`] named, and waits until it is gone; the run can be taken then. Never ends one that
     /// has given a sign of life since, nor another process that has its process id now.

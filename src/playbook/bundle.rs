@@ -156,6 +156,15 @@ impl Bundle {
         Self::from_origin(&find(name)?)
     }
 
+    /// Loads a playbook that stands in the binary, whatever lies in the current folder.
+    ///
+    /// # Errors
+    /// When there is none of that name.
+    pub fn shipped(name: &str) -> Result<Self, BundleError> {
+        let name = shipped::name(name).ok_or_else(|| BundleError::NotFound { name: name.to_owned(), likely: None })?;
+        Self::from_origin(&Origin::Shipped(name))
+    }
+
     /// Reads a bundle back that [`Bundle::to_bytes`] wrote.
     ///
     /// # Assumptions

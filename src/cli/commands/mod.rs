@@ -29,6 +29,7 @@ pub mod rollback;
 pub mod run;
 pub mod schedule;
 pub mod schema;
+pub mod serve;
 pub mod settle;
 pub mod show;
 pub mod skip;

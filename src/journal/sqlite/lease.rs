@@ -17,24 +17,12 @@ use rustix::fs::{FlockOperation, flock};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use rustix::time::{ClockId, clock_gettime};
 
+use crate::journal::selection::Life;
 use crate::journal::store::Holder;
 use crate::model::RunId;
 
 /// How long a killed process may take to be gone.
 const DEATH: Duration = Duration::from_secs(10);
-
-/// What is known of a holder.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Pulse {
-    /// It is this process.
-    Ours,
-    /// Its process is gone.
-    Dead,
-    /// It lives and beats.
-    Fresh,
-    /// It lives, but has not beaten for longer than its lease: it is stopped.
-    Stale,
-}
 
 /// This process, under a name that is never used again.
 pub(super) fn this_process(who: Option<String>) -> std::io::Result<Holder> {
@@ -92,35 +80,35 @@ impl Holders {
     }
 
     /// Whether a holder lives.
-    pub(super) fn pulse(&self, holder: &Holder, ours: &Holder) -> Pulse {
+    pub(super) fn pulse(&self, holder: &Holder, ours: &Holder) -> Life {
         if holder.id == ours.id {
-            return Pulse::Ours;
+            return Life::Ours;
         }
         if holder.boot_id != ours.boot_id {
-            return Pulse::Dead;
+            return Life::Dead;
         }
         let Ok(mut file) = File::open(self.lock_path(&holder.id)) else {
             // Somebody tidied the folder, or we may not read it: then only the process table tells.
             let lives = process_start(holder.pid) == Some(holder.pid_start);
-            return if lives { Pulse::Fresh } else { Pulse::Dead };
+            return if lives { Life::Fresh } else { Life::Dead };
         };
         // Shared, so that two who ask at once do not take each other for the holder.
         if flock(&file, FlockOperation::NonBlockingLockShared).is_ok() {
-            return Pulse::Dead;
+            return Life::Dead;
         }
         let mut beat = String::new();
         let beat: u64 = file.read_to_string(&mut beat).ok().and_then(|_| beat.trim().parse().ok()).unwrap_or(0);
         let age = Duration::from_millis(boottime_ms().saturating_sub(beat));
-        if age <= self.lease { Pulse::Fresh } else { Pulse::Stale }
+        if age <= self.lease { Life::Fresh } else { Life::Stale }
     }
 
     /// Kills a stopped holder and waits until it is gone. Children it left under supervision live on.
     pub(super) fn kill(&self, holder: &Holder, ours: &Holder) -> Result<(), String> {
         match self.pulse(holder, ours) {
-            Pulse::Ours => return Err("it is this process".to_owned()),
-            Pulse::Dead => return Ok(()),
-            Pulse::Fresh => return Err("it is alive and well".to_owned()),
-            Pulse::Stale => {}
+            Life::Ours => return Err("it is this process".to_owned()),
+            Life::Dead => return Ok(()),
+            Life::Fresh => return Err("it is alive and well".to_owned()),
+            Life::Stale => {}
         }
         let pid = i32::try_from(holder.pid).ok().and_then(Pid::from_raw).ok_or("its process id is none")?;
         // The descriptor first, then the check: what it names cannot be reused any more.
@@ -133,7 +121,7 @@ impl Holders {
         }
         pidfd_send_signal(&process, Signal::KILL).map_err(|error| format!("process {}: {error}", holder.pid))?;
         let begun = Instant::now();
-        while self.pulse(holder, ours) != Pulse::Dead {
+        while self.pulse(holder, ours) != Life::Dead {
             if begun.elapsed() > DEATH {
                 return Err(format!("process {} was killed and is still there", holder.pid));
             }

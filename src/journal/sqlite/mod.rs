@@ -13,6 +13,7 @@ mod lease;
 mod read;
 mod reserve;
 mod schema;
+mod seek;
 
 use std::fs::OpenOptions;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
@@ -27,11 +28,12 @@ use self::append::nanos;
 use self::fault::Fault;
 use self::group::Group;
 use self::head::Places;
-use self::lease::{Beating, Holders, Pulse};
+use self::lease::{Beating, Holders};
 use self::reserve::Reserve;
 use super::apart;
 use super::document::{Document, Query, Write};
 use super::memory::{choose, digest_of};
+use super::selection::{Life, Selection, Wanting};
 use super::store::{Append, Head, Holder, Lines, Store, StoreError, Taken};
 use crate::model::command::Command;
 use crate::model::status::RunStatus;
@@ -267,7 +269,7 @@ impl SqliteStore {
     }
 
     /// The key of this process's row; from now on it is locked and beats.
-    fn enrol(&self) -> Result<i64, StoreError> {
+    fn enrolled(&self) -> Result<i64, StoreError> {
         let mut held = self.held.lock();
         if let Some((key, _)) = &*held {
             return Ok(*key);
@@ -277,8 +279,7 @@ impl SqliteStore {
         let beating = Beating::start(&self.holders, &self.holder)
             .map_err(|error| Fault::of_io("begin to hold runs of", &self.path, &error))?;
         let key = self.writing("begin to hold runs of", |db| {
-            // Whom no run names is nobody's holder any more.
-            db.execute("DELETE FROM holder WHERE key NOT IN (SELECT holder FROM run WHERE holder IS NOT NULL)", [])?;
+            seek::forget(db, |holder| self.life(holder) == Life::Dead)?;
             let insert = "INSERT INTO holder (id, pid, pid_start, boot_id, who) VALUES (?, ?, ?, ?, ?)";
             let Holder { id, pid, pid_start, boot_id, who } = &self.holder;
             db.execute(insert, (id, pid, pid_start, boot_id, who))?;
@@ -292,7 +293,7 @@ impl SqliteStore {
         let mut known = std::collections::BTreeMap::<String, bool>::new();
         for head in &mut heads {
             head.holder = head.holder.take().filter(|holder| {
-                let pulse = || self.holders.pulse(holder, &self.holder) != Pulse::Dead;
+                let pulse = || self.holders.pulse(holder, &self.holder) != Life::Dead;
                 *known.entry(holder.id.clone()).or_insert_with(pulse)
             });
         }
@@ -397,6 +398,18 @@ impl Store for SqliteStore {
 
     fn heads(&self) -> Result<Vec<Head>, StoreError> {
         Ok(self.without_the_dead(self.reading(|db| read::heads(db, &self.path, None))?))
+    }
+
+    fn select(&self, of: &Selection) -> Result<Vec<Head>, StoreError> {
+        Ok(self.without_the_dead(self.reading(|db| seek::select(db, &self.path, of))?))
+    }
+
+    fn count(&self) -> Result<Vec<(RunStatus, u64)>, StoreError> {
+        self.reading(|db| seek::count(db, &self.path))
+    }
+
+    fn wanting(&self) -> Result<Wanting, StoreError> {
+        self.reading(|db| seek::wanting(db, &self.path, |holder| self.life(holder)))
     }
 
     fn head(&self, run: &RunId) -> Result<Head, StoreError> {
@@ -510,7 +523,7 @@ impl Store for SqliteStore {
     }
 
     fn take(&self, run: &RunId) -> Result<Taken, StoreError> {
-        let key = self.enrol()?;
+        let key = self.enrolled()?;
         self.writing("take a run", |db| {
             let text = "SELECT epoch, holder.id, pid, pid_start, boot_id, who
                 FROM run LEFT JOIN holder ON holder.key = run.holder WHERE run.id = ?";
@@ -522,9 +535,9 @@ impl Store for SqliteStore {
             };
             if let Some(holder) = holder {
                 match self.holders.pulse(&holder, &self.holder) {
-                    Pulse::Ours | Pulse::Dead => {}
-                    Pulse::Fresh => return Ok(Ok(Taken::HeldBy(holder))),
-                    Pulse::Stale => return Ok(Ok(Taken::Stale(holder))),
+                    Life::Ours | Life::Dead => {}
+                    Life::Fresh => return Ok(Ok(Taken::HeldBy(holder))),
+                    Life::Stale => return Ok(Ok(Taken::Stale(holder))),
                 }
             }
             let epoch = epoch + 1;
@@ -548,6 +561,14 @@ impl Store for SqliteStore {
 
     fn holder(&self) -> Holder {
         self.holder.clone()
+    }
+
+    fn enrol(&self) -> Result<(), StoreError> {
+        self.enrolled().map(drop)
+    }
+
+    fn life(&self, holder: &Holder) -> Life {
+        self.holders.pulse(holder, &self.holder)
     }
 
     fn kill_stale(&self, holder: &Holder) -> Result<(), StoreError> {

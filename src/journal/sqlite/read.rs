@@ -17,7 +17,8 @@ pub(super) fn status(text: &str) -> Option<RunStatus> {
     RunStatus::ALL.into_iter().find(|status| status.as_str() == text)
 }
 
-const HEAD: &str = "SELECT run.id, playbook, version, bundle, status, detail, started, updated, records, epoch,
+pub(super) const HEAD: &str =
+    "SELECT run.id, playbook, version, bundle, status, detail, started, updated, records, epoch,
     holder.id, pid, pid_start, boot_id, who, run.key, last FROM run LEFT JOIN holder ON holder.key = run.holder";
 
 /// The heads of all runs that have a record, newest first; or of one run, and then with all its records counted.
@@ -31,20 +32,22 @@ pub(super) fn heads(connection: &Connection, path: &Path, only: Option<&RunId>) 
     let mut rows = query.query([only.map(RunId::as_str)]).map_err(sql)?;
     let mut heads = Vec::new();
     while let Some(row) = rows.next().map_err(sql)? {
-        let id: String = row.get(0).map_err(sql)?;
-        match head(row).map_err(sql)? {
-            Some(mut head) => {
-                if only.is_some() {
-                    let further =
-                        beyond(connection, row.get(15).map_err(sql)?, row.get(16).map_err(sql)?).map_err(sql)?;
-                    head.records = further.map_or(head.records, |(_, records, _)| records);
-                }
-                heads.push(head);
-            }
-            None => return Err(Fault::corrupt(path, format!("the head of run `{id}` makes no sense")).into()),
+        let mut head = head_of(row, path)?;
+        if only.is_some() {
+            let further = beyond(connection, row.get(15).map_err(sql)?, row.get(16).map_err(sql)?).map_err(sql)?;
+            head.records = further.map_or(head.records, |(_, records, _)| records);
         }
+        heads.push(head);
     }
     Ok(heads)
+}
+
+/// The head in a row of [`HEAD`].
+pub(super) fn head_of(row: &Row<'_>, path: &Path) -> Result<Head, StoreError> {
+    let sql = |error: rusqlite::Error| Fault::of("list the runs", path, &error);
+    let id: String = row.get(0).map_err(sql)?;
+    let found = head(row).map_err(sql)?;
+    found.ok_or_else(|| Fault::corrupt(path, format!("the head of run `{id}` makes no sense")).into())
 }
 
 fn head(row: &Row<'_>) -> Result<Option<Head>, rusqlite::Error> {

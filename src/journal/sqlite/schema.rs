@@ -13,7 +13,7 @@ use crate::journal::store::StoreError;
 pub(super) const VERSION: u32 = STEPS.len() as u32;
 
 /// What leads from each version to the next. Never changed once released, only added to.
-const STEPS: [&str; 2] = ["
+const STEPS: [&str; 3] = ["
 -- One row a process that has ever held a run, as long as it is alive or a run names it.
 CREATE TABLE holder (
     key INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, pid INTEGER NOT NULL, pid_start INTEGER NOT NULL,
@@ -42,6 +42,11 @@ CREATE TABLE document (
     PRIMARY KEY (kind, key)) STRICT, WITHOUT ROWID;
 CREATE TABLE document_version (last INTEGER NOT NULL) STRICT;
 INSERT INTO document_version VALUES (0);
+", "
+-- A page of the list of runs, and who holds any: neither reads the other runs. Both are written when a run begins, is taken or given up, and
+-- not by appends.
+CREATE INDEX run_started ON run (started, id);
+CREATE INDEX run_held ON run (holder) WHERE holder IS NOT NULL;
 "];
 
 /// `Must`, so that `file` and we can tell a store from any other database.

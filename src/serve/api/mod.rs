@@ -1,0 +1,6 @@
+//! What the endpoints under `/api/v1` do, one noun a file.
+
+pub mod health;
+pub mod orders;
+pub mod playbooks;
+pub mod runs;
