@@ -143,6 +143,16 @@ fn a_pause_says_who_and_why_and_is_ended_by_a_resume() {
     assert_eq!(desk.muster(&["schedule", "resume", "nightly"]).stderr, "nightly goes on\n");
     assert_eq!(desk.muster(&["schedule", "resume", "nightly"]).stderr, "nightly is not paused\n");
     assert_eq!(desk.muster(&["schedule", "pause", "nightly"]).code, 1, "a reason is wanted");
+    // All of it stands in the audit log, with who said it.
+    let acts: Vec<Value> = desk
+        .store()
+        .documents("audit", &muster::journal::document::Query::default())
+        .expect("the log")
+        .into_iter()
+        .map(|document| document.body)
+        .filter(|body| body.to_string().contains("schedule nightly"))
+        .collect();
+    assert!(acts.len() >= 4 && acts.iter().all(|body| body.to_string().contains("alice@desk")), "{acts:?}");
 }
 
 #[test]

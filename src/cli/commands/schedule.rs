@@ -1,10 +1,13 @@
 //! `muster schedule`.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
+use crate::access::audit::Deed;
+use crate::access::{Act, Subject};
 use crate::cli::args::words;
 use crate::cli::context::Context;
 use crate::cli::exit::Code;
@@ -113,9 +116,18 @@ enum What {
 pub fn run(args: &Args, context: &Context) -> Result<Code, Failure> {
     let path = args.schedules.clone().unwrap_or_else(default_path);
     let schedules = load(&path, context)?;
-    let store = context.store()?;
-    let (store, now) = (store.as_ref() as &dyn Store, context.now());
+    let shared = context.store()?;
+    let (store, now) = (shared.as_ref() as &dyn Store, context.now());
     let (by, printer) = (&context.settings.actor, context.printer);
+    let permit = |act: Act, name: &str, reason: &str| -> Result<(), Failure> {
+        let playbook = &known(&schedules, name)?.playbook.value;
+        let mut deed = Deed::done(act.name(), format!("schedule {name}")).with("playbook", playbook);
+        if !reason.is_empty() {
+            deed = deed.with("reason", reason);
+        }
+        let desk = context.desk(Arc::clone(&shared));
+        Ok(desk.permit(&context.identity(), act, &Subject::Playbook(playbook), deed, now)?)
+    };
     match &args.what {
         What::List { since, output } => list(store, &schedules, *since, *output, context)?,
         What::Next { name, count, output } => {
@@ -125,7 +137,7 @@ pub fn run(args: &Args, context: &Context) -> Result<Code, Failure> {
             next(store, &schedules, name.as_deref(), usize::from(*count), *output, context)?;
         }
         What::Pause { name, reason } => {
-            known(&schedules, name)?;
+            permit(Act::PauseSchedule, name, reason)?;
             let said = people::pause(store, name, by, reason, now).map_err(|error| meanwhile(error, name))?;
             printer.note(&match said {
                 Said::Done(_) => {
@@ -138,7 +150,7 @@ pub fn run(args: &Args, context: &Context) -> Result<Code, Failure> {
             });
         }
         What::Resume { name } => {
-            known(&schedules, name)?;
+            permit(Act::ResumeSchedule, name, "")?;
             let said = people::resume(store, name, by, now).map_err(|error| meanwhile(error, name))?;
             printer.note(&match said {
                 Said::Done(_) => format!("{name} goes on"),
@@ -146,7 +158,7 @@ pub fn run(args: &Args, context: &Context) -> Result<Code, Failure> {
             });
         }
         What::Trigger { name, reason, wait } => {
-            known(&schedules, name)?;
+            permit(Act::TriggerSchedule, name, reason.trim())?;
             return trigger(store, name, reason, *wait, context);
         }
         What::History { name, count, output } => history(store, &schedules, name, *count, *output, context)?,
