@@ -13,6 +13,7 @@ pub mod sandbox;
 pub mod session;
 pub mod settings;
 pub mod start;
+pub mod tick;
 pub mod tools;
 
 use std::sync::Arc;

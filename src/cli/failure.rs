@@ -13,6 +13,7 @@ use crate::model::fault::{ErrorClass, OpError};
 use crate::plan::file::PlanFileError;
 use crate::playbook::bundle::BundleError;
 use crate::playbook::diagnostic;
+use crate::schedule::file::FileError;
 use crate::serve::ServeError;
 
 /// No message needs more characters; one that has more repeats what it was given.
@@ -260,6 +261,13 @@ impl From<ServeError> for Failure {
             ServeError::NoToken { .. } => Self::user(text)
                 .hint("`muster token create NAME --role admin` makes one; or listen on 127.0.0.1, behind a proxy"),
             ServeError::System { .. } => Self::user(text).hint("--listen ADDR:PORT names another place"),
+            ServeError::Schedules(FileError::Invalid { diagnostics, sources, path }) => {
+                let text = diagnostic::render(&diagnostics, &sources, diagnostic::Style::PLAIN);
+                Self::new(Kind::Invalid, format!("the schedules in {path} are not valid")).detail(text)
+            }
+            ServeError::Schedules(FileError::Read { .. }) => {
+                Self::new(Kind::Invalid, text).hint("--schedules FILE names the schedules")
+            }
             ServeError::Access(error) => Self::from(error),
             ServeError::Store(error) => Self::from(error),
         }

@@ -38,8 +38,13 @@ fn of(schedule: &Schedule, collector: &mut Collector) {
         return collector.push(invalid(schedule));
     }
     let playbook = &bundle.playbook;
-    if schedule.drill && playbook.drill.is_none() {
-        let message = format!("the playbook `{name}` does not say how it is drilled");
+    let none = match &playbook.drill {
+        None => Some(format!("the playbook `{name}` does not say how it is drilled")),
+        Some(drill) => {
+            drill.none.as_ref().map(|why| format!("the playbook `{name}` cannot be drilled: {}", why.value.trim()))
+        }
+    };
+    if let Some(message) = none.filter(|_| schedule.drill) {
         let hint = "give it a `drill` section, or say `drill: false` if a live run is meant";
         collector.push(Diagnostic::error("no-drill", span, message).hint(hint));
     }

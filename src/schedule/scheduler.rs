@@ -11,6 +11,7 @@ use super::file::{FileError, Schedule, Schedules};
 use super::standing::{self, Broken, Current, History, Order, Pause, Stage, Standing};
 use super::tick::{self, Fate, Miss, Tick};
 use crate::journal::document::{Document, Expect, Query, Write};
+use crate::journal::selection::Selection;
 use crate::journal::{Store, StoreError};
 use crate::model::command::Actor;
 use crate::model::status::RunStatus;
@@ -307,8 +308,9 @@ pub fn stage(store: &dyn Store, run: &RunId) -> Result<Stage, StoreError> {
 }
 
 fn open_runs(store: &dyn Store) -> Result<Vec<RunId>, StoreError> {
-    let open = |status: RunStatus| !status.is_terminal();
-    Ok(store.heads()?.into_iter().filter(|head| open(head.status)).map(|head| head.run).collect())
+    let statuses = RunStatus::ALL.into_iter().filter(|status| !status.is_terminal()).collect();
+    let open = store.select(&Selection { statuses, ..Selection::default() })?;
+    Ok(open.into_iter().map(|head| head.run).collect())
 }
 
 /// Whether a run is live, no drill, and begun by a person, as its first record says.

@@ -9,10 +9,11 @@ use tokio::net::TcpListener;
 
 use super::leader::{self, Claim, Leader};
 use super::server::{Options, Phase, Server};
-use super::{http, table};
+use super::{http, schedules, table};
 use crate::access::{AccessError, Desk};
 use crate::app::App;
 use crate::journal::StoreError;
+use crate::schedule::file::FileError;
 
 /// How often a server that stands by looks whether the other lives.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
@@ -33,6 +34,9 @@ pub enum ServeError {
     /// The system.
     #[error("cannot {act}: {source}")]
     System { act: String, source: std::io::Error },
+    /// The schedules cannot be read.
+    #[error(transparent)]
+    Schedules(#[from] FileError),
     /// Tokens cannot be read.
     #[error(transparent)]
     Access(#[from] AccessError),
@@ -74,6 +78,10 @@ pub fn serve(
         .map_err(system(&format!("listen on {}", options.listen)))?;
     let address = listener.local_addr().map_err(system("listen"))?;
     let server = Arc::new(Server::new(app, options, table::endpoints(), runtime.handle().clone()));
+    let scheduler = match &server.options.schedules {
+        Some(path) => Some(schedules::scheduler(&server, path)?),
+        None => None,
+    };
     let told = || signals.load(Ordering::SeqCst);
     // Asked before anything is answered: who only wanted to be the first does not appear at all.
     let store = server.app.store();
@@ -94,12 +102,18 @@ pub fn serve(
     if claim == Claim::Ours {
         server.phase.send_replace(Phase::Leading);
         server.runner.work(server.options.workers).map_err(system("start threads"))?;
+        let looking = scheduler.map(|scheduler| schedules::watch(&server, scheduler)).transpose();
+        let looking = looking.map_err(system("start threads"))?;
         ready(address, Phase::Leading);
         while told() == 0 {
             std::thread::sleep(HEED_EVERY);
         }
         ready(address, Phase::Draining);
         server.phase.send_replace(Phase::Draining);
+        if let Some(looking) = looking {
+            // A panic in there has been told.
+            let _ = looking.join();
+        }
         parked = server.runner.drain(&|| told() > 1)?;
         leader::resign(store.as_ref(), server.app.clock.as_ref())?;
     }

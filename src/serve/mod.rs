@@ -15,6 +15,7 @@ pub mod metrics;
 pub mod openapi;
 pub mod problem;
 pub mod runner;
+pub mod schedules;
 pub mod server;
 pub mod table;
 

@@ -31,6 +31,8 @@ pub struct Options {
     pub listen: SocketAddr,
     /// Folders with playbooks.
     pub playbooks: Vec<PathBuf>,
+    /// The file of the schedules it looks at, if any.
+    pub schedules: Option<PathBuf>,
     /// Where people reach it: `https://dr.example.org`.
     pub public_url: Option<String>,
     /// Wait for another server to end, and then serve.

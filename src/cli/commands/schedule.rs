@@ -166,7 +166,8 @@ pub fn run(args: &Args, context: &Context) -> Result<Code, Failure> {
     Ok(Code::Done)
 }
 
-fn default_path() -> PathBuf {
+/// `$MUSTER_SCHEDULES`, or the file of that name here.
+pub(super) fn default_path() -> PathBuf {
     std::env::var_os("MUSTER_SCHEDULES")
         .filter(|path| !path.is_empty())
         .map_or_else(|| PathBuf::from(NAME), PathBuf::from)

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
+use super::schedule::default_path;
 use crate::cli::context::Context;
 use crate::cli::exit::Code;
 use crate::cli::failure::Failure;
@@ -29,6 +30,9 @@ pub struct Args {
     /// A folder with playbooks that may be started, besides the shipped ones; ./playbooks if none is given.
     #[arg(long, value_name = "DIR")]
     playbooks: Vec<PathBuf>,
+    /// The schedules to look at; $MUSTER_SCHEDULES, or schedules.yaml in this folder if there is one, if not given.
+    #[arg(long, value_name = "FILE")]
+    schedules: Option<PathBuf>,
     /// Where people reach it, if not at the address itself: requests to other names are refused.
     #[arg(long, value_name = "URL")]
     public_url: Option<String>,
@@ -78,6 +82,7 @@ pub fn run(args: &Args, context: &Context) -> Result<Code, Failure> {
     let options = Options {
         listen: args.listen,
         playbooks,
+        schedules: args.schedules.clone().or_else(|| Some(default_path()).filter(|path| path.is_file())),
         public_url: args.public_url.clone(),
         standby: args.standby,
         workers: args.workers,

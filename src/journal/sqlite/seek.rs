@@ -92,7 +92,7 @@ pub(super) fn forget(connection: &Connection, gone: impl Fn(&Holder) -> bool) ->
 fn held(connection: &Connection, path: &Path) -> Result<Vec<(RunId, Holder)>, StoreError> {
     let sql = |error: rusqlite::Error| Fault::of("list the runs that are held of", path, &error);
     let text = "SELECT run.id, status, holder.id, pid, pid_start, boot_id, who
-        FROM run JOIN holder ON holder.key = run.holder WHERE run.holder IS NOT NULL";
+        FROM run JOIN holder ON holder.key = run.holder WHERE run.holder IS NOT NULL AND records > 0";
     let mut query = connection.prepare_cached(text).map_err(sql)?;
     let mut rows = query.query([]).map_err(sql)?;
     let mut found = Vec::new();
