@@ -54,6 +54,9 @@ impl Inner {
         let outcome = self.entering(cell, step, path, &scope, approved, attempt);
         match outcome {
             Ok(Entering::As(fact)) => core.record(cell, *fact, now).map(|_| ()),
+            Ok(Entering::Asking(_)) if core.state.drill.is_some() => {
+                core.record(cell, super::drill::waived(path), now).map(|_| ())
+            }
             Ok(Entering::Asking(_)) if gated.is_none() && self.foresees(&core.state) => {
                 core.activity.insert(path.clone(), Activity::Busy);
                 cell.asking.fetch_add(1, Ordering::Relaxed);

@@ -142,6 +142,14 @@ fn nobody_has_to_approve_what_lies_inside_the_fence() {
 }
 
 #[test]
+fn a_step_that_does_not_apply_is_not_begun_for_want_of_an_approval() {
+    let rig = rig(book(vec![step("one", &[], &set("a", "1")).approval(&[], 1).when("false")]), pin());
+    rig.drive();
+    assert_eq!((rig.status(), rig.world.things.lock().sent.len()), (RunStatus::Succeeded, 0));
+    assert!(report(&rig).waived.is_empty());
+}
+
+#[test]
 fn what_a_drill_shares_is_touched_only_with_the_approval_that_the_step_asks_for() {
     let playbook = book(vec![step("one", &[], &format!("{} {}", set("a", "1"), set("kept", "new"))).approval(&[], 1)]);
     let rig = rig(playbook, DrillPin { shared: vec!["fs/kept".to_owned()], ..pin() });

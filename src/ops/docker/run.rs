@@ -127,7 +127,14 @@ impl Operation for Run {
 
     fn touches(args: &RunArgs, _before: &Value) -> Vec<Touch> {
         let mounted = super::args::touched(&args.mounts);
-        if mounted.is_empty() { vec![Touch::changes(Self::resource(args))] } else { mounted }
+        // One that can write nowhere reads what is mounted: that has to be inside of a drill's fence too.
+        let read = args.mounts.iter().filter_map(|mount| mount.volume.as_ref());
+        let read: Vec<Touch> = read.map(|volume| Touch::changes(format!("volume/{volume}"))).collect();
+        match (mounted.is_empty(), read.is_empty()) {
+            (false, _) => mounted,
+            (true, false) => read,
+            (true, true) => vec![Touch::changes(Self::resource(args))],
+        }
     }
 
     fn target(context: &ReadContext<'_>, _args: &RunArgs) -> Result<Option<Target>, OpError> {
