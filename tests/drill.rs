@@ -120,7 +120,11 @@ fn what_was_there_is_out_of_reach_whatever_is_asked_for() {
     ground.untouched();
     let said = ground.drill(&["-p", "into=live"]);
     assert_eq!(said.code, 5, "{said:?}");
-    assert!(said.stdout.contains("fs/") && said.stdout.contains("which this drill did not make"), "{}", said.stdout);
+    assert!(
+        said.stdout.contains("fsDESK/home/live") && said.stdout.contains("which this drill did not make"),
+        "{}",
+        said.stdout
+    );
     ground.untouched();
     // A program that does not say what it touches.
     let mute = BOOK.replace(", makes: [at + \"/touched\"]", "");
