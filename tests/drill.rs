@@ -169,6 +169,7 @@ fn a_drill_that_was_killed_is_resumed_and_ends_with_its_teardown() {
         command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null()).spawn().expect("it starts");
     let begun = || std::fs::read_dir(ground.home()).expect("home").count() > 1;
     while !begun() {
+        assert!(engine.try_wait().expect("asked").is_none(), "it ended before it had begun anything");
         std::thread::sleep(std::time::Duration::from_millis(5));
     }
     engine.kill().expect("killed");

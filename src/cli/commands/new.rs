@@ -60,7 +60,7 @@ pub fn run(args: &Args, context: &Context) -> Result<Code, Failure> {
     }
     let word = shell_word(&format!("./{place}"));
     context.printer.result(&format!(
-        "{place}/playbook.yaml\n\n  muster lint {word}\n  muster test {word}\n  muster plan {word}\n  muster run {word}\n"
+        "{place}/playbook.yaml\n\n  muster lint {word}\n  muster test {word}\n  muster plan {word}\n  muster run {word}\n  muster drill {word}\n"
     ))?;
     Ok(Code::Done)
 }
@@ -112,7 +112,13 @@ steps:
       if note.bytes == 0 {
           throw "the note is empty";
       }
-      #{ bytes: note.bytes }
+      // When the newest data that came back were written: told by the data, not by the age of a backup.
+      #{ bytes: note.bytes, newest: note.modified }
+
+# `muster drill NAME` does all this in isolation, measures it against the objectives, and takes down what it made.
+drill:
+  proof: prove
+  measure: { rpo: steps.prove.newest }
 "#;
 
 const WORLD: &str = r#"# The world in which NAME is rehearsed: `muster run NAME --sandbox`, `muster world show --playbook NAME`.
@@ -149,6 +155,7 @@ What it recovers, from what, how long that may take, and whom to call.
 muster test NAME      # tests/*.yaml, in the sandbox of world.yaml
 muster plan NAME      # what it would do
 muster run NAME       # do it
+muster drill NAME     # the same in isolation: measured, and cleaned up
 ```
 
 `muster lint` checks it; `muster ops` lists what it can use. Its editor support comes from `playbook.schema.json` and
