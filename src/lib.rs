@@ -20,6 +20,7 @@ pub mod app;
 pub mod cli;
 pub mod clock;
 pub mod engine;
+pub mod evidence;
 pub mod journal;
 pub mod lint;
 pub mod model;

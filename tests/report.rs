@@ -49,7 +49,8 @@ fn planned(more: &[&str]) -> Desk {
 fn report(desk: &Desk) -> Value {
     let said = desk.muster(&["report", "@latest", "-o", "json"]);
     assert_eq!(said.code, 0, "{said:?}");
-    serde_json::from_str(&said.stdout).unwrap()
+    let whole: Value = serde_json::from_str(&said.stdout).unwrap();
+    whole["plan"].clone()
 }
 
 fn fates(report: &Value, step: &str) -> Vec<String> {
@@ -74,11 +75,15 @@ fn a_run_that_went_as_planned_is_told_so() {
     assert!(first["planned_ms"].is_u64() && first["actual_ms"].is_u64(), "{first:#}");
     assert_eq!(first["ended"]["end"], "done");
     let text = desk.muster(&["report", "@latest"]).stdout;
-    for wanted in ["effects: 3 as planned (100%)", "objective 1h 0m: kept", "+ as planned  fs.copy"] {
+    for wanted in ["effects: 3 as planned (100%)", "objective 1h 0m: kept", "fs.copy"] {
         assert!(text.contains(wanted), "{wanted}: {text}");
     }
     let markdown = desk.muster(&["report", "@latest", "-o", "markdown"]).stdout;
-    assert!(markdown.starts_with("## Run ") && markdown.contains("| | fs.copy | fs"), "{markdown}");
+    assert!(markdown.starts_with("## Run ") && markdown.contains("<code>fs.copy</code>"), "{markdown}");
+    let html = desk.muster(&["report", "@latest", "-o", "html"]).stdout;
+    assert!(html.starts_with("<!DOCTYPE html>") && html.trim_end().ends_with("</html>"), "{html}");
+    let junit = desk.muster(&["report", "@latest", "-o", "junit"]).stdout;
+    assert!(junit.contains("<testcase ") && junit.contains("failures=\"0\""), "{junit}");
 }
 
 #[test]
@@ -115,11 +120,35 @@ fn a_step_that_is_left_out_has_nothing_to_make() {
 }
 
 #[test]
-fn a_run_without_a_plan_is_said_to_have_none() {
+fn a_run_without_a_plan_has_a_report_too() {
     let desk = planned(&[]);
     let params = ["run", "copies", "-p", "from=source", "-p", "to=copy", "-p", "again=false"];
     assert_eq!(desk.muster(&params).code, 0);
-    let Said { code, stderr, .. } = desk.muster(&["report", "@latest"]);
-    assert_eq!(code, 1, "{stderr}");
-    assert!(stderr.contains("bound to no plan") && stderr.contains("--plan FILE"), "{stderr}");
+    let Said { code, stdout, stderr } = desk.muster(&["report", "@latest", "-o", "json"]);
+    assert_eq!(code, 0, "{stderr}");
+    let report: Value = serde_json::from_str(&stdout).unwrap();
+    assert_eq!((&report["status"], &report["plan"]), (&"succeeded".into(), &Value::Null), "{report:#}");
+    assert_eq!(report["steps"][0]["end"], "succeeded");
+    assert_eq!(report["steps"][2]["end"], "skipped");
+    assert_eq!(report["times"]["rto_kept"], true);
+    assert_eq!(stdout, desk.muster(&["report", "@latest", "-o", "json"]).stdout, "the same journal, the same report");
+}
+
+#[test]
+fn a_period_is_told_with_every_run_in_it() {
+    let desk = planned(&[]);
+    let params = ["run", "copies", "-p", "from=source", "-p", "again=false"];
+    for to in ["to=one", "to=two"] {
+        assert_eq!(desk.muster(&[&params[..], &["-p", to]].concat()).code, 0);
+    }
+    let said = desk.muster(&["report", "--since", "1h", "-o", "json"]);
+    assert_eq!(said.code, 0, "{said:?}");
+    let report: Value = serde_json::from_str(&said.stdout).unwrap();
+    assert_eq!(report["runs"].as_array().map(Vec::len), Some(2), "{report:#}");
+    assert_eq!(report["playbooks"][0]["succeeded"], 2);
+    let none = desk.muster(&["report", "--since", "1h", "--playbook", "another", "-o", "json"]).stdout;
+    assert!(none.contains("\"runs\": []"), "{none}");
+    let said = desk.muster(&["report", "--since", "soon"]);
+    assert!(said.code == 1 && said.stderr.contains("is no time"), "{said:?}");
+    assert_eq!(desk.muster(&["report", "@latest", "--since", "1h"]).code, 1, "one or the other");
 }

@@ -9,6 +9,7 @@ pub mod failure;
 pub mod gated;
 pub mod order;
 pub mod params;
+pub mod period;
 pub mod printer;
 pub mod render;
 pub mod sandbox;

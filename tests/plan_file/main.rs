@@ -242,6 +242,7 @@ fn a_run_that_left_its_plan_goes_on_under_a_plan_of_what_is_left() {
     assert!(bench.is_copied(1) && bench.is_copied(2) && bench.is_copied(3));
     let said = bench.desk.muster(&["report", "@latest", "-o", "json"]);
     let report: Value = serde_json::from_str(&said.stdout).unwrap();
+    let report = &report["plan"];
     assert_eq!(
         report["effects"],
         json!({ "as_planned": 3, "not_planned": 0, "not_made": 0, "other_way": 0, "percent": 100 })

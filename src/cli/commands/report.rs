@@ -1,12 +1,12 @@
 //! `muster report`.
 
-use crate::cli::args::RunArg;
 use crate::cli::context::{self, Context};
 use crate::cli::exit::Code;
 use crate::cli::failure::{Failure, Kind};
-use crate::journal::{Fact, Store as _};
-use crate::plan::file::PlanFile;
-use crate::plan::report::{Report, text};
+use crate::cli::period::Period;
+use crate::evidence::form::{html, junit, markdown, page::Page, period, run as run_page, table};
+use crate::evidence::material::Material;
+use crate::evidence::report::RunReport;
 
 /// Form of the report.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -14,22 +14,33 @@ pub enum ReportFormat {
     /// For people.
     #[default]
     Table,
-    /// For programs.
-    Json,
+    /// For a browser: one file that fetches nothing.
+    Html,
     /// For a pull request or a ticket.
     Markdown,
+    /// For programs.
+    Json,
+    /// For whatever shows the results of tests.
+    Junit,
 }
 
-/// Show what came of a run's plan: planned and made, call by call.
+/// Show what came of a run, or of all runs of a period.
 ///
-/// For a run that was started with `muster run --plan`. Each planned effect with its outcome and its time, what was made and not
-/// planned, what was planned and not made, and the time it took beside the prediction and the objective. Reads are in the JSON.
+/// Of a run: what ran and who started it, its steps with times and attempts, what failed and what was done about it, approvals,
+/// rollbacks, waits for people, and the time it took beside the objective; planned and made, call by call, when it was started
+/// with `muster run --plan`. Of a period (--since): every live run with its objective kept or missed, the trend of each playbook,
+/// and findings. The report follows from the journal alone: the same journal gives the same report.
 ///
-/// Example: muster report @latest -o markdown
+/// Example: muster report @latest -o html > report.html
+///
+/// Example: muster report --since 30d -o markdown
 #[derive(clap::Args)]
 pub struct Args {
+    /// The run: its id, the first letters of it, or @latest.
+    #[arg(value_name = "RUN", required_unless_present = "since", conflicts_with = "since")]
+    run: Option<String>,
     #[command(flatten)]
-    on: RunArg,
+    period: Period,
     /// Form of the report.
     #[arg(short, long, value_enum, default_value_t, value_name = "FORMAT")]
     output: ReportFormat,
@@ -38,31 +49,33 @@ pub struct Args {
 /// Does it.
 ///
 /// # Errors
-/// When there is no such run, it has no plan, or its journal is not what was written.
+/// When there is no such run, or its journal is not what was written.
 pub fn run(args: &Args, context: &Context) -> Result<Code, Failure> {
     let store = context.store()?;
-    let head = context::head_of(store.as_ref(), &args.on.run)?;
-    store.load(&head.run)?;
-    let records = context::records_of(store.as_ref(), &head.run, 0)?;
-    let bound = records.iter().filter_map(|record| match &record.fact {
-        Fact::PlanBound { plan, .. } => Some(plan),
-        _ => None,
-    });
-    let unreadable = |error| Failure::new(Kind::Internal, format!("cannot read the plan of run {}: {error}", head.run));
-    let mut files: Vec<PlanFile> = Vec::new();
-    for pin in bound {
-        files.push(serde_json::from_slice(&store.blob(&pin.plan)?).map_err(unreadable)?);
+    if let Some(window) = args.period.window(context.now())? {
+        let (report, runs) = window.report(store.as_ref())?;
+        return show(args.output, context, &period::page(&report), || report.json(), || junit::period(&report, &runs));
     }
-    if files.is_empty() {
-        return Err(Failure::user(format!("run {} is bound to no plan", head.run))
-            .hint("`muster plan PLAYBOOK --out FILE` and `muster run --plan FILE` start one that is; `muster show` shows any run"));
-    }
-    let report = Report::of(&files, &records)
+    let head = context::head_of(store.as_ref(), args.run.as_deref().unwrap_or("@latest"))?;
+    let material = Material::of(store.as_ref(), &head.run)?;
+    let report = RunReport::of(&material)
         .ok_or_else(|| Failure::new(Kind::Internal, format!("the journal of run {} is of no run", head.run)))?;
-    match args.output {
-        ReportFormat::Json => context.printer.json(&report)?,
-        ReportFormat::Table => context.printer.result(&text::plain(&report))?,
-        ReportFormat::Markdown => context.printer.result(&text::markdown(&report))?,
+    show(args.output, context, &run_page::page(&report), || report.json(), || junit::run(&report))
+}
+
+fn show(
+    form: ReportFormat,
+    context: &Context,
+    page: &Page,
+    json: impl Fn() -> String,
+    junit: impl Fn() -> String,
+) -> Result<Code, Failure> {
+    match form {
+        ReportFormat::Table => context.printer.result(&table::text(page))?,
+        ReportFormat::Html => context.printer.result(&html::text(page))?,
+        ReportFormat::Markdown => context.printer.result(&markdown::text(page))?,
+        ReportFormat::Json => context.printer.machine(&json())?,
+        ReportFormat::Junit => context.printer.result(&junit())?,
     }
     Ok(Code::Done)
 }

@@ -1,4 +1,4 @@
-//! A report for reading: in a terminal, and in Markdown.
+//! A report in words: its sums, and a row for each call that is worth telling.
 
 use std::time::Duration;
 
@@ -110,99 +110,40 @@ fn replanned(report: &Report) -> Vec<String> {
     report.replanned.iter().map(line).collect()
 }
 
-/// For a terminal.
+/// Plan, agreement and times, one sentence each.
 #[must_use]
-pub fn plain(report: &Report) -> String {
-    let mut text = format!(
-        "{} of {} {}: {}\nplan {} of {} by {}\n{}\n{}\n{}\n",
-        report.run,
-        flat(&report.playbook),
-        report.version,
-        report.status.as_str(),
-        report.plan.get(..12).unwrap_or(&report.plan),
-        report.planned_at.strftime("%Y-%m-%d %H:%M:%SZ"),
-        flat(&report.planned_by),
+pub fn sums(report: &Report) -> Vec<String> {
+    let mut sums = vec![
+        format!(
+            "plan {} of {} by {}",
+            report.plan.get(..12).unwrap_or(&report.plan),
+            report.planned_at.strftime("%Y-%m-%d %H:%M:%SZ"),
+            flat(&report.planned_by)
+        ),
         agreement("effects", report.effects),
         agreement("all calls", report.calls),
         objective(&report.times),
-    );
-    replanned(report).iter().for_each(|line| text.push_str(&format!("{}\n", flat(line))));
-    for step in &report.steps {
-        let took =
-            step.actual_ms.map(|took| format!("  {} → {}", span(step.planned_ms), span(took))).unwrap_or_default();
-        let was = planned(step.planned.as_ref());
-        let was = if was.is_empty() { was } else { format!("  ({was})") };
-        text.push_str(&format!("\n{}  {}{was}{took}\n", step.step, flat(&step.actual)));
-        for call in step.calls.iter().filter(|call| is_worth_telling(call)) {
-            let mark = if call.writes { '+' } else { ' ' };
-            let line = format!(
-                "  {mark} {:<11} {:<22} {}  {}  {}",
-                fate(call),
-                call.op,
-                flat(&call.resource),
-                ended(call),
-                times(call)
-            );
-            text.push_str(line.trim_end());
-            text.push('\n');
-        }
-    }
-    text
+    ];
+    sums.extend(replanned(report).iter().map(|line| flat(line)));
+    sums
 }
 
-/// A cell of a table in Markdown.
-fn cell(text: &str) -> String {
-    let mut safe = String::new();
-    for letter in flat(text).chars() {
-        match letter {
-            '|' | '`' | '*' | '_' | '[' | ']' | '\\' | '#' | '~' | '!' => safe.extend(['\\', letter]),
-            '<' => safe.push_str("&lt;"),
-            '>' => safe.push_str("&gt;"),
-            '&' => safe.push_str("&amp;"),
-            '@' => safe.push_str("&#64;"),
-            letter => safe.push(letter),
-        }
-    }
-    safe
-}
+/// Step, call, of what, plan, outcome, and planned → took. A row without a call is of the step itself.
+pub type Row = [String; 6];
 
-/// For a pull request, a ticket or a drill's minutes.
+/// A row for each step and each of its calls that is worth telling.
 #[must_use]
-pub fn markdown(report: &Report) -> String {
-    let mut text = format!(
-        "## Run {} of {} {}: {}\n\nPlan `{}`, made {} by {}.\n\n- {}\n- {}\n- {}\n",
-        report.run,
-        cell(&report.playbook),
-        cell(&report.version),
-        report.status.as_str(),
-        report.plan.get(..12).unwrap_or(&report.plan),
-        report.planned_at.strftime("%Y-%m-%d %H:%M:%SZ"),
-        cell(&report.planned_by),
-        agreement("Effects", report.effects),
-        agreement("All calls", report.calls),
-        objective(&report.times),
-    );
-    replanned(report).iter().for_each(|line| text.push_str(&format!("- {}\n", cell(line))));
-    text.push_str("\n| Step | Call | Of what | Plan | Outcome | Planned → took |\n|---|---|---|---|---|---|\n");
+pub fn rows(report: &Report) -> Vec<Row> {
+    let mut rows = Vec::new();
     for step in &report.steps {
         let took = step.actual_ms.map(|took| format!("{} → {}", span(step.planned_ms), span(took))).unwrap_or_default();
+        let none = String::new;
         let was = planned(step.planned.as_ref());
-        text.push_str(&format!(
-            "| **{}** | | | {} | {} | {took} |\n",
-            cell(step.step.as_str()),
-            was,
-            cell(&step.actual)
-        ));
+        rows.push([flat(step.step.as_str()), none(), none(), was, flat(&step.actual), took]);
         for call in step.calls.iter().filter(|call| is_worth_telling(call)) {
-            text.push_str(&format!(
-                "| | {} | {} | {} | {} | {} |\n",
-                cell(&call.op),
-                cell(&call.resource),
-                fate(call),
-                cell(&ended(call)),
-                times(call)
-            ));
+            let plan = fate(call).to_owned();
+            rows.push([none(), call.op.clone(), flat(&call.resource), plan, ended(call), times(call)]);
         }
     }
-    text
+    rows
 }

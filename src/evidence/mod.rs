@@ -1,0 +1,13 @@
+//! What is shown of runs to those who were not there: reports, evidence packs, runs on their way to another store.
+
+pub mod form;
+pub mod gather;
+pub mod material;
+pub mod period;
+pub mod report;
+pub mod wait;
+pub mod words;
+
+
+#[cfg(test)]
+mod tests;
