@@ -43,6 +43,9 @@ pub enum AppError {
     /// A plan file.
     #[error(transparent)]
     PlanFile(#[from] crate::plan::file::PlanFileError),
+    /// A run on its way from one store to another.
+    #[error(transparent)]
+    Handover(#[from] super::handover::HandoverError),
     /// The world of the sandbox.
     #[error("cannot use the sandbox's world {path}: {what}")]
     World { path: String, what: String },

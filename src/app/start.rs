@@ -321,7 +321,7 @@ impl App {
         }
     }
 
-    fn lease(&self, run: &RunId) -> Result<u64, AppError> {
+    pub(super) fn lease(&self, run: &RunId) -> Result<u64, AppError> {
         for _ in 0..2 {
             match self.store.take(run)? {
                 Taken::Yes { epoch } => return Ok(epoch),

@@ -5,9 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
 use super::commands::{
-    accept, answer, approve, cancel, check, completions, doctor, done, drill, exit_codes, fork, kill, lint, logs, new,
-    note, ops, plan, playbook, ps, reject, report, resume, retry, review, rollback, run, schedule, schema, serve,
-    settle, show, skip, skip_undo, test, token, world,
+    accept, adopt, answer, approve, audit, cancel, check, completions, doctor, done, drill, exit_codes, export, fork, kill, lint, logs, new, note, ops, plan, playbook, ps, reject, report, resume, retry, review, rollback, run, schedule, schema, serve, settle, show, skip, skip_undo, test, token, world,
 };
 use super::context::Context;
 use super::exit::Code;
@@ -43,6 +41,8 @@ pub enum Command {
     Fork(fork::Args),
     Schedule(schedule::Args),
     Serve(serve::Args),
+    Export(export::Args),
+    Adopt(adopt::Args),
     Retry(retry::Args),
     Skip(skip::Args),
     Done(done::Args),
@@ -59,6 +59,7 @@ pub enum Command {
     Ps(ps::Args),
     Show(show::Args),
     Report(report::Args),
+    Audit(audit::Args),
     Logs(logs::Args),
     World(world::Args),
     Token(token::Args),
@@ -72,13 +73,13 @@ pub enum Command {
 /// The commands as they are grouped in `muster --help`.
 pub const GROUPS: [(&str, &[&str]); 7] = [
     ("Write a playbook", &["new", "lint", "test", "schema", "playbook"]),
-    ("Run a playbook", &["check", "plan", "run", "drill", "resume", "fork", "schedule", "serve"]),
+    ("Run a playbook", &["check", "plan", "run", "drill", "resume", "fork", "export", "adopt", "schedule", "serve"]),
     (
         "Decide for a run that waits",
         &["retry", "skip", "done", "answer", "approve", "reject", "settle", "accept", "skip-undo"],
     ),
     ("End or undo a run", &["rollback", "cancel", "kill"]),
-    ("Look", &["ps", "show", "report", "logs", "world", "note"]),
+    ("Look", &["ps", "show", "report", "audit", "logs", "world", "note"]),
     ("Who may do what", &["token", "review"]),
     ("About Muster", &["ops", "doctor", "completions", "exit-codes", "help"]),
 ];
@@ -103,6 +104,8 @@ impl Command {
             Self::Fork(args) => fork::run(&args, context),
             Self::Schedule(args) => schedule::run(&args, context),
             Self::Serve(args) => serve::run(&args, context),
+            Self::Export(args) => export::run(&args, context),
+            Self::Adopt(args) => adopt::run(&args, context),
             Self::Retry(args) => retry::run(args, context),
             Self::Skip(args) => skip::run(args, context),
             Self::Done(args) => done::run(args, context),
@@ -119,6 +122,7 @@ impl Command {
             Self::Ps(args) => ps::run(&args, context),
             Self::Show(args) => show::run(&args, context),
             Self::Report(args) => report::run(&args, context),
+            Self::Audit(args) => audit::run(&args, context),
             Self::Logs(args) => logs::run(&args, context),
             Self::World(args) => world::run(&args, context),
             Self::Token(args) => token::run(&args, context),

@@ -6,7 +6,7 @@ use super::exit::Code;
 use super::render::brief::{self, cut, one_line};
 use super::render::look::{Look, Tone};
 use crate::access::AccessError;
-use crate::app::{AppError, Stale};
+use crate::app::{AppError, HandoverError, Stale};
 use crate::engine::EngineError;
 use crate::journal::{Holder, StoreError};
 use crate::model::fault::{ErrorClass, OpError};
@@ -150,6 +150,11 @@ impl Failure {
         let failure = Self::user(error.to_string());
         match error {
             StoreError::NoSuchRun(_) => failure.hint("`muster ps --all` lists the runs of this store"),
+            StoreError::HandedOver { run, .. } => {
+                failure.hint(format!("`muster show {}` says how far it had got", run.short())).hint(
+                    "if nobody goes on with it: `muster adopt FILE --take-over REASON` with the file that was exported",
+                )
+            }
             StoreError::Ambiguous { .. } => failure.hint("give more letters of the run's id"),
             StoreError::Full { .. } => failure.hint("free some room; `muster resume` then carries the run on"),
             StoreError::ReadOnly { .. } => failure
@@ -222,6 +227,18 @@ impl From<AppError> for Failure {
                 }
                 PlanFileError::Form { .. } | PlanFileError::TooNew { .. } => Self::new(Kind::Stale, error.to_string()),
                 PlanFileError::Read { .. } | PlanFileError::Write { .. } => Self::user(error.to_string()),
+            },
+            AppError::Handover(error) => match &error {
+                HandoverError::Damaged(what) => {
+                    Self::new(Kind::NeedsPerson, format!("the file is not the run that was exported: {what}"))
+                        .hint("bring it over again from where it was exported")
+                }
+                HandoverError::NotReleased { .. } => Self::user(error.to_string())
+                    .hint("export it with --release there; if that store is gone, --take-over REASON here"),
+                HandoverError::Here { run } => {
+                    Self::user(error.to_string()).hint(format!("`muster resume {}` goes on with it", run.short()))
+                }
+                HandoverError::Unpackable(_) => Self::user(error.to_string()),
             },
             AppError::World { .. } => Self::new(Kind::Invalid, error.to_string())
                 .hint("`--world FILE` names another; docs and the shipped playbooks show what stands in one"),

@@ -37,7 +37,8 @@ impl RunReport {
         let status = state.status();
         let waits = waits(records);
         let people = Intervals::of(waits.iter().map(|wait| (wait.from, wait.to.unwrap_or(last.at))));
-        let proofs = Intervals::of(history.proofs.values().flatten().map(|(from, to, _)| (*from, to.unwrap_or(last.at))));
+        let proofs =
+            Intervals::of(history.proofs.values().flatten().map(|(from, to, _)| (*from, to.unwrap_or(last.at))));
         let total_ms = millis(started, ended.unwrap_or(last.at));
         let verify_ms = people.and(&proofs).ms() - people.ms();
         let rto_ms = bundle.and_then(|bundle| ms(bundle.playbook.rto));
@@ -122,7 +123,7 @@ struct History {
     orders: Vec<Ordered>,
     notes: Vec<Note>,
     /// Of each step: since when its proof was asked, until when, and whether it held.
-    proofs: BTreeMap<StepPath, Vec<(Timestamp, Option<Timestamp>, Option<bool>)>>,
+    proofs: Proofs,
     attempts: BTreeMap<StepPath, u32>,
     undos: BTreeSet<crate::model::CallId>,
     /// Whose order the records after it follow from.
@@ -152,7 +153,10 @@ impl History {
             }
             Fact::StepRetried { step, .. } => {
                 let who = self.ordered(|order| matches!(order, Order::Retry { step: of, .. } if of == step));
-                self.then(step, who.map_or("tried again by the playbook".to_owned(), |who| format!("tried again by {who}")));
+                self.then(
+                    step,
+                    who.map_or("tried again by the playbook".to_owned(), |who| format!("tried again by {who}")),
+                );
             }
             Fact::StepSkipped { step, reason, by: Some(by), .. } => {
                 self.then(step, format!("skipped by {}: {reason}", by.name));
@@ -300,7 +304,10 @@ fn forced(force: bool) -> &'static str {
     if force { ", by force" } else { "" }
 }
 
-type Proofs = BTreeMap<StepPath, Vec<(Timestamp, Option<Timestamp>, Option<bool>)>>;
+/// A time in which a proof was asked, and whether it held.
+type Proof = (Timestamp, Option<Timestamp>, Option<bool>);
+
+type Proofs = BTreeMap<StepPath, Vec<Proof>>;
 
 /// The steps in the playbook's order, the instances of a `foreach` step in its place.
 fn steps(state: &RunState, bundle: Option<&Bundle>, proofs: &Proofs, last: Timestamp) -> Vec<StepReport> {
@@ -319,8 +326,10 @@ fn steps(state: &RunState, bundle: Option<&Bundle>, proofs: &Proofs, last: Times
         }
         told.insert(StepPath::of(&step.id.value));
     }
-    let known = |path: &StepPath| told.contains(path) || (path.key().is_none() && state.expanded.contains_key(path.as_str()));
-    let more: Vec<_> = state.steps.keys().filter(|path| !known(path)).map(|path| (path.clone(), String::new())).collect();
+    let known =
+        |path: &StepPath| told.contains(path) || (path.key().is_none() && state.expanded.contains_key(path.as_str()));
+    let more: Vec<_> =
+        state.steps.keys().filter(|path| !known(path)).map(|path| (path.clone(), String::new())).collect();
     order.extend(more);
     let mut calls: BTreeMap<&StepPath, Vec<&CallState>> = BTreeMap::new();
     for call in &state.calls {
@@ -332,9 +341,8 @@ fn steps(state: &RunState, bundle: Option<&Bundle>, proofs: &Proofs, last: Times
         let own = state.steps.get(&step).unwrap_or(&none);
         let (end, why) = end_of(&own.status, ended);
         let effects = calls.get(&step).into_iter().flatten().filter(|call| is_effect(call));
-        let (effects, undone) = effects.fold((0, 0), |(all, undone), call| {
-            (all + 1, undone + usize::from(call.undone == Undone::Yes))
-        });
+        let (effects, undone) =
+            effects.fold((0, 0), |(all, undone), call| (all + 1, undone + usize::from(call.undone == Undone::Yes)));
         let verified = proofs.get(&step).and_then(|proofs| proofs.last()).map(|(from, to, held)| Verified {
             held: *held,
             from: *from,

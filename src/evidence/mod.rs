@@ -2,12 +2,13 @@
 
 pub mod form;
 pub mod gather;
+pub mod handover;
 pub mod material;
+pub mod pack;
 pub mod period;
 pub mod report;
 pub mod wait;
 pub mod words;
-
 
 #[cfg(test)]
 mod tests;

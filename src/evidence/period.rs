@@ -243,7 +243,11 @@ fn of_run(report: &RunReport) -> Vec<Finding> {
     }
     if matches!(report.status, RunStatus::Failed | RunStatus::Killed) {
         let why = report.failures.last().map(|failure| format!(": {} ({})", failure.error, failure.step));
-        say(at, FindingKind::RunFailed, format!("{} {}{}", report.playbook, report.status.as_str(), why.unwrap_or_default()));
+        say(
+            at,
+            FindingKind::RunFailed,
+            format!("{} {}{}", report.playbook, report.status.as_str(), why.unwrap_or_default()),
+        );
     }
     if report.ended.is_none() {
         let since = format!("{} since {}", report.status.as_str(), instant(report.as_of));

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::chain::{self, DecodeError};
 use super::memory::digest_of;
 use super::record::{Fact, Outcome, Record};
-use super::store::{Store, StoreError};
+use super::store::{Lines, Store, StoreError};
 use crate::model::{RunId, Value};
 
 /// The longest a result may be, in bytes of JSON, and stand in its record.
@@ -134,11 +134,19 @@ pub fn record(store: &dyn Store, run: &RunId, seq: u64, line: &str) -> Result<Re
 /// As [`Store::load`], [`chain::read`] and [`record`].
 pub fn journal(store: &dyn Store, run: &RunId) -> Result<(Vec<Record>, chain::Hash), StoreError> {
     let stored = store.load(run)?;
-    let mut records = chain::read(run, &stored)?;
+    Ok((whole(store, run, &stored)?, stored.hash))
+}
+
+/// The records of a journal that was loaded, whole, their chain verified.
+///
+/// # Errors
+/// As [`chain::read`] and [`record`].
+pub fn whole(store: &dyn Store, run: &RunId, stored: &Lines) -> Result<Vec<Record>, StoreError> {
+    let mut records = chain::read(run, stored)?;
     for record in &mut records {
         complete(store, record).map_err(|what| StoreError::Damaged { run: run.clone(), seq: record.seq, what })?;
     }
-    Ok((records, stored.hash))
+    Ok(records)
 }
 
 /// All records of a run, whole, their chain verified.

@@ -379,6 +379,29 @@ fn a_document_is_written_only_if_it_is_as_expected(pair: Pair) {
     assert!(again.version > now.version, "no version comes twice");
 }
 
+fn a_run_that_was_handed_over_is_neither_taken_nor_told_anything(pair: Pair) {
+    let journal = begin(&pair.ours, 1, 1);
+    let run = journal.run().clone();
+    journal.release().expect("let go of");
+    let over = json!({ "epoch": 1, "at": at(4), "by": "alice@host", "reason": "moved" });
+    pair.ours.write_documents(&[Write::create(super::handover::KIND, run.as_str(), over)], at(4)).expect("stored");
+    let kill = Command { by: Actor { name: "bob@host".into() }, what: Order::Kill };
+    for store in [&pair.ours, &pair.theirs] {
+        assert!(matches!(store.take(&run), Err(StoreError::HandedOver { by, .. }) if by == "alice@host"));
+        assert!(matches!(store.post(&run, &kill), Err(StoreError::HandedOver { .. })));
+    }
+    assert_eq!(pair.ours.load(&run).expect("it can be read").lines.len(), 2);
+    let document = pair.ours.document(super::handover::KIND, run.as_str()).expect("read").expect("there");
+    pair.ours.write_documents(&[Write::remove(super::handover::KIND, &document)], at(5)).expect("removed");
+    assert_eq!(pair.theirs.take(&run).expect("nobody holds it"), Taken::Yes { epoch: 2 });
+}
+
+fn the_epochs_of_a_run_go_on_from_where_it_came_from(pair: Pair) {
+    let head = Head { epoch: 7, ..head(3, 0) };
+    pair.ours.create(&head).expect("a new run");
+    assert_eq!(pair.theirs.take(&head.run).expect("nobody holds it"), Taken::Yes { epoch: 8 });
+}
+
 fn documents_are_read_in_order_and_in_pages(pair: Pair) {
     let keys = ["a/1", "a/2", "a/3", "a0", "b", "ä"];
     let writes: Vec<Write> = keys.iter().rev().map(|key| Write::create("tick", *key, json!(key))).collect();
@@ -490,6 +513,8 @@ promises! {
     a_secret_is_neither_stored_nor_given_back
     a_journal_that_failed_once_writes_no_more
     an_append_under_an_old_epoch_is_refused_and_changes_nothing
+    a_run_that_was_handed_over_is_neither_taken_nor_told_anything
+    the_epochs_of_a_run_go_on_from_where_it_came_from
     an_append_that_does_not_follow_is_refused
     a_bad_append_does_not_harm_those_beside_it
     a_result_too_large_for_its_record_is_kept_apart_and_read_back_whole

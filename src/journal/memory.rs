@@ -6,10 +6,10 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use sha2::{Digest, Sha256};
 
-use super::chain;
 use super::document::{Document, Expect, Query, Write};
 use super::selection::{Life, Selection, Wanting};
 use super::store::{Append, Head, Holder, Lines, Store, StoreError, Taken};
+use super::{chain, handover};
 use crate::model::command::Command;
 use crate::model::status::RunStatus;
 use crate::model::{RunId, Timestamp};
@@ -195,6 +195,12 @@ impl Content {
         self.runs.get(run).ok_or_else(|| StoreError::NoSuchRun(run.to_string()))
     }
 
+    /// Whether this store goes on with a run.
+    fn is_ours(&self, run: &RunId) -> Result<(), StoreError> {
+        let over = self.documents.get(&(handover::KIND.to_owned(), run.to_string()));
+        over.map_or(Ok(()), |document| Err(handover::refusal(run, document)))
+    }
+
     fn run_mut(&mut self, run: &RunId) -> Result<&mut Run, StoreError> {
         self.runs.get_mut(run).ok_or_else(|| StoreError::NoSuchRun(run.to_string()))
     }
@@ -257,11 +263,15 @@ impl Store for MemoryStore {
                 return Err(StoreError::Database { act: "store a new run", path: "memory".to_owned(), what });
             }
             // Whoever stored it died before its first record, or is about to write it and holds it.
-            there.head =
-                Head { records: 0, epoch: there.head.epoch, holder: there.head.holder.clone(), ..head.clone() };
+            there.head = Head {
+                records: 0,
+                epoch: there.head.epoch.max(head.epoch),
+                holder: there.head.holder.clone(),
+                ..head.clone()
+            };
             return Ok(());
         }
-        let head = Head { records: 0, epoch: 0, holder: None, ..head.clone() };
+        let head = Head { records: 0, holder: None, ..head.clone() };
         let run = Run { head, lines: Vec::new(), hash: chain::START, inbox: Vec::new(), shown: Vec::new() };
         content.runs.insert(run.head.run.clone(), run);
         Ok(())
@@ -390,6 +400,7 @@ impl Store for MemoryStore {
     fn post(&self, run: &RunId, command: &Command) -> Result<i64, StoreError> {
         let mut content = self.write()?;
         content.run(run)?;
+        content.is_ours(run)?;
         content.posted += 1;
         let id = content.posted;
         let run = content.run_mut(run)?;
@@ -415,6 +426,7 @@ impl Store for MemoryStore {
 
     fn take(&self, run: &RunId) -> Result<Taken, StoreError> {
         let mut content = self.write()?;
+        content.is_ours(run)?;
         let held = content.head(content.run(run)?).holder.filter(|holder| holder.id != self.holder.id);
         if let Some(holder) = held {
             let stale = content.frozen.contains(&holder.id);

@@ -5,6 +5,7 @@ pub mod chain;
 #[cfg(test)]
 mod contract;
 pub mod document;
+pub mod handover;
 pub mod memory;
 pub mod record;
 pub mod redact;

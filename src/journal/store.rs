@@ -15,6 +15,9 @@ pub enum StoreError {
     /// Somebody else holds the run under a later epoch: this holder may not write.
     #[error("run {run} is held by somebody else since (this holder's epoch {epoch} is over)")]
     Fenced { run: RunId, epoch: u64 },
+    /// Another store goes on with the run.
+    #[error("run {run} was handed over by {by} at {at}: another store goes on with it")]
+    HandedOver { run: RunId, by: String, at: Timestamp },
     /// No run has this id.
     #[error("no run `{0}`")]
     NoSuchRun(String),
@@ -154,8 +157,9 @@ pub struct Lines {
 /// [`Store::append`] returns `Ok` only after its records are durable, in one transaction with what they keep apart and the
 /// inbox entries they answer, and only if the epoch is still the run's. Calls from many threads share commits.
 pub trait Store: Send + Sync {
-    /// Stores a new run without records. Epoch 0: nobody holds it. One of that id that never got a record is stored anew: who knows
-    /// a run's id before it begins can begin it again after a crash. Taking it tells whether somebody is about to.
+    /// Stores a new run without records, which nobody holds. Its epochs go on from that of the head. One of that id that never got a
+    /// record is stored anew: who knows a run's id before it begins can begin it again after a crash. Taking it tells whether somebody is
+    /// about to.
     ///
     /// # Errors
     /// When a run of that id has records, or the store cannot be written.
@@ -242,7 +246,7 @@ pub trait Store: Send + Sync {
     /// Puts a command into a run's inbox, durably.
     ///
     /// # Errors
-    /// When the run does not exist or the store cannot be written.
+    /// When the run does not exist, was handed over, or the store cannot be written.
     fn post(&self, run: &RunId, command: &Command) -> Result<i64, StoreError>;
 
     /// The commands in a run's inbox, oldest first.
@@ -260,7 +264,7 @@ pub trait Store: Send + Sync {
     /// Takes a run for this process: a new epoch, unless somebody alive holds it.
     ///
     /// # Errors
-    /// When the store cannot be written.
+    /// [`StoreError::HandedOver`], or when the store cannot be written.
     fn take(&self, run: &RunId) -> Result<Taken, StoreError>;
 
     /// Gives a run up; nobody holds it then. Does nothing if this process does not hold it under that epoch.

@@ -1,8 +1,10 @@
 //! The commands, one file each: arguments (whose doc comments are the help text) beside the body.
 
 pub mod accept;
+pub mod adopt;
 pub mod answer;
 pub mod approve;
+pub mod audit;
 pub mod cancel;
 pub mod check;
 pub mod completions;
@@ -10,6 +12,7 @@ pub mod doctor;
 pub mod done;
 pub mod drill;
 pub mod exit_codes;
+pub mod export;
 pub mod fork;
 pub mod kill;
 pub mod lint;

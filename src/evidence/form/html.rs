@@ -93,7 +93,8 @@ fn split_of(split: &Split) -> Markup {
 }
 
 fn section_of(section: &Section) -> Markup {
-    let id: String = section.title.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' }).collect();
+    let id: String =
+        section.title.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' }).collect();
     html! {
         section aria-labelledby=(id) {
             h2 id=(id) { (section.title) }

@@ -41,7 +41,9 @@ pub fn period(report: &PeriodReport, runs: &[RunReport]) -> String {
     let listed = |run: &&RunReport| report.runs.iter().any(|line| line.run == run.run);
     let mut suites: Vec<Suite> = runs.iter().filter(listed).map(suite).collect();
     // What is a finding about a run is a failed case of its suite already.
-    let apart = |kind: FindingKind| matches!(kind, FindingKind::Tick | FindingKind::Undelivered | FindingKind::Unreadable | FindingKind::BreakGlass);
+    let apart = |kind: FindingKind| {
+        matches!(kind, FindingKind::Tick | FindingKind::Undelivered | FindingKind::Unreadable | FindingKind::BreakGlass)
+    };
     let cases = report.findings.iter().filter(|finding| apart(finding.kind)).map(|finding| Case {
         class: finding.about.clone(),
         name: format!("{} {}", finding.kind.as_str(), finding.at),
@@ -79,11 +81,18 @@ fn suite(report: &RunReport) -> Suite {
         status if status.is_terminal() => Verdict::Failed(format!("the run ended: {}", status.as_str())),
         status => Verdict::Skipped(format!("the run has not ended: {}", status.as_str())),
     };
-    cases.push(Case { class: class.clone(), name: "the run as a whole".to_owned(), ms: report.times.total_ms, verdict });
+    cases.push(Case {
+        class: class.clone(),
+        name: "the run as a whole".to_owned(),
+        ms: report.times.total_ms,
+        verdict,
+    });
     if let Some(rto) = report.times.rto_ms {
         let verdict = match report.times.rto_kept {
             Some(true) => Verdict::Passed,
-            Some(false) => Verdict::Failed(format!("took {}, the objective is {}", span(report.times.total_ms), span(rto))),
+            Some(false) => {
+                Verdict::Failed(format!("took {}, the objective is {}", span(report.times.total_ms), span(rto)))
+            }
             None => Verdict::Skipped("nothing was recovered that could be measured".to_owned()),
         };
         cases.push(Case { class, name: "objective (RTO)".to_owned(), ms: report.times.total_ms, verdict });
@@ -144,7 +153,10 @@ fn document(suites: &[Suite]) -> String {
             match &case.verdict {
                 Verdict::Passed => text.push_str("/>\n"),
                 Verdict::Failed(why) => {
-                    text.push_str(&format!(">\n      <failure type=\"failed\" message=\"{}\"/>\n    </testcase>\n", safe(why)));
+                    text.push_str(&format!(
+                        ">\n      <failure type=\"failed\" message=\"{}\"/>\n    </testcase>\n",
+                        safe(why)
+                    ));
                 }
                 Verdict::Skipped(why) => {
                     text.push_str(&format!(">\n      <skipped message=\"{}\"/>\n    </testcase>\n", safe(why)));

@@ -37,9 +37,21 @@ pub fn page(report: &PeriodReport) -> Page {
         ]
     };
     page.table("Findings", vec!["When", "What", "About", ""], report.findings.iter().map(finding).collect());
-    let heads = vec!["Playbook", "Versions", "Runs", "Succeeded", "Objective (RTO)", "Missed", "Last", "Best", "Worst", "Trend"];
+    let heads = vec![
+        "Playbook",
+        "Versions",
+        "Runs",
+        "Succeeded",
+        "Objective (RTO)",
+        "Missed",
+        "Last",
+        "Best",
+        "Worst",
+        "Trend",
+    ];
     page.table("Playbooks", heads, report.playbooks.iter().map(book).collect());
-    let heads = vec!["Run", "Playbook", "Began", "Took", "Waited for people", "Objective (RTO)", "Status", "Started by"];
+    let heads =
+        vec!["Run", "Playbook", "Began", "Took", "Waited for people", "Objective (RTO)", "Status", "Started by"];
     page.table("Runs", heads, report.runs.iter().map(run).collect());
     page
 }

@@ -13,7 +13,9 @@ use crate::plan::report::text as planned;
 pub fn tone_of(status: RunStatus) -> Tone {
     match status {
         RunStatus::Succeeded => Tone::Good,
-        RunStatus::SucceededWithExceptions | RunStatus::RolledBack | RunStatus::Cancelled | RunStatus::Paused => Tone::Warn,
+        RunStatus::SucceededWithExceptions | RunStatus::RolledBack | RunStatus::Cancelled | RunStatus::Paused => {
+            Tone::Warn
+        }
         RunStatus::Failed | RunStatus::Killed => Tone::Bad,
         RunStatus::Running | RunStatus::Waiting | RunStatus::RollingBack => Tone::Plain,
     }
@@ -23,7 +25,13 @@ pub fn tone_of(status: RunStatus) -> Tone {
 #[must_use]
 pub fn page(report: &RunReport) -> Page {
     let mut page = Page {
-        title: flat(&format!("Run {} of {} {}: {}", report.run, report.playbook, report.version, report.status.as_str())),
+        title: flat(&format!(
+            "Run {} of {} {}: {}",
+            report.run,
+            report.playbook,
+            report.version,
+            report.status.as_str()
+        )),
         lead: flat(&report.title),
         cards: cards(report),
         split: Some(Split {
@@ -189,7 +197,11 @@ fn steps(page: &mut Page, report: &RunReport) {
     let heads = vec!["Step", "Outcome", "Began", "Took", "Attempts", "Effects", "Proof", "What it is for"];
     page.table("Steps", heads, report.steps.iter().map(row).collect());
     let failure = |failure: &crate::evidence::report::Failure| {
-        let then = if failure.then.is_empty() { Cell::from("nothing yet").tone(Tone::Bad) } else { Cell::from(failure.then.as_str()) };
+        let then = if failure.then.is_empty() {
+            Cell::from("nothing yet").tone(Tone::Bad)
+        } else {
+            Cell::from(failure.then.as_str())
+        };
         vec![
             Cell::from(instant(failure.at)),
             Cell::code(failure.step.as_str()),
@@ -198,7 +210,11 @@ fn steps(page: &mut Page, report: &RunReport) {
             then,
         ]
     };
-    page.table("Failures", vec!["When", "Step", "Attempt", "Why", "What was done about it"], report.failures.iter().map(failure).collect());
+    page.table(
+        "Failures",
+        vec!["When", "Step", "Attempt", "Why", "What was done about it"],
+        report.failures.iter().map(failure).collect(),
+    );
 }
 
 fn people(page: &mut Page, report: &RunReport) {
@@ -226,10 +242,19 @@ fn people(page: &mut Page, report: &RunReport) {
             Cell::from(span(wait.ms)),
         ]
     };
-    page.table("Waits for people", vec!["For", "Step", "From", "To", "How long"], report.waits.iter().map(wait).collect());
+    page.table(
+        "Waits for people",
+        vec!["For", "Step", "From", "To", "How long"],
+        report.waits.iter().map(wait).collect(),
+    );
     let order = |one: &crate::evidence::report::Ordered| {
         let refused = one.refused.as_ref().map(|why| Cell::from(format!("refused: {why}")).tone(Tone::Warn));
-        vec![Cell::from(instant(one.at)), Cell::from(one.by.as_str()), Cell::from(one.order.as_str()), refused.unwrap_or_default()]
+        vec![
+            Cell::from(instant(one.at)),
+            Cell::from(one.by.as_str()),
+            Cell::from(one.order.as_str()),
+            refused.unwrap_or_default(),
+        ]
     };
     page.table("Orders", vec!["When", "By", "What", ""], report.orders.iter().map(order).collect());
     let note = |one: &crate::evidence::report::Note| {

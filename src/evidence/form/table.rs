@@ -33,7 +33,9 @@ pub fn text(page: &Page) -> String {
                     facts.iter().map(|(name, cell)| vec![format!("  {name}"), cell.text.clone()]).collect();
                 text.push_str(&aligned(&rows));
             }
-            Body::List(items) => items.iter().for_each(|item| text.push_str(&format!("  {}{}\n", mark(item), item.text))),
+            Body::List(items) => {
+                items.iter().for_each(|item| text.push_str(&format!("  {}{}\n", mark(item), item.text)))
+            }
             Body::Table(heads, rows) => {
                 let mut lines = vec![heads.iter().map(|head| head.to_lowercase()).collect::<Vec<String>>()];
                 lines.extend(rows.iter().map(|row| row.iter().map(|cell| cell.text.clone()).collect()));

@@ -25,12 +25,15 @@ fn forms(page: &Page) -> [(&'static str, String); 3] {
 fn month() -> (PeriodReport, Vec<RunReport>) {
     let slower = [60, 61, 62, 63, 90, 91, 92, 93];
     let day = 86_400;
-    let mut runs: Vec<RunReport> =
-        (1u64..).zip(slower).map(|(number, took)| smooth(number, i64::try_from(number).unwrap() * day, took).report()).collect();
+    let mut runs: Vec<RunReport> = (1u64..)
+        .zip(slower)
+        .map(|(number, took)| smooth(number, i64::try_from(number).unwrap() * day, took).report())
+        .collect();
     runs.push(eventful(100, 20 * day).report());
     runs.push(Story::begun(101, 21 * day).step_begun(21 * day, "copy", 1).report());
     let at = runs[0].started;
-    let tick = Finding { at, kind: FindingKind::Tick, about: "nightly".to_owned(), text: "missed: <no server>".to_owned() };
+    let tick =
+        Finding { at, kind: FindingKind::Tick, about: "nightly".to_owned(), text: "missed: <no server>".to_owned() };
     let end = at + std::time::Duration::from_secs(30 * 86_400);
     (PeriodReport::of(at, end, None, &runs, vec![tick]), runs)
 }
@@ -77,7 +80,10 @@ fn nothing_from_outside_is_markup() {
     let page = run::page(&report);
     let html = html::text(&page);
     assert!(!html.contains("<script") && !html.contains("<b>carefully"), "{html}");
-    assert!(!html.contains("http://") && !html.contains("src=") && !html.contains("@import") && !html.contains("url("), "{html}");
+    assert!(
+        !html.contains("http://") && !html.contains("src=") && !html.contains("@import") && !html.contains("url("),
+        "{html}"
+    );
     let junit = junit::run(&report);
     assert!(!junit.contains("<script") && !junit.contains("]]>"), "{junit}");
     let markdown = markdown::text(&page);
@@ -141,7 +147,11 @@ fn an_objective_is_kept_only_by_a_run_that_recovered() {
     assert_eq!(kept(RunStatus::Succeeded), Some(true));
     assert_eq!(kept(RunStatus::RolledBack), None);
     assert_eq!(kept(RunStatus::Failed), None);
-    assert_eq!(Story::begun(1, 0).step_begun(601, "copy", 1).report().times.rto_kept, Some(false), "it is late already");
+    assert_eq!(
+        Story::begun(1, 0).step_begun(601, "copy", 1).report().times.rto_kept,
+        Some(false),
+        "it is late already"
+    );
     assert_eq!(Story::begun(1, 0).step_begun(30, "copy", 1).report().times.rto_kept, None);
 }
 

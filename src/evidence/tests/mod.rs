@@ -1,4 +1,4 @@
 //! Reports of runs whose records stand here.
 
 mod forms;
-pub mod story;
+pub(in crate::evidence) mod story;

@@ -73,6 +73,7 @@ impl Story {
                 seed: 1,
                 engine: "0.1.0".to_owned(),
                 forked_from: None,
+                drill: None,
             },
         )])
     }
@@ -144,15 +145,9 @@ pub fn eventful(run: u64, at: i64) -> Story {
     Story::begun(run, at)
         .then(at, Fact::Held { holder: "alice@ops".to_owned() })
         .step_begun(at + 1, "copy", 1)
-        .then(
-            at + 60,
-            Fact::StepFailed { step: StepPath::of("copy"), error: OpError::failed(HOSTILE), handled: false },
-        )
+        .then(at + 60, Fact::StepFailed { step: StepPath::of("copy"), error: OpError::failed(HOSTILE), handled: false })
         .then(at + 120, said)
-        .then(
-            at + 120,
-            Fact::StepRetried { step: StepPath::of("copy"), not_before: retried, from_start: false },
-        )
+        .then(at + 120, Fact::StepRetried { step: StepPath::of("copy"), not_before: retried, from_start: false })
         .step_begun(at + 120, "copy", 2)
         .effect(at + 121, at + 180, "copy", 2, "fs.copy", json!({ "from": "/a", "to": "/b" }))
         .step_done(at + 180, "copy")

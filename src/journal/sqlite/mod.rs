@@ -30,11 +30,11 @@ use self::group::Group;
 use self::head::Places;
 use self::lease::{Beating, Holders};
 use self::reserve::Reserve;
-use super::apart;
 use super::document::{Document, Query, Write};
 use super::memory::{choose, digest_of};
 use super::selection::{Life, Selection, Wanting};
 use super::store::{Append, Head, Holder, Lines, Store, StoreError, Taken};
+use super::{apart, handover};
 use crate::model::command::Command;
 use crate::model::status::RunStatus;
 use crate::model::{RunId, Timestamp};
@@ -192,6 +192,16 @@ impl SqliteStore {
         key::read_or_make(&path).map_err(|error| Fault::of_io("read the key of", &self.path, &error).into())
     }
 
+    /// The seed of the key with which evidence from this store is signed: 32 random bytes, made at the first use.
+    ///
+    /// # Errors
+    /// As [`SqliteStore::key`].
+    pub fn signing_key(&self) -> Result<[u8; 32], StoreError> {
+        self.writer()?;
+        let path = self.beside.join("signing.key");
+        key::read_or_make(&path).map_err(|error| Fault::of_io("read the signing key of", &self.path, &error).into())
+    }
+
     /// Reads everything and says what is wrong: the database's own check, then every run's journal and every blob.
     ///
     /// # Errors
@@ -218,6 +228,12 @@ impl SqliteStore {
             faults.extend(self.blob(&digest).err());
         }
         Ok(faults)
+    }
+
+    /// Whether this store goes on with a run.
+    fn is_ours(&self, db: &Connection, run: &RunId) -> Result<(), StoreError> {
+        let over = documents::one(db, &self.path, handover::KIND, run.as_str())?;
+        over.map_or(Ok(()), |document| Err(handover::refusal(run, &document)))
     }
 
     fn writer(&self) -> Result<&Mutex<Writer>, StoreError> {
@@ -350,19 +366,21 @@ impl Store for SqliteStore {
             }
             if records.is_some() {
                 // Whoever stored it died before its first record, or is about to write it and holds it.
-                let update = "UPDATE run SET playbook = ?, version = ?, bundle = ?, started = ?, updated = ? WHERE id = ?";
+                let update = "UPDATE run SET playbook = ?, version = ?, bundle = ?, started = ?, updated = ?,
+                    epoch = max(epoch, ?) WHERE id = ?";
                 db.prepare_cached(update)?.execute((
                     &head.playbook,
                     &head.version,
                     &head.bundle,
                     nanos(head.started),
                     nanos(head.updated),
+                    head.epoch,
                     head.run.as_str(),
                 ))?;
                 return Ok(Ok(()));
             }
             let insert = "INSERT INTO run (id, playbook, version, bundle, started, status, detail, updated, records, hash, epoch)
-                VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0, zeroblob(32), 0)";
+                VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0, zeroblob(32), ?)";
             db.prepare_cached(insert)?.execute((
                 head.run.as_str(),
                 &head.playbook,
@@ -372,6 +390,7 @@ impl Store for SqliteStore {
                 head.status.as_str(),
                 &head.detail,
                 nanos(head.updated),
+                head.epoch,
             ))?;
             Ok(Ok(()))
         })
@@ -478,6 +497,9 @@ impl Store for SqliteStore {
         let text = serde_json::to_string(command)
             .map_err(|error| Fault::other("post a command", &self.path, error.to_string()))?;
         self.writing("post a command", |db| {
+            if let Err(refusal) = self.is_ours(db, run) {
+                return Ok(Err(refusal));
+            }
             let insert = "INSERT INTO inbox (run, command) SELECT key, ? FROM run WHERE id = ?";
             let posted = db.prepare_cached(insert)?.execute((text, run.as_str()))?;
             if posted == 0 {
@@ -525,6 +547,9 @@ impl Store for SqliteStore {
     fn take(&self, run: &RunId) -> Result<Taken, StoreError> {
         let key = self.enrolled()?;
         self.writing("take a run", |db| {
+            if let Err(refusal) = self.is_ours(db, run) {
+                return Ok(Err(refusal));
+            }
             let text = "SELECT epoch, holder.id, pid, pid_start, boot_id, who
                 FROM run LEFT JOIN holder ON holder.key = run.holder WHERE run.id = ?";
             let found = db
