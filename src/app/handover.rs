@@ -10,8 +10,9 @@ use crate::evidence::pack::make::PackError;
 use crate::journal::document::Write;
 use crate::journal::handover::{HandedOver, KIND};
 use crate::journal::{Append, Fact, Head, Record, Store as _, StoreError, apart, chain};
-use crate::model::RunId;
 use crate::model::command::Actor;
+use crate::model::status::Mode;
+use crate::model::{RunId, Timestamp};
 use crate::ops::context::Writer;
 use crate::ops::files::write_atomically;
 use crate::ops::process::ChildStatus;
@@ -228,7 +229,13 @@ impl App {
 
     /// All of the journal, and where it came from, in one append: it is here whole or not at all.
     fn write_journal(&self, arrived: &Arrived, epoch: u64, text: String, by: &Actor) -> Result<(), AppError> {
-        let at = arrived.records.last().map_or(self.clock.now(), |record| record.at.max(self.clock.now()));
+        let in_sandbox = matches!(
+            arrived.records.first().map(|record| &record.fact),
+            Some(Fact::RunStarted { mode: Mode::Sandbox, .. })
+        );
+        // In the sandbox no time passes on the way.
+        let now = if in_sandbox { Timestamp::MIN } else { self.clock.now() };
+        let at = arrived.records.last().map_or(now, |record| record.at.max(now));
         let seq = arrived.records.len() as u64;
         let mut record = Record { seq, at, epoch, fact: Fact::Noted { by: by.clone(), text } };
         let (line, blobs) = apart::encode(&mut record);

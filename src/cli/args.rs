@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
 use super::commands::{
-    accept, adopt, answer, approve, audit, cancel, check, completions, doctor, done, drill, exit_codes, export, fork, kill, lint, logs, new, note, ops, plan, playbook, ps, reject, report, resume, retry, review, rollback, run, schedule, schema, serve, settle, show, skip, skip_undo, test, token, world,
+    accept, adopt, answer, approve, audit, cancel, check, completions, doctor, done, drill, exit_codes, export, fork,
+    kill, lint, logs, new, note, notify, ops, plan, playbook, ps, reject, report, resume, retry, review, rollback, run,
+    schedule, schema, serve, settle, show, skip, skip_undo, test, token, world,
 };
 use super::context::Context;
 use super::exit::Code;
@@ -60,6 +62,7 @@ pub enum Command {
     Show(show::Args),
     Report(report::Args),
     Audit(audit::Args),
+    Notify(notify::Args),
     Logs(logs::Args),
     World(world::Args),
     Token(token::Args),
@@ -79,7 +82,7 @@ pub const GROUPS: [(&str, &[&str]); 7] = [
         &["retry", "skip", "done", "answer", "approve", "reject", "settle", "accept", "skip-undo"],
     ),
     ("End or undo a run", &["rollback", "cancel", "kill"]),
-    ("Look", &["ps", "show", "report", "audit", "logs", "world", "note"]),
+    ("Look", &["ps", "show", "report", "audit", "notify", "logs", "world", "note"]),
     ("Who may do what", &["token", "review"]),
     ("About Muster", &["ops", "doctor", "completions", "exit-codes", "help"]),
 ];
@@ -123,6 +126,7 @@ impl Command {
             Self::Show(args) => show::run(&args, context),
             Self::Report(args) => report::run(&args, context),
             Self::Audit(args) => audit::run(&args, context),
+            Self::Notify(args) => notify::run(&args, context),
             Self::Logs(args) => logs::run(&args, context),
             Self::World(args) => world::run(&args, context),
             Self::Token(args) => token::run(&args, context),

@@ -1,12 +1,17 @@
 //! The arguments that name a period of time.
 
+use super::commands::schedule::default_path;
 use super::failure::Failure;
+use crate::access::review;
 use crate::evidence::material::Material;
+use crate::evidence::notify::outbox::Outbox;
 use crate::evidence::period::{Finding, FindingKind, PeriodReport, is_within};
 use crate::evidence::report::RunReport;
 use crate::journal::{Head, Store};
 use crate::model::Timestamp;
 use crate::model::amount::parse_duration;
+use crate::schedule::file::{FileError, Schedules};
+use crate::schedule::findings::findings;
 
 /// A period.
 #[derive(clap::Args, Clone, Debug)]
@@ -81,13 +86,68 @@ impl Window {
         Ok(heads)
     }
 
+    /// What was found in it besides its runs.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn findings(&self, store: &dyn Store) -> Result<Vec<Finding>, Failure> {
+        let mut found = Outbox::lost(store)?;
+        found.retain(|finding| (self.since..self.until).contains(&finding.at));
+        found.extend(self.unreviewed(store)?);
+        found.extend(self.unscheduled(store)?);
+        Ok(found)
+    }
+
+    /// Break-glass that nobody has looked at since, however long ago it was.
+    fn unreviewed(&self, store: &dyn Store) -> Result<Vec<Finding>, Failure> {
+        let open = review::all(store)?.into_iter().filter(|review| review.closed.is_none() && review.at < self.until);
+        Ok(open
+            .map(|review| Finding {
+                at: review.at,
+                kind: FindingKind::Unreviewed,
+                about: review.run.to_string(),
+                text: format!(
+                    "nobody has reviewed the break-glass of {} at {}: {}",
+                    review.who, review.step, review.reason
+                ),
+            })
+            .collect())
+    }
+
+    /// What schedules were to run and did not.
+    fn unscheduled(&self, store: &dyn Store) -> Result<Vec<Finding>, Failure> {
+        let path = default_path();
+        let mut found = Vec::new();
+        let schedules = match Schedules::load(&path) {
+            Ok((schedules, _)) => schedules,
+            // Without a file there are still the ticks that were due when there was one.
+            Err(FileError::Read { .. }) if !path.exists() => Schedules::default(),
+            Err(error) => {
+                let about = path.display().to_string();
+                found.push(Finding { at: self.until, kind: FindingKind::Unreadable, about, text: error.to_string() });
+                Schedules::default()
+            }
+        };
+        for missed in
+            findings(store, &schedules, self.since, self.until)?.into_iter().filter(|one| one.since < self.until)
+        {
+            found.push(Finding {
+                at: missed.since,
+                kind: if missed.on_purpose { FindingKind::OnPurpose } else { FindingKind::Tick },
+                about: if missed.schedule.is_empty() { "schedules".to_owned() } else { missed.schedule },
+                text: format!("{}: {}", missed.code, missed.text),
+            });
+        }
+        Ok(found)
+    }
+
     /// What came of it, and of each of its runs. A run that cannot be read is a finding.
     ///
     /// # Errors
     /// When the store cannot be read.
     pub fn report(&self, store: &dyn Store) -> Result<(PeriodReport, Vec<RunReport>), Failure> {
         let mut runs = Vec::new();
-        let mut findings = Vec::new();
+        let mut findings = self.findings(store)?;
         for head in self.heads(store)? {
             match Material::of(store, &head.run).map(|material| RunReport::of(&material)) {
                 Ok(Some(report)) => runs.push(report),

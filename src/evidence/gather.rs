@@ -15,6 +15,7 @@ use crate::model::command::{Command, Order};
 use crate::model::status::RunStatus;
 use crate::model::{Phase, StepPath, Timestamp};
 use crate::ops;
+use crate::plan::drill::DrillReport;
 use crate::plan::report::Report as PlanReport;
 use crate::playbook::bundle::{Bundle, hex};
 
@@ -41,7 +42,13 @@ impl RunReport {
             Intervals::of(history.proofs.values().flatten().map(|(from, to, _)| (*from, to.unwrap_or(last.at))));
         let total_ms = millis(started, ended.unwrap_or(last.at));
         let verify_ms = people.and(&proofs).ms() - people.ms();
-        let rto_ms = bundle.and_then(|bundle| ms(bundle.playbook.rto));
+        let drill = DrillReport::fold(records).map(Box::new);
+        let (rto_ms, rpo_ms) = match &drill {
+            Some(drill) => (drill.rto_objective_ms, drill.rpo_objective_ms),
+            None => {
+                (bundle.and_then(|bundle| ms(bundle.playbook.rto)), bundle.and_then(|bundle| ms(bundle.playbook.rpo)))
+            }
+        };
         let finish = records.iter().find_map(|record| match &record.fact {
             Fact::Finished { remarks, outputs, .. } => Some((remarks.clone(), outputs.clone())),
             _ => None,
@@ -69,8 +76,11 @@ impl RunReport {
                 verify_ms,
                 machine_ms: total_ms.saturating_sub(people.ms() + verify_ms),
                 rto_ms,
-                rto_kept: rto_ms.and_then(|rto| kept(status, total_ms, rto)),
-                rpo_ms: bundle.and_then(|bundle| ms(bundle.playbook.rpo)),
+                rto_kept: rto_ms.and_then(|rto| match &drill {
+                    Some(drill) => drilled(drill, rto),
+                    None => kept(status, total_ms, rto),
+                }),
+                rpo_ms,
             },
             targets: state.targets.values().cloned().collect(),
             secrets: state.secrets.keys().cloned().collect(),
@@ -87,6 +97,7 @@ impl RunReport {
             remarks,
             outputs,
             plan: PlanReport::of(&material.plans, records),
+            drill,
             journal: Journal { records: records.len() as u64, hash: hex(&material.hash) },
         })
     }
@@ -102,6 +113,15 @@ fn kept(status: RunStatus, took: u64, rto: u64) -> Option<bool> {
         RunStatus::Succeeded | RunStatus::SucceededWithExceptions => Some(took <= rto),
         _ if !status.is_terminal() && took > rto => Some(false),
         _ => None,
+    }
+}
+
+/// Whether a drill proved its recovery in time; one that ended without a proof did not.
+fn drilled(drill: &DrillReport, rto: u64) -> Option<bool> {
+    match (&drill.rto, drill.ended) {
+        (Some(found), _) => Some(u64::try_from(found.total_ms).map_or(true, |took| took <= rto)),
+        (None, Some(_)) => Some(false),
+        (None, None) => None,
     }
 }
 

@@ -60,6 +60,13 @@ pub struct RunLine {
     /// Whether it was kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rto_kept: Option<bool>,
+    /// It was a drill.
+    pub drill: bool,
+    /// How much data it lost, in milliseconds, when that was measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rpo_ms: Option<i64>,
+    /// What it left behind.
+    pub leaks: usize,
     /// How many steps failed.
     pub failures: usize,
     /// How many approvals were given by break-glass.
@@ -77,6 +84,8 @@ pub struct PlaybookLine {
     pub versions: Vec<String>,
     /// How many runs there were.
     pub runs: usize,
+    /// How many of them were drills.
+    pub drills: usize,
     /// How many of them succeeded.
     pub succeeded: usize,
     /// How many missed the objective.
@@ -110,6 +119,14 @@ pub enum FindingKind {
     BreakGlass,
     /// A scheduled run did not take place.
     Tick,
+    /// A scheduled run did not take place, and was not meant to.
+    OnPurpose,
+    /// A break-glass approval that nobody has reviewed.
+    Unreviewed,
+    /// A drill left something behind.
+    Leak,
+    /// A playbook that has runs was not drilled in the period.
+    NotDrilled,
     /// A message was given up.
     Undelivered,
     /// Something could not be read.
@@ -127,6 +144,10 @@ impl FindingKind {
             Self::LeftStanding => "left standing",
             Self::BreakGlass => "break-glass",
             Self::Tick => "schedule",
+            Self::OnPurpose => "schedule, on purpose",
+            Self::Unreviewed => "not reviewed",
+            Self::Leak => "leak",
+            Self::NotDrilled => "not drilled",
             Self::Undelivered => "not delivered",
             Self::Unreadable => "unreadable",
         }
@@ -160,18 +181,25 @@ impl PeriodReport {
         reports.sort_by(|a, b| (a.started, &a.run).cmp(&(b.started, &b.run)));
         let mut findings = more;
         findings.extend(reports.iter().flat_map(|report| of_run(report)));
-        findings.sort();
         let mut books: BTreeMap<&str, Vec<&RunReport>> = BTreeMap::new();
         for report in &reports {
             books.entry(&report.playbook).or_default().push(report);
         }
+        let playbooks: Vec<PlaybookLine> = books.into_iter().map(|(name, reports)| book(name, &reports)).collect();
+        findings.extend(playbooks.iter().filter(|line| line.drills == 0).map(|line| Finding {
+            at: until,
+            kind: FindingKind::NotDrilled,
+            about: line.playbook.clone(),
+            text: format!("{} was run and not drilled in the period", line.playbook),
+        }));
+        findings.sort();
         Self {
             format: FORMAT,
             since,
             until,
             playbook,
             runs: reports.iter().map(|report| line(report)).collect(),
-            playbooks: books.into_iter().map(|(name, reports)| book(name, &reports)).collect(),
+            playbooks,
             findings,
         }
     }
@@ -193,14 +221,23 @@ fn line(report: &RunReport) -> RunLine {
         started: report.started,
         ended: report.ended,
         status: report.status,
-        took_ms: report.times.total_ms,
+        took_ms: took(report),
         people_ms: report.times.people_ms,
         rto_ms: report.times.rto_ms,
         rto_kept: report.times.rto_kept,
+        drill: report.drill.is_some(),
+        rpo_ms: report.drill.as_ref().and_then(|drill| drill.rpo_ms),
+        leaks: report.drill.as_ref().map_or(0, |drill| drill.leaks.len()),
         failures: report.failures.len(),
         break_glass: report.break_glass().count(),
         standing: report.effects.standing.len(),
     }
+}
+
+/// How long it took to recover: of a drill, from the declared start to the proof, without its teardown.
+fn took(report: &RunReport) -> u64 {
+    let proven = report.drill.as_ref().and_then(|drill| u64::try_from(drill.rto?.total_ms).ok());
+    proven.unwrap_or(report.times.total_ms)
 }
 
 fn book(name: &str, reports: &[&RunReport]) -> PlaybookLine {
@@ -211,12 +248,13 @@ fn book(name: &str, reports: &[&RunReport]) -> PlaybookLine {
         }
     }
     let good = || reports.iter().filter(|report| report.is_success());
-    let times_ms: Vec<u64> = good().map(|report| report.times.total_ms).collect();
+    let times_ms: Vec<u64> = good().map(|report| took(report)).collect();
     let halves = (times_ms.len() >= 4).then(|| times_ms.split_at(times_ms.len() / 2));
     PlaybookLine {
         playbook: name.to_owned(),
         versions,
         runs: reports.len(),
+        drills: reports.iter().filter(|report| report.drill.is_some()).count(),
         succeeded: good().count(),
         missed: reports.iter().filter(|report| report.times.rto_kept == Some(false)).count(),
         rto_ms: reports.last().and_then(|report| report.times.rto_ms),
@@ -238,8 +276,24 @@ fn of_run(report: &RunReport) -> Vec<Finding> {
     let at = report.ended.unwrap_or(report.as_of);
     let mut say = |at, kind, text| found.push(Finding { at, kind, about: report.run.to_string(), text });
     if report.times.rto_kept == Some(false) {
-        let (took, rto) = (span(report.times.total_ms), span(report.times.rto_ms.unwrap_or(0)));
-        say(at, FindingKind::ObjectiveMissed, format!("{} took {took}; its objective is {rto}", report.playbook));
+        let rto = span(report.times.rto_ms.unwrap_or(0));
+        let took = match &report.drill {
+            Some(drill) if drill.rto.is_none() => "ended without a proof of the recovery".to_owned(),
+            _ => format!("took {}", span(took(report))),
+        };
+        say(at, FindingKind::ObjectiveMissed, format!("{} {took}; its objective is {rto}", report.playbook));
+    }
+    if let Some(drill) = &report.drill {
+        for missed in drill.missed.iter().filter(|missed| !missed.contains("RTO")) {
+            say(at, FindingKind::ObjectiveMissed, format!("{}: {missed}", report.playbook));
+        }
+        for leak in &drill.leaks {
+            say(
+                at,
+                FindingKind::Leak,
+                format!("{} was left by a drill of {}: {}", leak.resource, report.playbook, leak.found),
+            );
+        }
     }
     if matches!(report.status, RunStatus::Failed | RunStatus::Killed) {
         let why = report.failures.last().map(|failure| format!(": {} ({})", failure.error, failure.step));

@@ -8,13 +8,14 @@ use super::wait::Wait;
 use crate::model::fault::Target;
 use crate::model::status::{Mode, RunStatus};
 use crate::model::{CallId, RunId, StepPath, Timestamp, Value};
+use crate::plan::drill::DrillReport;
 use crate::plan::report::Report as PlanReport;
 
 /// The version of the report's written form.
 pub const FORMAT: u32 = 2;
 
 /// What came of a run.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize)]
 pub struct RunReport {
     /// [`FORMAT`].
     pub format: u32,
@@ -39,14 +40,14 @@ pub struct RunReport {
     /// When.
     pub started: Timestamp,
     /// When it ended; `None` when it has not.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub ended: Option<Timestamp>,
     /// The instant of its last record, up to which everything here speaks.
     pub as_of: Timestamp,
     /// Its parameters; secrets are handles.
     pub params: Value,
     /// The run it continues with another bundle.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub forked_from: Option<RunId>,
     /// Its times.
     pub times: Times,
@@ -79,8 +80,11 @@ pub struct RunReport {
     /// What it gave.
     pub outputs: BTreeMap<String, Value>,
     /// Planned and made, call by call, when it was bound to a plan.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub plan: Option<PlanReport>,
+    /// What was measured, torn down and left, when it was a drill.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub drill: Option<Box<DrillReport>>,
     /// The journal that all this follows from.
     pub journal: Journal,
 }
@@ -99,7 +103,7 @@ pub struct Times {
     /// The playbook's objective for the time to recovery.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rto_ms: Option<u64>,
-    /// Whether it was kept. `None` without an objective, and of a run that did not recover anything: it failed, was cancelled or
+    /// Whether it was kept; of a drill, from the declared start to the proof. `None` without an objective, and of a run that did not recover anything: it failed, was cancelled or
     /// rolled back, or has not ended and is still in time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rto_kept: Option<bool>,

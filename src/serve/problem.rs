@@ -182,7 +182,9 @@ impl From<StoreError> for Problem {
             StoreError::Conflict { .. } => {
                 Self::new(Kind::Conflict, text).hint("read it again, and decide from what it is now")
             }
-            StoreError::Fenced { .. } | StoreError::Stopped { .. } => Self::new(Kind::Conflict, text),
+            StoreError::Fenced { .. } | StoreError::Stopped { .. } | StoreError::HandedOver { .. } => {
+                Self::new(Kind::Conflict, text)
+            }
             StoreError::Full { .. } => Self::new(Kind::Unavailable, text).hint("free some room on the server's disk"),
             StoreError::ReadOnly { .. } => Self::new(Kind::Unavailable, text),
             StoreError::Damaged { .. }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
+use crate::access::audit;
 use crate::cli::context::{self, Context};
 use crate::cli::exit::Code;
 use crate::cli::failure::{Failure, Kind};
@@ -13,7 +14,7 @@ use crate::cli::period::Period;
 use crate::cli::printer::Format;
 use crate::evidence::pack::archive::LARGEST;
 use crate::evidence::pack::key::{PublicKey, SigningKey};
-use crate::evidence::pack::make::{Contents, PackError, pack, take};
+use crate::evidence::pack::make::{Contents, PackError, log, pack, take};
 use crate::evidence::pack::manifest::Span;
 use crate::evidence::pack::verify::verify;
 use crate::journal::memory::digest_of;
@@ -117,7 +118,7 @@ fn export(args: &Export, context: &Context) -> Result<Code, Failure> {
         Some(window) => {
             let (since, until, playbook) = (window.since, window.until, window.playbook.clone());
             let heads = window.heads(store.as_ref())?;
-            (heads, Some((Span { since, until, playbook }, Vec::new())))
+            (heads, Some((Span { since, until, playbook }, window.findings(store.as_ref())?)))
         }
     };
     let mut blobs = BTreeMap::new();
@@ -130,8 +131,9 @@ fn export(args: &Export, context: &Context) -> Result<Code, Failure> {
             Err(error) => return Err(failed(error)),
         }
     }
+    let log = if window.is_some() { log(store.as_ref()).map_err(failed)? } else { Vec::new() };
     let count = runs.len();
-    let bytes = pack(&Contents { period, runs, blobs }, &key).map_err(failed)?;
+    let bytes = pack(&Contents { period, runs, blobs, log }, &key).map_err(failed)?;
     if bytes.len() as u64 > LARGEST {
         return Err(Failure::user("the evidence is larger than 1 GiB, which nothing would read")
             .hint("choose a shorter period"));
@@ -230,6 +232,9 @@ fn check(file: &Path, key: Option<&str>, output: Format, context: &Context) -> R
     for run in &found.runs {
         text.push_str(&format!("run {}: {} records, chain {}\n", run.run, run.records, run.hash));
     }
+    if let Some(entries) = found.log {
+        text.push_str(&format!("log of who did what: {entries} entries, their chain is whole\n"));
+    }
     match &found.reports {
         Ok(count) => text.push_str(&format!("reports: {count} follow from the journals\n")),
         Err(version) => text.push_str(&format!("reports: not made again, that takes muster {version}\n")),
@@ -253,15 +258,16 @@ fn check_store(output: Format, context: &Context) -> Result<Code, Failure> {
     let store = context.store()?;
     let runs = store.heads()?.len();
     let faults = store.verify()?;
-    let texts: Vec<String> = faults.iter().map(ToString::to_string).collect();
+    let mut texts: Vec<String> = faults.iter().map(ToString::to_string).collect();
+    texts.extend(audit::verify(store.as_ref(), |_| {}).err().map(|error| error.to_string()));
     if output == Format::Json {
         let path = store.path().display().to_string();
         context.printer.json(&json!({ "store": path, "runs": runs, "intact": texts.is_empty(), "faults": texts }))?;
     } else if texts.is_empty() {
         let path = store.path().display();
-        context
-            .printer
-            .result(&format!("{path}: the journals of {runs} runs and every blob are what was written\n"))?;
+        context.printer.result(&format!(
+            "{path}: the journals of {runs} runs and every blob, and the log of who did what, are what was written\n"
+        ))?;
     } else {
         context.printer.result(&texts.iter().map(|text| format!("{text}\n")).collect::<String>())?;
     }

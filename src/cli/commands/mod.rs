@@ -19,6 +19,7 @@ pub mod lint;
 pub mod logs;
 pub mod new;
 pub mod note;
+pub mod notify;
 pub mod ops;
 pub mod plan;
 pub mod playbook;

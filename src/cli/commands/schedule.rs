@@ -166,8 +166,9 @@ pub fn run(args: &Args, context: &Context) -> Result<Code, Failure> {
     Ok(Code::Done)
 }
 
-/// `$MUSTER_SCHEDULES`, or the file of that name here.
-pub(super) fn default_path() -> PathBuf {
+/// Where the schedules are when nothing is said: `$MUSTER_SCHEDULES`, or `schedules.yaml` in this folder.
+#[must_use]
+pub fn default_path() -> PathBuf {
     std::env::var_os("MUSTER_SCHEDULES")
         .filter(|path| !path.is_empty())
         .map_or_else(|| PathBuf::from(NAME), PathBuf::from)

@@ -42,13 +42,25 @@ pub fn period(report: &PeriodReport, runs: &[RunReport]) -> String {
     let mut suites: Vec<Suite> = runs.iter().filter(listed).map(suite).collect();
     // What is a finding about a run is a failed case of its suite already.
     let apart = |kind: FindingKind| {
-        matches!(kind, FindingKind::Tick | FindingKind::Undelivered | FindingKind::Unreadable | FindingKind::BreakGlass)
+        matches!(
+            kind,
+            FindingKind::Tick
+                | FindingKind::OnPurpose
+                | FindingKind::NotDrilled
+                | FindingKind::Undelivered
+                | FindingKind::Unreadable
+                | FindingKind::Unreviewed
+                | FindingKind::BreakGlass
+        )
     };
     let cases = report.findings.iter().filter(|finding| apart(finding.kind)).map(|finding| Case {
         class: finding.about.clone(),
         name: format!("{} {}", finding.kind.as_str(), finding.at),
         ms: 0,
-        verdict: Verdict::Failed(finding.text.clone()),
+        verdict: match finding.kind {
+            FindingKind::OnPurpose => Verdict::Skipped(finding.text.clone()),
+            _ => Verdict::Failed(finding.text.clone()),
+        },
     });
     let cases: Vec<Case> = cases.collect();
     if !cases.is_empty() {
@@ -57,7 +69,7 @@ pub fn period(report: &PeriodReport, runs: &[RunReport]) -> String {
             package: "muster".to_owned(),
             at: report.until,
             ms: 0,
-            properties: Vec::new(),
+            properties: vec![("since", report.since.to_string()), ("until", report.until.to_string())],
             cases,
         });
     }
@@ -96,6 +108,20 @@ fn suite(report: &RunReport) -> Suite {
             None => Verdict::Skipped("nothing was recovered that could be measured".to_owned()),
         };
         cases.push(Case { class, name: "objective (RTO)".to_owned(), ms: report.times.total_ms, verdict });
+    }
+    if let Some(drill) = &report.drill {
+        let class = format!("{}.{}", report.playbook, report.run);
+        let left: Vec<&str> = drill.leaks.iter().map(|leak| leak.resource.as_str()).collect();
+        let verdict = match drill.swept {
+            None => Verdict::Skipped("not swept yet".to_owned()),
+            Some(_) if left.is_empty() => Verdict::Passed,
+            Some(_) => Verdict::Failed(format!("left: {}", left.join(", "))),
+        };
+        cases.push(Case { class: class.clone(), name: "nothing is left behind".to_owned(), ms: 0, verdict });
+        for missed in drill.missed.iter().filter(|missed| !missed.contains("RTO")) {
+            let verdict = Verdict::Failed(missed.clone());
+            cases.push(Case { class: class.clone(), name: "objective (RPO)".to_owned(), ms: 0, verdict });
+        }
     }
     let mut properties = vec![
         ("run", report.run.to_string()),
@@ -159,7 +185,7 @@ fn document(suites: &[Suite]) -> String {
                     ));
                 }
                 Verdict::Skipped(why) => {
-                    text.push_str(&format!(">\n      <skipped message=\"{}\"/>\n    </testcase>\n", safe(why)));
+                    text.push_str(&format!(">\n      <skipped>{}</skipped>\n    </testcase>\n", safe(why)));
                 }
             }
         }

@@ -28,7 +28,11 @@ pub fn page(report: &PeriodReport) -> Page {
         ),
     };
     let finding = |one: &crate::evidence::period::Finding| {
-        let tone = if one.kind == FindingKind::NotEnded { Tone::Warn } else { Tone::Bad };
+        let tone = match one.kind {
+            FindingKind::OnPurpose => Tone::Faint,
+            FindingKind::NotEnded => Tone::Warn,
+            _ => Tone::Bad,
+        };
         vec![
             Cell::from(instant(one.at)),
             Cell::from(one.kind.as_str()).tone(tone),
@@ -41,6 +45,7 @@ pub fn page(report: &PeriodReport) -> Page {
         "Playbook",
         "Versions",
         "Runs",
+        "Drills",
         "Succeeded",
         "Objective (RTO)",
         "Missed",
@@ -69,6 +74,7 @@ fn book(line: &PlaybookLine) -> Vec<Cell> {
         Cell::from(line.playbook.as_str()),
         Cell::from(line.versions.join(", ")),
         Cell::from(line.runs.to_string()),
+        Cell::from(line.drills.to_string()),
         Cell::from(line.succeeded.to_string()),
         Cell::from(line.rto_ms.map(span).unwrap_or_default()),
         if line.missed > 0 { missed.tone(Tone::Bad) } else { missed },
@@ -88,7 +94,7 @@ fn run(line: &RunLine) -> Vec<Cell> {
     };
     vec![
         Cell::code(line.run.as_str()),
-        Cell::from(format!("{} {}", line.playbook, line.version)),
+        Cell::from(format!("{} {}{}", line.playbook, line.version, if line.drill { ", drill" } else { "" })),
         Cell::from(instant(line.started)),
         Cell::from(span(line.took_ms)),
         Cell::from(if line.people_ms > 0 { span(line.people_ms) } else { String::new() }),

@@ -26,7 +26,8 @@ pub fn tone_of(status: RunStatus) -> Tone {
 pub fn page(report: &RunReport) -> Page {
     let mut page = Page {
         title: flat(&format!(
-            "Run {} of {} {}: {}",
+            "{} {} of {} {}: {}",
+            if report.drill.is_some() { "Drill" } else { "Run" },
             report.run,
             report.playbook,
             report.version,
@@ -34,14 +35,7 @@ pub fn page(report: &RunReport) -> Page {
         )),
         lead: flat(&report.title),
         cards: cards(report),
-        split: Some(Split {
-            parts: vec![
-                ("people", report.times.people_ms),
-                ("machine", report.times.machine_ms),
-                ("verify", report.times.verify_ms),
-            ],
-            limit: report.times.rto_ms,
-        }),
+        split: Some(split(report)),
         sections: Vec::new(),
         footer: format!(
             "Made from {} of the journal of run {}, whose chain ends in {}. Times are in UTC. Secrets are named, never shown.",
@@ -51,6 +45,7 @@ pub fn page(report: &RunReport) -> Page {
         ),
     };
     page.list("Attention", attention(report));
+    drill(&mut page, report);
     page.facts("What ran", what_ran(report));
     page.facts("Parameters", named(&report.params));
     steps(&mut page, report);
@@ -59,6 +54,81 @@ pub fn page(report: &RunReport) -> Page {
     page.facts("Outputs", report.outputs.iter().map(|(name, one)| (flat(name), Cell::code(value(one)))).collect());
     plan(&mut page, report);
     page
+}
+
+fn split(report: &RunReport) -> Split {
+    let of = |ms: i64| u64::try_from(ms).unwrap_or(0);
+    let parts = match report.drill.as_ref().and_then(|drill| drill.rto) {
+        Some(rto) => vec![
+            ("detect", of(rto.detect_ms)),
+            ("decide", of(rto.decide_ms)),
+            ("machine", of(rto.machine_ms)),
+            ("verify", of(rto.verify_ms)),
+        ],
+        None => vec![
+            ("people", report.times.people_ms),
+            ("machine", report.times.machine_ms),
+            ("verify", report.times.verify_ms),
+        ],
+    };
+    Split { parts, limit: report.times.rto_ms }
+}
+
+/// A measured time that may lie before its beginning.
+fn signed(ms: i64) -> String {
+    format!("{}{}", if ms < 0 { "-" } else { "" }, span(ms.unsigned_abs()))
+}
+
+fn drill(page: &mut Page, report: &RunReport) {
+    let Some(drill) = &report.drill else { return };
+    let none = || Cell::from("not measured").tone(Tone::Bad);
+    let mut facts = vec![
+        ("declared".to_owned(), Cell::from(instant(drill.declared_at))),
+        ("recovery proved".to_owned(), drill.proven.map_or_else(none, |at| Cell::from(instant(at)))),
+        ("time to recovery (RTO)".to_owned(), drill.rto.map_or_else(none, |rto| Cell::from(signed(rto.total_ms)))),
+        (
+            "newest recovered data".to_owned(),
+            drill.newest.map_or(Cell::from("not measured"), |at| Cell::from(instant(at))),
+        ),
+        ("data lost (RPO)".to_owned(), drill.rpo_ms.map_or(Cell::from("not measured"), |ms| Cell::from(signed(ms)))),
+    ];
+    for (name, one) in &drill.values {
+        facts.push((flat(name), Cell::code(value(one))));
+    }
+    for (name, why) in &drill.faults {
+        facts.push((flat(name), Cell::from(format!("could not be measured: {why}")).tone(Tone::Bad)));
+    }
+    for missed in &drill.missed {
+        facts.push(("missed".to_owned(), Cell::from(missed.as_str()).tone(Tone::Bad)));
+    }
+    if !drill.skipped.is_empty() {
+        facts.push(("left out".to_owned(), Cell::from(drill.skipped.join(", "))));
+    }
+    if !drill.waived.is_empty() {
+        facts.push(("approved by nobody, its own".to_owned(), Cell::from(drill.waived.join(", "))));
+    }
+    if let Some(teardown) = &drill.teardown {
+        let took = teardown.took_ms.map_or("goes on".to_owned(), signed);
+        facts.push((
+            "torn down".to_owned(),
+            Cell::from(format!("{}: {}, {took}", instant(teardown.began), teardown.why)),
+        ));
+    }
+    let leaks = if drill.leaks.is_empty() { Tone::Good } else { Tone::Bad };
+    let swept = drill.swept.map_or(Cell::from("not yet").tone(Tone::Warn), |looked| {
+        Cell::from(format!("{looked} looked for, {} left", drill.leaks.len())).tone(leaks)
+    });
+    facts.push(("swept".to_owned(), swept));
+    page.facts("Drill", facts);
+    let leak = |leak: &crate::model::drill::Leak| {
+        vec![
+            Cell::code(&leak.resource),
+            Cell::from(leak.op.as_str()),
+            Cell::from(leak.found.as_str()).tone(Tone::Bad),
+            Cell::code(leak.remove.as_deref().unwrap_or_default()),
+        ]
+    };
+    page.table("Leaks", vec!["What", "Made by", "Found", "Remove it by"], drill.leaks.iter().map(leak).collect());
 }
 
 fn cards(report: &RunReport) -> Vec<Card> {
@@ -78,7 +148,13 @@ fn cards(report: &RunReport) -> Vec<Card> {
         cards.push(card(Cell::from(text).tone(tone), "objective (RTO)"));
     }
     if let Some(rpo) = times.rpo_ms {
-        cards.push(card(Cell::from(format!("{}: not measured", span(rpo))).tone(Tone::Faint), "objective (RPO)"));
+        let lost = report.drill.as_ref().and_then(|drill| drill.rpo_ms);
+        let (text, tone) = match lost.map(|lost| u64::try_from(lost).unwrap_or(0) <= rpo) {
+            Some(true) => ("kept", Tone::Good),
+            Some(false) => ("missed", Tone::Bad),
+            None => ("not measured", Tone::Faint),
+        };
+        cards.push(card(Cell::from(format!("{}: {text}", span(rpo))).tone(tone), "objective (RPO)"));
     }
     cards.push(card(Cell::from(count(report.effects.sent, "effect")), "sent to the world"));
     cards
@@ -95,8 +171,14 @@ fn attention(report: &RunReport) -> Vec<Cell> {
         say(Tone::Warn, format!("The run has not ended: this says how it stood at {}.", instant(report.as_of)));
     }
     if report.times.rto_kept == Some(false) {
-        let over = report.times.total_ms.saturating_sub(report.times.rto_ms.unwrap_or(0));
-        say(Tone::Bad, format!("The objective for the time to recovery was missed by {}.", span(over)));
+        let proven = report.drill.as_ref().map(|drill| drill.rto.map(|rto| u64::try_from(rto.total_ms).unwrap_or(0)));
+        match proven.unwrap_or(Some(report.times.total_ms)) {
+            Some(took) => {
+                let over = took.saturating_sub(report.times.rto_ms.unwrap_or(0));
+                say(Tone::Bad, format!("The objective for the time to recovery was missed by {}.", span(over)));
+            }
+            None => say(Tone::Bad, "The drill ended without a proof of the recovery.".to_owned()),
+        }
     }
     for approval in report.break_glass() {
         let step = approval.step.as_ref().map(ToString::to_string).unwrap_or_default();

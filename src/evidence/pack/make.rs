@@ -2,14 +2,17 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
+
 use super::key::SigningKey;
 use super::manifest::{FORMAT, Manifest, Members, NotSo, PackedRun, Purpose, Span, seal};
+use crate::access::audit;
 use crate::evidence::form::{html, period, run as run_page};
 use crate::evidence::material::{Material, bound};
 use crate::evidence::period::{Finding, PeriodReport};
 use crate::evidence::report::RunReport;
-use crate::journal::{Store, StoreError, apart};
-use crate::model::RunId;
+use crate::journal::{Query, Store, StoreError, apart};
+use crate::model::{RunId, Value};
 use crate::playbook::bundle::hex;
 
 /// The version of the program, which stands in what it makes.
@@ -29,6 +32,7 @@ What is in it:
   runs/ID/report.*     what follows from the journal
   blobs/DIGEST         what journals name by SHA-256: the playbook (bundle), plans, what approvals were of, large results
   period.json, report.* when it is of a period: what was asked for, and what came of it
+  audit.jsonl          when it is of a period: the log of who did what, hash-chained too
   redaction.txt        what was taken out before anything was written
 ";
 
@@ -50,6 +54,9 @@ pub enum PackError {
     /// A run has not begun.
     #[error("run {0} has not begun: there is nothing of it to pack")]
     NotBegun(RunId),
+    /// The log of who did what.
+    #[error("{0}")]
+    Log(String),
     /// The form.
     #[error(transparent)]
     Form(#[from] NotSo),
@@ -125,6 +132,28 @@ pub struct Contents {
     pub runs: Vec<Taken>,
     /// What their journals name.
     pub blobs: BTreeMap<String, Vec<u8>>,
+    /// The log of who did what, as stored; none in the pack of one run.
+    pub log: Vec<Logged>,
+}
+
+/// An entry of the log of who did what, as it was stored.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Logged {
+    /// Its place.
+    pub key: String,
+    /// The entry.
+    pub body: Value,
+}
+
+/// The whole log of who did what, its chain verified.
+///
+/// # Errors
+/// When it is not what was written.
+pub fn log(store: &dyn Store) -> Result<Vec<Logged>, PackError> {
+    audit::verify(store, |_| {}).map_err(|error| PackError::Log(error.to_string()))?;
+    let documents = store.documents(audit::KIND, &Query::default())?;
+    Ok(documents.into_iter().map(|document| Logged { key: document.key, body: document.body }).collect())
 }
 
 /// The reports that follow from what a pack has in it, by name of their member.
@@ -163,6 +192,11 @@ pub fn pack(contents: &Contents, key: &SigningKey) -> Result<Vec<u8>, PackError>
     }
     members
         .extend(contents.runs.iter().map(|run| (of_run(&run.packed.run, "journal.jsonl"), journal_text(&run.lines))));
+    if contents.period.is_some() {
+        // Plain structs with text keys.
+        let line = |entry: &Logged| serde_json::to_string(entry).expect("plain data with text keys") + "\n";
+        members.push(("audit.jsonl".to_owned(), contents.log.iter().map(line).collect::<String>().into_bytes()));
+    }
     let runs: Vec<(RunId, &Material)> =
         contents.runs.iter().map(|run| (run.packed.run.clone(), &run.material)).collect();
     members.extend(reports(contents.period.as_ref(), &runs));

@@ -7,4 +7,4 @@ pub mod manifest;
 pub mod verify;
 
 #[cfg(test)]
-mod tests;
+pub(in crate::evidence) mod tests;

@@ -4,14 +4,16 @@ use std::collections::BTreeMap;
 
 use super::archive;
 use super::key::{PublicKey, SigningKey};
-use super::make::{Contents, pack, take};
+use super::make::{Contents, log, pack, take};
 use super::manifest::{MANIFEST, Purpose, SIGNATURE, Span, open};
 use super::verify::verify;
+use crate::access::Identity;
+use crate::access::audit::{self, Deed};
 use crate::evidence::period::{Finding, FindingKind};
-use crate::evidence::tests::story::{Story, bundle, eventful, smooth};
+use crate::evidence::tests::story::{Story, bundle, eventful, smooth, who};
 use crate::journal::{Append, MemoryStore, Store as _, Taken, chain};
-use crate::model::RunId;
 use crate::model::status::RunStatus;
+use crate::model::{RunId, Timestamp};
 
 fn key(seed: u8) -> SigningKey {
     SigningKey::of(&[seed; 32]).expect("a key")
@@ -20,53 +22,61 @@ fn key(seed: u8) -> SigningKey {
 /// A store with these runs.
 pub fn stored(stories: &[&Story]) -> (MemoryStore, Vec<RunId>) {
     let store = MemoryStore::new();
+    let runs = stories.iter().map(|story| put(&store, story)).collect();
+    (store, runs)
+}
+
+/// Puts a run into a store.
+pub fn put(store: &MemoryStore, story: &Story) -> RunId {
     store.put_blob(&bundle()).expect("a blob");
-    let mut runs = Vec::new();
-    for story in stories {
-        let lines: Vec<String> = story.records().iter().map(chain::encode).collect();
-        let run = story.report().run;
-        let mut head = super::verify::head_of(&run, &lines).expect("a journal");
-        head.status = RunStatus::Running;
-        store.create(&head).expect("a new run");
-        let Taken::Yes { epoch } = store.take(&run).expect("nobody holds it") else { panic!("nobody holds it") };
-        let hash = chain::fold_all(&chain::START, lines.iter().map(String::as_str));
-        let status = story.report().status;
-        let (detail, consumed, blobs) = (String::new(), Vec::new(), Vec::new());
-        let append = Append {
+    let lines: Vec<String> = story.records().iter().map(chain::encode).collect();
+    let run = story.report().run;
+    let mut head = super::verify::head_of(&run, &lines).expect("a journal");
+    head.status = RunStatus::Running;
+    store.create(&head).expect("a new run");
+    let Taken::Yes { epoch } = store.take(&run).expect("nobody holds it") else { panic!("nobody holds it") };
+    let hash = chain::fold_all(&chain::START, lines.iter().map(String::as_str));
+    let status = story.report().status;
+    store
+        .append(Append {
             run: run.clone(),
             epoch,
             first_seq: 0,
             lines,
-            blobs,
+            blobs: Vec::new(),
             hash,
-            consumed,
+            consumed: Vec::new(),
             status,
-            detail,
+            detail: String::new(),
             updated: head.updated,
-        };
-        store.append(append).expect("an append");
-        runs.push(run);
-    }
-    (store, runs)
+        })
+        .expect("an append");
+    run
 }
 
 fn packed(seed: u8) -> Vec<u8> {
     let (store, runs) = stored(&[&eventful(7, 0)]);
     let mut blobs = BTreeMap::new();
     let runs = runs.iter().map(|run| take(&store, run, &mut blobs).expect("a run")).collect();
-    pack(&Contents { period: None, runs, blobs }, &key(seed)).expect("a pack")
+    pack(&Contents { period: None, runs, blobs, log: Vec::new() }, &key(seed)).expect("a pack")
 }
 
 fn period() -> Vec<u8> {
     let stories = [smooth(1, 0, 60), eventful(2, 86_400)];
     let (store, runs) = stored(&[&stories[0], &stories[1]]);
+    let who = Identity::asserted(&who("alice@ops"));
+    for deed in ["start", "approve"] {
+        audit::record(&store, &who, &Deed::done(deed, "run 1"), Timestamp::UNIX_EPOCH, &|_| Ok(Vec::new()))
+            .expect("logged");
+    }
+    let log = log(&store).expect("a log");
     let mut blobs = BTreeMap::new();
     let runs = runs.iter().map(|run| take(&store, run, &mut blobs).expect("a run")).collect();
     let since = stories[0].records()[0].at;
     let span = Span { since, until: since + std::time::Duration::from_secs(864_000), playbook: None };
     let finding =
         Finding { at: since, kind: FindingKind::Tick, about: "nightly".to_owned(), text: "missed".to_owned() };
-    pack(&Contents { period: Some((span, vec![finding])), runs, blobs }, &key(1)).expect("a pack")
+    pack(&Contents { period: Some((span, vec![finding])), runs, blobs, log }, &key(1)).expect("a pack")
 }
 
 /// A pack taken apart, changed, and put together again without the key.
@@ -85,7 +95,7 @@ fn the_same_evidence_gives_the_same_bytes_and_is_found_whole() {
     let found = verify(&bytes, Some(&key(1).public())).expect("whole");
     assert_eq!((found.runs.len(), found.reports), (1, Ok(2)));
     let found = verify(&period(), None).expect("whole");
-    assert_eq!((found.runs.len(), found.reports), (2, Ok(6)));
+    assert_eq!((found.runs.len(), found.reports, found.log), (2, Ok(6), Some(2)));
 }
 
 #[test]

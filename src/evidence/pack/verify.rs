@@ -1,14 +1,15 @@
 //! Evidence checked, with nothing but the file: form, signature, digests, hash chains, and that the reports follow from the journals.
 
 use super::key::PublicKey;
-use super::make::{VERSION, journal_text, of_run, reports};
+use super::make::{Logged, VERSION, journal_text, of_run, reports};
 use super::manifest::{NotSo, Opened, PackedRun, Purpose, open};
+use crate::access::audit;
 use crate::evidence::material::Material;
 use crate::evidence::period::Finding;
 use crate::journal::memory::{MemoryStore, digest_of};
-use crate::journal::{Append, Fact, Head, Store as _, Taken, chain};
-use crate::model::RunId;
+use crate::journal::{Append, Fact, Head, Store as _, Taken, Write, chain};
 use crate::model::status::RunStatus;
+use crate::model::{RunId, Timestamp};
 use crate::playbook::bundle::hex;
 
 /// What was found of a pack that is as it was signed.
@@ -22,6 +23,8 @@ pub struct Verified {
     pub members: usize,
     /// The reports were made again and are the same. Where they were not, the version of muster that can.
     pub reports: Result<usize, String>,
+    /// How many entries the log of who did what has; `None` when it is not in it.
+    pub log: Option<u64>,
 }
 
 /// Checks a pack; with `pinned`, also who signed it.
@@ -35,6 +38,7 @@ pub fn verify(bytes: &[u8], pinned: Option<&PublicKey>) -> Result<Verified, NotS
     for run in runs {
         accounted(&opened, &run.run)?;
     }
+    let log = logged(&opened, &store)?;
     let reports = if opened.manifest.made_by == VERSION {
         Ok(compare(&opened, &store)?)
     } else {
@@ -44,7 +48,21 @@ pub fn verify(bytes: &[u8], pinned: Option<&PublicKey>) -> Result<Verified, NotS
         }
         Err(opened.manifest.made_by.clone())
     };
-    Ok(Verified { signer: opened.signer, runs: runs.clone(), members: opened.members.len(), reports })
+    Ok(Verified { signer: opened.signer, runs: runs.clone(), members: opened.members.len(), reports, log })
+}
+
+/// Checks the chain of the log of who did what, if it is there; how many entries it has.
+fn logged(opened: &Opened<'_>, store: &MemoryStore) -> Result<Option<u64>, NotSo> {
+    let Some(bytes) = opened.member("audit.jsonl") else { return Ok(None) };
+    let no = |what: String| NotSo(format!("the log of who did what: {what}"));
+    let text = std::str::from_utf8(bytes).map_err(|error| no(error.to_string()))?;
+    let entry = |line: &str| -> Result<Write, NotSo> {
+        let entry: Logged = serde_json::from_str(line).map_err(|error| no(error.to_string()))?;
+        Ok(Write::create(audit::KIND, entry.key, entry.body))
+    };
+    let writes: Vec<Write> = text.lines().map(entry).collect::<Result<_, _>>()?;
+    store.write_documents(&writes, Timestamp::UNIX_EPOCH).map_err(|error| no(error.to_string()))?;
+    audit::verify(store, |_| {}).map(|found| Some(found.entries)).map_err(|error| no(error.to_string()))
 }
 
 fn accounted(opened: &Opened<'_>, run: &RunId) -> Result<(), NotSo> {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::story::{Story, eventful, smooth};
+use super::story::{Story, drilled, eventful, smooth};
 use crate::evidence::form::page::Page;
 use crate::evidence::form::{html, junit, markdown, period, run, table};
 use crate::evidence::period::{Finding, FindingKind, PeriodReport, trend};
@@ -63,7 +63,13 @@ fn the_report_of_a_run_says_what_happened() {
 fn the_report_of_a_period_names_what_somebody_has_to_look_at() {
     let (report, runs) = month();
     let kinds: Vec<FindingKind> = report.findings.iter().map(|finding| finding.kind).collect();
-    let wanted = [FindingKind::Tick, FindingKind::BreakGlass, FindingKind::ObjectiveMissed, FindingKind::NotEnded];
+    let wanted = [
+        FindingKind::Tick,
+        FindingKind::BreakGlass,
+        FindingKind::ObjectiveMissed,
+        FindingKind::NotEnded,
+        FindingKind::NotDrilled,
+    ];
     assert_eq!(kinds, wanted);
     assert_eq!(report.playbooks[0].runs, 10);
     assert_eq!(trend(&report.playbooks[0]), Some(50), "{:?}", report.playbooks[0]);
@@ -130,7 +136,7 @@ fn junit_counts_what_stands_in_it() {
         for suite in text.split("  <testsuite ").skip(1).map(|suite| format!(" {suite}")) {
             assert_eq!(number(&suite, "tests"), suite.matches("<testcase ").count());
             assert_eq!(number(&suite, "failures"), suite.matches("<failure ").count());
-            assert_eq!(number(&suite, "skipped"), suite.matches("<skipped ").count());
+            assert_eq!(number(&suite, "skipped"), suite.matches("<skipped>").count());
         }
     }
     let missed = junit::run(&eventful(7, 0).report());
@@ -153,6 +159,29 @@ fn an_objective_is_kept_only_by_a_run_that_recovered() {
         "it is late already"
     );
     assert_eq!(Story::begun(1, 0).step_begun(30, "copy", 1).report().times.rto_kept, None);
+}
+
+#[test]
+fn a_drill_is_measured_from_its_declared_start_to_its_proof() {
+    let measured = |proven: i64| drilled(1, 0, proven).report();
+    let kept = measured(500);
+    assert_eq!((kept.times.rto_kept, kept.times.total_ms), (Some(true), 2_000_000), "its teardown does not count");
+    let late = measured(700);
+    assert_eq!(late.times.rto_kept, Some(false));
+    let text = html::text(&run::page(&late));
+    for wanted in
+        ["Drill 100000000000", "docker/left &lt;b&gt;", "docker rm left", "1 looked for, 1 left", "missed by 1m 40s"]
+    {
+        assert!(text.contains(wanted), "{wanted}: {text}");
+    }
+    let junit = junit::run(&late);
+    assert!(junit.contains("name=\"nothing is left behind\"") && junit.contains("left: docker/left"), "{junit}");
+    let report =
+        PeriodReport::of(late.started, late.as_of + std::time::Duration::from_secs(1), None, &[late], Vec::new());
+    let kinds: Vec<FindingKind> = report.findings.iter().map(|finding| finding.kind).collect();
+    assert!(kinds.contains(&FindingKind::Leak) && kinds.contains(&FindingKind::ObjectiveMissed), "{kinds:?}");
+    assert!(!kinds.contains(&FindingKind::NotDrilled), "{kinds:?}");
+    assert_eq!((report.runs[0].took_ms, report.playbooks[0].drills), (700_000, 1));
 }
 
 #[test]

@@ -7,6 +7,7 @@ use crate::evidence::report::RunReport;
 use crate::journal::memory::digest_of;
 use crate::journal::{Fact, Outcome, Record, UndoPlan, chain};
 use crate::model::command::{Actor, Command, Order};
+use crate::model::drill::{DrillPin, Leak, Teardown};
 use crate::model::fault::OpError;
 use crate::model::status::{Mode, RunStatus};
 use crate::model::{CallId, Phase, RunId, StepPath, Timestamp, Value};
@@ -200,4 +201,52 @@ pub fn smooth(run: u64, at: i64, took: i64) -> Story {
         .effect(at, at + took, "copy", 1, "fs.copy", json!({ "from": "/a", "to": "/b" }))
         .step_done(at + took, "copy")
         .finished(at + took, RunStatus::Succeeded)
+}
+
+/// A drill whose recovery was proved at this second after its declared start, and which left something behind.
+pub fn drilled(run: u64, at: i64, proven: i64) -> Story {
+    let mut story = Story::begun(run, at);
+    let base = story.records()[0].at;
+    if let Fact::RunStarted { drill, .. } = &mut story.0[0].1 {
+        *drill = Some(Box::new(DrillPin {
+            declared_at: base,
+            skip: Vec::new(),
+            shared: Vec::new(),
+            proof: Vec::new(),
+            time_limit_ms: None,
+            makes: std::collections::BTreeMap::new(),
+            rto_ms: Some(600_000),
+            rpo_ms: Some(60_000),
+        }));
+    }
+    let call = CallId { step: StepPath::of("copy"), phase: Phase::Body, attempt: 1, seq: 0 };
+    story
+        .step_begun(at, "copy", 1)
+        .effect(at, at + proven, "copy", 1, "fs.copy", json!({ "from": "/a", "to": "/b" }))
+        .step_done(at + proven, "copy")
+        .then(
+            at + proven,
+            Fact::DrillMeasured {
+                proven: base + std::time::Duration::from_secs(u64::try_from(proven).expect("later")),
+                newest: Some(base),
+                rpo_ms: Some(0),
+                values: std::collections::BTreeMap::new(),
+                faults: std::collections::BTreeMap::new(),
+            },
+        )
+        .then(at + 1900, Fact::TeardownBegun { teardown: Teardown::Over })
+        .then(
+            at + 2000,
+            Fact::DrillSwept {
+                looked: 1,
+                leaks: vec![Leak {
+                    resource: "docker/left <b>".to_owned(),
+                    call,
+                    op: "docker.create".to_owned(),
+                    found: "it is still there".to_owned(),
+                    remove: Some("docker rm left".to_owned()),
+                }],
+            },
+        )
+        .finished(at + 2000, RunStatus::Succeeded)
 }

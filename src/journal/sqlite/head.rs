@@ -11,7 +11,8 @@ use rusqlite::{Connection, OptionalExtension};
 use super::append::nanos;
 use crate::journal::chain::Hash;
 use crate::journal::memory::check;
-use crate::journal::store::{Append, StoreError};
+use crate::journal::record::{Fact, Record};
+use crate::journal::store::{Append, Head, StoreError};
 use crate::model::RunId;
 use crate::model::status::RunStatus;
 
@@ -177,4 +178,23 @@ impl Place {
         }
         Ok(())
     }
+}
+
+/// The chain ends in the head's hash, but its status stands beside the chain: whether and how a run has ended is held
+/// against its records.
+pub(super) fn misjudged(head: &Head, records: &[Record]) -> Option<StoreError> {
+    let end = records.iter().rev().find_map(|record| match record.fact {
+        Fact::Finished { status, .. } => Some(status),
+        _ => None,
+    });
+    let claimed = head.status.is_terminal().then_some(head.status);
+    (claimed != end).then(|| StoreError::Damaged {
+        run: head.run.clone(),
+        seq: head.records.saturating_sub(1),
+        what: format!(
+            "the run is listed as {}, and its records say {}",
+            head.status.as_str(),
+            end.map_or("that it has not ended", RunStatus::as_str)
+        ),
+    })
 }

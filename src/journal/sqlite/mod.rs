@@ -220,7 +220,7 @@ impl SqliteStore {
         }
         for head in self.heads()? {
             match apart::records(self, &head.run) {
-                Ok(records) => faults.extend(misjudged(&head, &records)),
+                Ok(records) => faults.extend(head::misjudged(&head, &records)),
                 Err(error) => faults.push(error),
             }
         }
@@ -315,25 +315,6 @@ impl SqliteStore {
         }
         heads
     }
-}
-
-/// The chain ends in the head's hash, but its status stands beside the chain: whether and how a run has ended is held
-/// against its records.
-fn misjudged(head: &Head, records: &[super::Record]) -> Option<StoreError> {
-    let end = records.iter().rev().find_map(|record| match record.fact {
-        super::Fact::Finished { status, .. } => Some(status),
-        _ => None,
-    });
-    let claimed = head.status.is_terminal().then_some(head.status);
-    (claimed != end).then(|| StoreError::Damaged {
-        run: head.run.clone(),
-        seq: head.records.saturating_sub(1),
-        what: format!(
-            "the run is listed as {}, and its records say {}",
-            head.status.as_str(),
-            end.map_or("that it has not ended", RunStatus::as_str)
-        ),
-    })
 }
 
 impl Drop for SqliteStore {
