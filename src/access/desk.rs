@@ -183,6 +183,15 @@ impl Desk {
         Ok(tokens.into_iter().map(Token::shown).collect())
     }
 
+    /// Whether a token was ever made. As long as none was, a server is its starter's own; afterwards it never is again, whatever became of
+    /// them: a server behind a proxy would be everybody's when the last one expires.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn had_tokens(&self) -> Result<bool, AccessError> {
+        Ok(!self.store.documents(token::KIND, &Query { limit: Some(1), ..Query::default() })?.is_empty())
+    }
+
     /// Whether there is a token that counts: a server that is reached from elsewhere needs one.
     ///
     /// # Errors

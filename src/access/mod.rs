@@ -10,7 +10,7 @@ pub mod identity;
 pub mod origin;
 pub mod review;
 pub mod role;
-mod secret;
+pub mod secret;
 pub mod session;
 #[cfg(test)]
 mod tests;

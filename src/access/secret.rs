@@ -11,7 +11,7 @@ use crate::playbook::bundle::hex;
 ///
 /// # Errors
 /// When the system has no random bits.
-pub(super) fn random() -> Result<String, AccessError> {
+pub fn random() -> Result<String, AccessError> {
     let mut bits = [0_u8; 32];
     getrandom::fill(&mut bits).map_err(|error| AccessError::Chance(error.to_string()))?;
     Ok(URL_SAFE_NO_PAD.encode(bits))
@@ -23,7 +23,8 @@ pub(super) fn digest(text: &str) -> String {
 }
 
 /// Whether two texts are equal, in a time that depends on nothing but their lengths.
-pub(super) fn same(one: &str, other: &str) -> bool {
+#[must_use]
+pub fn same(one: &str, other: &str) -> bool {
     let (one, other) = (one.as_bytes(), other.as_bytes());
     if one.len() != other.len() {
         return false;

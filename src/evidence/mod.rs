@@ -1,5 +1,7 @@
-//! What is shown of runs to those who were not there: reports, evidence packs, runs on their way to another store, messages.
+//! What is shown of runs: while they go on, and to those who were not there. Reports, evidence packs, runs on their way to another store.
 
+pub mod brief;
+pub mod choices;
 pub mod form;
 pub mod gather;
 pub mod handover;
@@ -8,7 +10,11 @@ pub mod notify;
 pub mod pack;
 pub mod period;
 pub mod report;
+pub mod settled;
+pub mod view;
+pub mod view_step;
 pub mod wait;
+pub mod when;
 pub mod words;
 
 #[cfg(test)]

@@ -7,10 +7,11 @@ use std::sync::Arc;
 use axum::body::Bytes;
 use axum::http::{HeaderMap, Uri};
 
+use super::pages::login::COOKIE;
 use super::problem::{Kind, Problem};
 use super::server::Server;
 use crate::access::audit::Deed;
-use crate::access::{AccessError, Act, Identity, Subject};
+use crate::access::{AccessError, Act, Identity, Session, Subject, secret};
 use crate::journal::{Head, Store};
 use crate::model::command::{Command, Order};
 use crate::model::{RunId, Timestamp};
@@ -33,6 +34,8 @@ pub struct Call {
     pub body: Bytes,
     /// The head of the run that the path names.
     pub run: Option<Head>,
+    /// Their session, if that is how they are known.
+    pub session: Option<Session>,
     /// Whether it was asked if they may.
     pub(super) asked: Cell<bool>,
 }
@@ -42,6 +45,49 @@ impl Call {
     #[must_use]
     pub fn named(&self, name: &str) -> &str {
         self.path.iter().find(|(known, _)| known == name).map_or("", |(_, value)| value)
+    }
+
+    /// The same request with another body.
+    #[must_use]
+    pub fn with_body(&self, body: Bytes) -> Self {
+        Self {
+            server: Arc::clone(&self.server),
+            who: self.who.clone(),
+            from: self.from,
+            path: self.path.clone(),
+            uri: self.uri.clone(),
+            headers: self.headers.clone(),
+            body,
+            run: self.run.clone(),
+            session: self.session.clone(),
+            asked: Cell::new(self.asked.get()),
+        }
+    }
+
+    /// The handler asks by what it calls.
+    pub fn asked(&self) {
+        self.asked.set(true);
+    }
+
+    /// What every form of a page sends back.
+    #[must_use]
+    pub fn csrf(&self) -> &str {
+        self.session.as_ref().map_or(self.server.csrf.as_str(), |session| &session.csrf)
+    }
+
+    /// Whether a form was made by a page of this server, for whoever sends it.
+    #[must_use]
+    pub fn made(&self, csrf: &str) -> bool {
+        match &self.session {
+            Some(session) => session.made(csrf),
+            None => !csrf.is_empty() && secret::same(&self.server.csrf, csrf),
+        }
+    }
+
+    /// The cookie of a session, whatever it is worth.
+    #[must_use]
+    pub fn cookie(&self) -> Option<String> {
+        cookie(&self.headers)
     }
 
     /// A header, if it is there and text.
@@ -108,4 +154,12 @@ impl Call {
             other => Ok(other?),
         }
     }
+}
+
+/// The cookie of a session, whatever it is worth.
+#[must_use]
+pub fn cookie(headers: &HeaderMap) -> Option<String> {
+    let all = headers.get_all(axum::http::header::COOKIE).iter().filter_map(|cookies| cookies.to_str().ok());
+    let mut each = all.flat_map(|cookies| cookies.split(';')).filter_map(|cookie| cookie.trim().split_once('='));
+    each.find(|(name, _)| *name == COOKIE).map(|(_, value)| value.to_owned()).filter(|value| value.len() <= 200)
 }

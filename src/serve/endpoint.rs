@@ -42,6 +42,15 @@ impl Needs {
     }
 }
 
+/// For whom an endpoint is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Face {
+    /// For programs: JSON, and a token with every request. A session counts only for looking.
+    Api,
+    /// For people: HTML and forms, and a session.
+    Page,
+}
+
 /// Makes the schema of a type.
 pub type SchemaOf = fn(&mut SchemaGenerator) -> Schema;
 
@@ -72,6 +81,8 @@ pub struct Endpoint {
     pub name: &'static str,
     /// Who may use it.
     pub needs: Needs,
+    /// For whom.
+    pub face: Face,
     /// What it does, in one line.
     pub summary: &'static str,
     /// What may stand in the query.
@@ -193,6 +204,19 @@ impl Answer for Measured {
     }
 }
 
+impl Answer for Response {
+    const STATUSES: &'static [u16] = &[303];
+    const MEDIA: &'static str = "text/html; charset=utf-8";
+
+    fn schema() -> Option<SchemaOf> {
+        None
+    }
+
+    fn respond(self) -> Result<Response, Problem> {
+        Ok(self)
+    }
+}
+
 impl Endpoint {
     /// Looks at something.
     pub fn get<Q, A>(
@@ -249,6 +273,35 @@ impl Endpoint {
             .taking(Some(SchemaGenerator::subschema_for::<Q>), None)
     }
 
+    /// Shows a page.
+    pub fn page<Q, A>(
+        path: &'static str,
+        name: &'static str,
+        needs: Needs,
+        summary: &'static str,
+        does: fn(&Call, Q) -> Result<A, Problem>,
+    ) -> Self
+    where
+        Q: DeserializeOwned + JsonSchema + 'static,
+        A: Answer + 'static,
+    {
+        Self { face: Face::Page, ..Self::get(path, name, needs, summary, does) }
+    }
+
+    /// Takes a form. What reads it asks that it was made here.
+    pub fn form<A: Answer + 'static>(
+        path: &'static str,
+        name: &'static str,
+        needs: Needs,
+        summary: &'static str,
+        does: fn(&Call) -> Result<A, Problem>,
+    ) -> Self {
+        let handler: Does = Arc::new(move |call| does(call)?.respond());
+        let line = (Method::POST, path, name, needs, summary);
+        Self { face: Face::Page, ..Self::of::<A>(line, Handler::Once(handler)) }
+            .taking(None, Some(SchemaGenerator::subschema_for::<Nothing>))
+    }
+
     fn of<A: Answer>(
         (method, path, name, needs, summary): (Method, &'static str, &'static str, Needs, &'static str),
         handler: Handler,
@@ -258,6 +311,7 @@ impl Endpoint {
             path,
             name,
             needs,
+            face: Face::Api,
             summary,
             query: None,
             body: None,

@@ -24,7 +24,8 @@ use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
 use super::call::Call;
-use super::endpoint::{Endpoint, Handler, Needs};
+use super::endpoint::{Endpoint, Face, Handler, Needs};
+use super::pages::form;
 use super::problem::{Kind, Problem};
 use super::server::{Phase, Server, over};
 use crate::access::audit::Deed;
@@ -142,13 +143,17 @@ async fn answer(
     let begun = Instant::now();
     let peer = request.extensions().get::<Peer>().copied();
     let (method, path) = (request.method().clone(), shown(request.uri().path()));
+    let whole = request.uri().path_and_query().map(ToString::to_string).unwrap_or_default();
     let response = match go_through(&server, &endpoint, params, request, peer).await {
         Ok(response) => response,
         Err(problem) => {
             if problem.status().is_server_error() {
                 tracing::error!(%method, path, status = problem.status().as_u16(), detail = problem.detail, "failed");
             }
-            problem.into_response()
+            match endpoint.face {
+                Face::Api => problem.into_response(),
+                Face::Page => form::sorry(&whole, method == Method::GET, &problem),
+            }
         }
     };
     let took = begun.elapsed();
@@ -177,7 +182,10 @@ async fn go_through(
     own_host(server, &parts)?;
     let params = params.map_err(|_| Problem::new(Kind::NotFound, "the path is no text"))?;
     let path = params.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
-    let body = if endpoint.body.is_some() { read(&parts, body).await? } else { Bytes::new() };
+    if endpoint.face == Face::Page && endpoint.method != Method::GET {
+        own_page(server, &parts)?;
+    }
+    let body = if endpoint.body.is_some() { read(&parts, body, endpoint.face).await? } else { Bytes::new() };
     let from = peer.map_or_else(|| std::net::Ipv4Addr::UNSPECIFIED.into(), |Peer(at)| at.ip());
     let call = Call {
         server: Arc::clone(server),
@@ -188,6 +196,7 @@ async fn go_through(
         headers: parts.headers,
         body,
         run: None,
+        session: None,
         asked: Cell::new(false),
     };
     let seat = Arc::clone(&server.seats).acquire_owned().await;
@@ -235,7 +244,8 @@ fn admit(call: &mut Call, endpoint: &Endpoint) -> Result<(), Problem> {
         return Ok(());
     }
     let server = Arc::clone(&call.server);
-    call.who = server.identify(&call.headers, call.from)?;
+    let by_session = endpoint.face == Face::Page || endpoint.method == Method::GET;
+    (call.who, call.session) = server.identify(&call.headers, call.from, by_session)?;
     if endpoint.path_params().any(|name| name == "run") {
         let text = call.named("run");
         let run: RunId = text.parse().map_err(|_| Problem::no_such("run", text))?;
@@ -283,10 +293,28 @@ fn own_host(server: &Server, parts: &Parts) -> Result<(), Problem> {
         .hint("start it with --public-url if this is a name of its own"))
 }
 
-async fn read(parts: &Parts, body: Body) -> Result<Bytes, Problem> {
+/// Whether a form was sent by a page of this server.
+fn own_page(server: &Server, parts: &Parts) -> Result<(), Problem> {
+    let of = |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok());
+    let host = parts.uri.authority().map(axum::http::uri::Authority::as_str).or(of("host")).unwrap_or_default();
+    if server.sites.is_own_page(host, of("origin"), of("sec-fetch-site")) {
+        return Ok(());
+    }
+    Err(Problem::new(Kind::Forbidden, "this form was not sent by a page of this server"))
+}
+
+async fn read(parts: &Parts, body: Body, face: Face) -> Result<Bytes, Problem> {
     // Also where there is no body: a form of another site cannot send this type without asking first.
     let kind = parts.headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
-    if kind.split(';').next().is_none_or(|kind| !kind.trim().eq_ignore_ascii_case("application/json")) {
+    let wanted = match face {
+        Face::Api => "application/json",
+        Face::Page => "application/x-www-form-urlencoded",
+    };
+    let is_wanted = kind.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case(wanted));
+    if !is_wanted && face == Face::Page {
+        return Err(Problem::new(Kind::MediaType, "this is no form"));
+    }
+    if !is_wanted {
         return Err(Problem::new(Kind::MediaType, "a request that changes something is of JSON")
             .hint("send `Content-Type: application/json`"));
     }

@@ -13,6 +13,7 @@ pub mod leader;
 pub mod life;
 pub mod metrics;
 pub mod openapi;
+pub mod pages;
 pub mod problem;
 pub mod runner;
 pub mod schedules;

@@ -6,7 +6,7 @@ use schemars::SchemaGenerator;
 use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
 
-use super::endpoint::{Endpoint, Needs, SchemaOf};
+use super::endpoint::{Endpoint, Face, Needs, SchemaOf};
 use super::problem::ProblemBody;
 
 /// Where named schemas stand in the document.
@@ -22,7 +22,7 @@ pub fn document(endpoints: &[Arc<Endpoint>]) -> Value {
     let mut generator = settings.into_generator();
     let problem = generator.subschema_for::<ProblemBody>().to_value();
     let mut paths = Map::new();
-    for endpoint in endpoints {
+    for endpoint in endpoints.iter().filter(|endpoint| endpoint.face == Face::Api) {
         let operation = operation(endpoint, &mut generator, &problem);
         let path = paths.entry(endpoint.path).or_insert_with(|| json!({}));
         path[endpoint.method.as_str().to_lowercase()] = operation;

@@ -10,13 +10,15 @@ use parking_lot::Mutex;
 use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, watch};
 
+use super::call::cookie;
 use super::catalog::Catalog;
 use super::endpoint::Endpoint;
 use super::feed::Feeds;
 use super::metrics::Metrics;
+use super::pages::known::Memo;
 use super::problem::{Kind, Problem};
 use super::runner::Runner;
-use crate::access::{AccessError, Desk, Identity, Sites};
+use crate::access::{AccessError, Desk, Identity, Session, Sites, secret};
 use crate::app::App;
 use crate::journal::{Store as _, Write};
 use crate::model::Timestamp;
@@ -90,6 +92,10 @@ pub struct Server {
     pub catalog: Catalog,
     /// Its endpoints.
     pub endpoints: Vec<Arc<Endpoint>>,
+    /// What the pages remember.
+    pub memo: Memo,
+    /// What forms send back that are sent without a session; empty when the system had no random bits: then none is taken.
+    pub csrf: String,
     /// How it is run.
     pub options: Options,
     /// Where its tasks run.
@@ -117,6 +123,8 @@ impl Server {
             metrics,
             catalog: Catalog::new(options.playbooks.clone()),
             endpoints: endpoints.into_iter().map(Arc::new).collect(),
+            memo: Memo::default(),
+            csrf: secret::random().unwrap_or_default(),
             options,
             runtime,
             seats: Arc::new(Semaphore::new(24)),
@@ -125,6 +133,12 @@ impl Server {
             tried: Mutex::default(),
             app,
         }
+    }
+
+    /// Whether people reach it by https.
+    #[must_use]
+    pub fn is_https(&self) -> bool {
+        self.options.public_url.as_deref().is_some_and(|url| url.starts_with("https://"))
     }
 
     /// In which phase it is.
@@ -137,18 +151,29 @@ impl Server {
     ///
     /// # Errors
     /// When that is not known.
-    pub fn identify(&self, headers: &HeaderMap, from: IpAddr) -> Result<Identity, Problem> {
+    pub fn identify(
+        &self,
+        headers: &HeaderMap,
+        from: IpAddr,
+        by_session: bool,
+    ) -> Result<(Identity, Option<Session>), Problem> {
         let now = self.app.clock.now();
         if let Some(shown) = headers.get(header::AUTHORIZATION) {
             let shown = shown.to_str().ok().and_then(|text| text.strip_prefix("Bearer ")).unwrap_or_default();
-            return self.desk.authenticate(shown.trim(), from, now).map_err(|error| match error {
+            let known = self.desk.authenticate(shown.trim(), from, now).map(|identity| (identity, None));
+            return known.map_err(|error| match error {
                 AccessError::Slow { wait } => Problem::new(Kind::TooMany, AccessError::Slow { wait }.to_string())
                     .with_header(header::RETRY_AFTER, HeaderValue::from(wait.as_secs().max(1))),
                 other => unauthenticated(Problem::from(other)),
             });
         }
-        if from.is_loopback() && !self.desk.has_tokens(now)? {
-            return Ok(Identity::asserted(&self.app.settings.actor));
+        if let Some(cookie) = cookie(headers).filter(|_| by_session)
+            && let Some((identity, session)) = self.desk.session(&cookie, now)?
+        {
+            return Ok((identity, Some(session)));
+        }
+        if from.is_loopback() && self.options.public_url.is_none() && !self.desk.had_tokens()? {
+            return Ok((Identity::asserted(&self.app.settings.actor), None));
         }
         Err(unauthenticated(
             Problem::new(Kind::Unauthenticated, "no token was shown")

@@ -1,7 +1,8 @@
 //! The table of endpoints. An endpoint that does not stand here does not exist, and none can stand here without saying who may use it.
 
-use super::api::{health, orders, playbooks, runs};
+use super::api::{access, health, orders, playbooks, runs, schedules};
 use super::endpoint::{Endpoint, Needs};
+use super::pages;
 use crate::access::Act;
 
 /// All endpoints.
@@ -69,6 +70,9 @@ pub fn endpoints() -> Vec<Endpoint> {
         ),
     ];
     all.extend(orders::endpoints());
+    all.extend(access::endpoints());
+    all.extend(schedules::endpoints());
+    all.extend(pages::table::endpoints(&all));
     all
 }
 

@@ -15,6 +15,7 @@ pub struct Serving {
     /// `http://127.0.0.1:43211`.
     pub url: String,
     /// What it said first: `serving` or `standing by`.
+    #[allow(dead_code, reason = "each test file uses what it needs")]
     pub phase: String,
     /// What it has said so far.
     said: std::sync::Arc<std::sync::Mutex<String>>,
@@ -175,6 +176,7 @@ impl Drop for Serving {
 
 /// What is told of a run.
 pub struct Events {
+    #[allow(dead_code, reason = "each test file uses what it needs")]
     pub status: u16,
     lines: BufReader<Box<dyn Read + Send>>,
 }

@@ -1,6 +1,8 @@
 //! What the endpoints under `/api/v1` do, one noun a file.
 
+pub mod access;
 pub mod health;
 pub mod orders;
 pub mod playbooks;
 pub mod runs;
+pub mod schedules;

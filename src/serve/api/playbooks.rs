@@ -193,7 +193,7 @@ pub fn diff(call: &Call, between: Between) -> Result<Json<Difference>, Problem> 
 }
 
 /// A version that was run here, by number or digest.
-fn version_of(call: &Call, version: &str) -> Result<Bundle, Problem> {
+pub fn version_of(call: &Call, version: &str) -> Result<Bundle, Problem> {
     let (playbook, store) = (call.named("playbook"), call.store());
     // A version that was changed without a new number has several: the latest is meant. Only those of this playbook can be had by digest.
     let known = store.bundles(playbook)?;

@@ -192,7 +192,11 @@ pub fn list(call: &Call, which: Which) -> Result<Json<Page>, Problem> {
     Ok(Json(Page { runs: found.iter().map(Run::from).collect(), next }))
 }
 
-fn read_cursor(text: &str) -> Result<(Timestamp, RunId), Problem> {
+/// A place in a list, as `next` says it.
+///
+/// # Errors
+/// When it is none.
+pub fn read_cursor(text: &str) -> Result<(Timestamp, RunId), Problem> {
     let parts = text.split_once('_').and_then(|(started, run)| Some((started.parse().ok()?, run.parse().ok()?)));
     parts.ok_or_else(|| {
         Problem::new(Kind::Invalid, format!("`{}` is no place in a list", brief(text)))
@@ -219,7 +223,7 @@ pub fn one(call: &Call, _: Nothing) -> Result<Json<Run>, Problem> {
 pub fn begin(call: &Call, what: Begin) -> Result<Made<Run>, Problem> {
     let deed = Deed::done(Act::Start.name(), format!("playbook {}", brief(&what.playbook)));
     call.permit(Act::Start, &Subject::Playbook(&what.playbook), deed)?;
-    let (server, store) = (&call.server, call.store());
+    let store = call.store();
     let identity = match call.header("idempotency-key") {
         None => Identity::random()?,
         Some(key) if key.is_empty() || key.len() > 255 => {
@@ -253,15 +257,25 @@ pub fn begin(call: &Call, what: Begin) -> Result<Made<Run>, Problem> {
         values: what.params.into_iter().map(|(name, value)| (name, Spanned::new(value, Span::default()))).collect(),
         ..Given::default()
     };
-    let bundle = server.catalog.load(&what.playbook)?;
-    let mut start = server.app.prepare_bundle(bundle, &given)?;
+    let (head, new) = started(call, &what.playbook, &given, identity)?;
+    Ok(made(&head, new))
+}
+
+/// Begins a run for whoever asks; or finds the one that was begun under this identity. It was asked before whether they may.
+///
+/// # Errors
+/// When the playbook or its parameters are not valid, or the run cannot be begun.
+pub fn started(call: &Call, playbook: &str, given: &Given, identity: Identity) -> Result<(Head, bool), Problem> {
+    let (server, store) = (&call.server, call.store());
+    let bundle = server.catalog.load(playbook)?;
+    let mut start = server.app.prepare_bundle(bundle, given)?;
     start.by = Some(call.who.actor());
     start.identity = Some(identity.clone());
     match server.runner.begin(&start) {
-        Ok(run) => Ok(made(&store.head(&run)?, true)),
+        Ok(run) => Ok((store.head(&run)?, true)),
         // Somebody else was faster with the same key.
         Err(error) => match store.head(&identity.run) {
-            Ok(head) => Ok(made(&head, false)),
+            Ok(head) => Ok((head, false)),
             Err(_) => Err(error.into()),
         },
     }

@@ -121,27 +121,27 @@ pub struct End {
 /// A run as people see it.
 #[derive(Clone, Debug, Default)]
 pub struct View {
-    pub(super) header: Option<Header>,
+    pub header: Option<Header>,
     /// The plan the run is bound to.
-    pub(super) plan: Option<PlanPin>,
-    pub(super) holder: Option<String>,
-    pub(super) targets: Vec<Target>,
-    pub(super) steps: Vec<StepView>,
-    pub(super) calls: Vec<CallView>,
-    pub(super) pauses: Vec<Pause>,
-    pub(super) rollback: Option<Rollback>,
+    pub plan: Option<PlanPin>,
+    pub holder: Option<String>,
+    pub targets: Vec<Target>,
+    pub steps: Vec<StepView>,
+    pub calls: Vec<CallView>,
+    pub pauses: Vec<Pause>,
+    pub rollback: Option<Rollback>,
     /// Steps that have come to their point of no return.
-    pub(super) crossed: Vec<StepPath>,
-    pub(super) cancelling: Option<String>,
-    pub(super) notes: Vec<(Timestamp, String, String)>,
+    pub crossed: Vec<StepPath>,
+    pub cancelling: Option<String>,
+    pub notes: Vec<(Timestamp, String, String)>,
     /// With why, if it was refused.
-    pub(super) commands: Vec<(Timestamp, Command, Option<String>)>,
-    pub(super) end: Option<End>,
+    pub commands: Vec<(Timestamp, Command, Option<String>)>,
+    pub end: Option<End>,
     /// What it has come to as a drill.
     drill: Option<Box<DrillReport>>,
-    pub(super) begun: Option<Timestamp>,
-    pub(super) updated: Option<Timestamp>,
-    pub(super) records: u64,
+    pub begun: Option<Timestamp>,
+    pub updated: Option<Timestamp>,
+    pub records: u64,
     progress: BTreeMap<StepPath, String>,
     by_step: BTreeMap<StepPath, usize>,
     by_call: BTreeMap<CallId, usize>,
