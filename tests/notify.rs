@@ -1,5 +1,7 @@
 //! Webhooks over real HTTP, with receivers as they are in life.
 
+#[path = "support/serving.rs"]
+mod serving;
 #[path = "support/cli.rs"]
 mod support;
 
@@ -10,6 +12,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
+use serving::Serving;
 use sha2::Sha256;
 use support::Desk;
 
@@ -171,6 +174,25 @@ fn a_receiver_is_told_what_happened_and_can_know_who_says_so() {
     mac.update(format!("{at}.{}", heard[0].body).as_bytes());
     let wanted: String = mac.finalize().into_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
     assert_eq!(code, wanted);
+}
+
+#[test]
+fn a_server_tells_by_itself() {
+    let receiver = Receiver::new(Manner::Takes);
+    let desk = ran(&receiver, LOCAL);
+    let server =
+        Serving::start(desk.command(&["serve", "--listen", "127.0.0.1:0"]).env("HOOK_SECRET", "correct horse"));
+    for _ in 0..600 {
+        if receiver.count.load(Ordering::SeqCst) > 0 {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    drop(server);
+    let heard = receiver.heard();
+    assert_eq!(heard.len(), 1);
+    let body: serde_json::Value = serde_json::from_str(&heard[0].body).unwrap();
+    assert_eq!(body["event"]["status"], "succeeded");
 }
 
 #[test]

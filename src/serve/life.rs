@@ -9,7 +9,7 @@ use tokio::net::TcpListener;
 
 use super::leader::{self, Claim, Leader};
 use super::server::{Options, Phase, Server};
-use super::{http, schedules, table};
+use super::{http, messages, schedules, table};
 use crate::access::{AccessError, Desk};
 use crate::app::App;
 use crate::journal::StoreError;
@@ -104,6 +104,9 @@ pub fn serve(
         server.runner.work(server.options.workers).map_err(system("start threads"))?;
         let looking = scheduler.map(|scheduler| schedules::watch(&server, scheduler)).transpose();
         let looking = looking.map_err(system("start threads"))?;
+        if let Some(config) = server.options.notify.clone() {
+            messages::watch(&server, config).map_err(system("start threads"))?;
+        }
         ready(address, Phase::Leading);
         while told() == 0 {
             std::thread::sleep(HEED_EVERY);

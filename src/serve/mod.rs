@@ -11,6 +11,7 @@ pub mod feed;
 pub mod http;
 pub mod leader;
 pub mod life;
+pub mod messages;
 pub mod metrics;
 pub mod openapi;
 pub mod pages;

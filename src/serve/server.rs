@@ -20,6 +20,7 @@ use super::problem::{Kind, Problem};
 use super::runner::Runner;
 use crate::access::{AccessError, Desk, Identity, Session, Sites, secret};
 use crate::app::App;
+use crate::evidence::notify::config::Config;
 use crate::journal::{Store as _, Write};
 use crate::model::Timestamp;
 
@@ -35,6 +36,8 @@ pub struct Options {
     pub playbooks: Vec<PathBuf>,
     /// The file of the schedules it looks at, if any.
     pub schedules: Option<PathBuf>,
+    /// Who is told what happens to runs, if anybody.
+    pub notify: Option<Config>,
     /// Where people reach it: `https://dr.example.org`.
     pub public_url: Option<String>,
     /// Wait for another server to end, and then serve.

@@ -11,7 +11,8 @@ use signal_hook::iterator::Signals;
 use super::schedule::default_path;
 use crate::cli::context::Context;
 use crate::cli::exit::Code;
-use crate::cli::failure::Failure;
+use crate::cli::failure::{Failure, Kind};
+use crate::evidence::notify::config::Config;
 use crate::serve::{self, Options, Phase, runner};
 
 /// Serve runs, schedules and the API from one process.
@@ -33,6 +34,9 @@ pub struct Args {
     /// The schedules to look at; $MUSTER_SCHEDULES, or schedules.yaml in this folder if there is one, if not given.
     #[arg(long, value_name = "FILE")]
     schedules: Option<PathBuf>,
+    /// Who is told what happens to runs; $MUSTER_NOTIFY, or notify.yaml in this folder if there is one, if not given.
+    #[arg(long, value_name = "FILE")]
+    notify: Option<PathBuf>,
     /// Where people reach it, if not at the address itself: requests to other names are refused.
     #[arg(long, value_name = "URL")]
     public_url: Option<String>,
@@ -79,7 +83,12 @@ pub fn run(args: &Args, context: &Context) -> Result<Code, Failure> {
             );
         }
     }
+    let notify = args.notify.clone().or_else(|| std::env::var_os("MUSTER_NOTIFY").map(PathBuf::from));
+    let notify = notify.or_else(|| Some(PathBuf::from("notify.yaml")).filter(|path| path.is_file()));
+    let notify = notify.map(|path| Config::read(&path)).transpose();
+    let notify = notify.map_err(|error| Failure::new(Kind::Invalid, error.to_string()))?;
     let options = Options {
+        notify,
         listen: args.listen,
         playbooks,
         schedules: args.schedules.clone().or_else(|| Some(default_path()).filter(|path| path.is_file())),
