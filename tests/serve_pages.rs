@@ -8,7 +8,7 @@ mod serving;
 use std::time::Duration;
 
 use cli::Desk;
-use serving::Serving;
+use serving::{Page, Serving, browse};
 
 const GATED: &str = r#"muster: 1
 name: gated
@@ -31,23 +31,10 @@ steps:
     with: { path: "${params.folder}/a.txt", text: a }
 "#;
 
-/// An answer with its headers.
-struct Page {
-    status: u16,
-    text: String,
-    headers: ureq::http::HeaderMap,
-}
-
-impl Page {
-    fn header(&self, name: &str) -> &str {
-        self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
-    }
-
-    /// What forms of this page send back.
-    fn csrf(&self) -> String {
-        let (_, rest) = self.text.split_once("name=\"csrf\" value=\"").expect("a form");
-        rest.split('"').next().expect("a value").to_owned()
-    }
+/// What forms of a page send back.
+fn csrf_of(page: &Page) -> String {
+    let (_, rest) = page.text.split_once("name=\"csrf\" value=\"").expect("a form");
+    rest.split('"').next().expect("a value").to_owned()
 }
 
 /// A server with a playbook and a token for each role, and what a browser would send.
@@ -56,28 +43,15 @@ struct Site {
     server: Serving,
 }
 
-fn ask(url: &str, method: &str, body: &str, headers: &[(&str, &str)]) -> Page {
-    let config = ureq::Agent::config_builder()
-        .http_status_as_error(false)
-        .max_redirects(0)
-        .max_redirects_will_error(false)
-        .timeout_global(Some(Duration::from_secs(60)));
-    let agent: ureq::Agent = config.build().into();
-    let mut request = ureq::http::Request::builder().method(method).uri(url);
-    for (name, value) in headers {
-        request = request.header(*name, *value);
-    }
-    let mut answer = agent.run(request.body(body.to_owned()).expect("a request")).expect("it answers");
-    let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
-    Page { status, text: answer.body_mut().read_to_string().expect("text"), headers }
-}
-
 impl Site {
     fn new() -> Self {
-        let desk = Desk::new();
+        Self::serving(Desk::new(), &[])
+    }
+
+    fn serving(desk: Desk, more: &[&str]) -> Self {
         desk.file("playbooks/gated/playbook.yaml", GATED);
-        let mut command = desk.command(&["serve", "--listen", "127.0.0.1:0", "--playbooks", "playbooks"]);
-        let server = Serving::start(&mut command);
+        let args = [&["serve", "--listen", "127.0.0.1:0", "--playbooks", "playbooks"], more].concat();
+        let server = Serving::start(&mut desk.command(&args));
         Self { desk, server }
     }
 
@@ -88,7 +62,7 @@ impl Site {
     }
 
     fn get(&self, path: &str, cookie: &str) -> Page {
-        ask(&format!("{}{path}", self.server.url), "GET", "", &[("Cookie", cookie), ("Accept", "text/html")])
+        browse(&format!("{}{path}", self.server.url), "GET", "", &[("Cookie", cookie), ("Accept", "text/html")])
     }
 
     /// A form sent by a page of this server.
@@ -99,7 +73,7 @@ impl Site {
 
     fn send_from(&self, path: &str, cookie: &str, body: &str, headers: &[(&str, &str)]) -> Page {
         let own = [("Cookie", cookie), ("Content-Type", "application/x-www-form-urlencoded")];
-        ask(&format!("{}{path}", self.server.url), "POST", body, &[&own[..], headers].concat())
+        browse(&format!("{}{path}", self.server.url), "POST", body, &[&own[..], headers].concat())
     }
 
     /// Logs in; the cookie.
@@ -114,7 +88,7 @@ impl Site {
     fn begin(&self, token: &str) -> String {
         let bearer = format!("Bearer {token}");
         let headers = [("Authorization", bearer.as_str()), ("Content-Type", "application/json")];
-        let answer = ask(&format!("{}/api/v1/runs", self.server.url), "POST", r#"{"playbook":"gated"}"#, &headers);
+        let answer = browse(&format!("{}/api/v1/runs", self.server.url), "POST", r#"{"playbook":"gated"}"#, &headers);
         assert_eq!(answer.status, 201, "{}", answer.text);
         let run: serde_json::Value = serde_json::from_str(&answer.text).expect("JSON");
         run["id"].as_str().expect("an id").to_owned()
@@ -217,8 +191,8 @@ fn a_form_of_another_site_or_another_session_does_nothing() {
     let run = site.begin(&token);
     let (cookie, others) = (site.login(&token, ""), site.login(&other, ""));
     let page = site.until(&run, &cookie, "waits for approval");
-    let (csrf, path, own) = (page.csrf(), format!("/runs/{run}/note"), site.server.url.clone());
-    let theirs = site.get(&format!("/runs/{run}"), &others).csrf();
+    let (csrf, path, own) = (csrf_of(&page), format!("/runs/{run}/note"), site.server.url.clone());
+    let theirs = csrf_of(&site.get(&format!("/runs/{run}"), &others));
     let body = |csrf: &str| format!("csrf={csrf}&text=forged");
     let tried = [
         ("no token", site.send(&path, &cookie, "text=forged")),
@@ -236,7 +210,7 @@ fn a_form_of_another_site_or_another_session_does_nothing() {
     }
     // A session is for pages: the API takes a change only with a token.
     let headers = [("Cookie", cookie.as_str()), ("Content-Type", "application/json"), ("Origin", own.as_str())];
-    let api = ask(&format!("{own}/api/v1/runs/{run}/note"), "POST", r#"{"text":"forged"}"#, &headers);
+    let api = browse(&format!("{own}/api/v1/runs/{run}/note"), "POST", r#"{"text":"forged"}"#, &headers);
     assert_eq!(api.status, 401, "{}", api.text);
     let sent = site.send(&path, &cookie, &format!("csrf={csrf}&text=a+real+%26+true+note"));
     assert_eq!((sent.status, sent.header("location")), (303, format!("/runs/{run}").as_str()), "{}", sent.text);
@@ -255,7 +229,7 @@ fn a_login_makes_a_new_session_and_a_logout_ends_it() {
     let second = site.login(&token, &first);
     assert_ne!(second, first);
     assert_eq!((site.get("/", &first).status, site.get("/", &second).status), (303, 200));
-    let csrf = site.get("/", &second).csrf();
+    let csrf = csrf_of(&site.get("/", &second));
     let out = site.send("/logout", &second, &format!("csrf={csrf}"));
     assert_eq!((out.status, out.header("location")), (303, "/login"));
     assert_eq!(site.get("/", &second).status, 303);
@@ -294,8 +268,11 @@ fn the_starter_does_not_approve_by_a_page_either_and_somebody_else_does() {
     let alice = site.login(&alice, "");
     let page = site.until(&run, &alice, "waits for approval");
     assert!(page.text.contains("You started this run") && page.text.contains("Break the glass"), "{}", page.text);
-    let own =
-        site.send(&format!("/runs/{run}/approve"), &alice, &format!("csrf={}&step=retire&role=dr-lead", page.csrf()));
+    let own = site.send(
+        &format!("/runs/{run}/approve"),
+        &alice,
+        &format!("csrf={}&step=retire&role=dr-lead", csrf_of(&page)),
+    );
     assert_eq!(own.status, 403, "{}", own.text);
     assert!(own.text.contains("nobody approves what they started"), "{}", own.text);
     assert!(!site.desk.path().join("a.txt").exists());
@@ -304,10 +281,10 @@ fn the_starter_does_not_approve_by_a_page_either_and_somebody_else_does() {
     assert!(page.text.contains("It lets the run do this one effect and no other"), "{}", page.text);
     assert!(page.text.contains("fs.write_text") && page.text.contains("a.txt"), "{}", page.text);
     let claimed =
-        site.send(&format!("/runs/{run}/approve"), &erin, &format!("csrf={}&step=retire&role=ciso", page.csrf()));
+        site.send(&format!("/runs/{run}/approve"), &erin, &format!("csrf={}&step=retire&role=ciso", csrf_of(&page)));
     assert_eq!(claimed.status, 403, "{}", claimed.text);
     let given =
-        site.send(&format!("/runs/{run}/approve"), &erin, &format!("csrf={}&step=retire&role=dr-lead", page.csrf()));
+        site.send(&format!("/runs/{run}/approve"), &erin, &format!("csrf={}&step=retire&role=dr-lead", csrf_of(&page)));
     assert_eq!(given.status, 303, "{}", given.text);
     site.until(&run, &erin, "</i>succeeded");
     assert!(site.desk.path().join("a.txt").exists());
@@ -323,7 +300,7 @@ fn a_broken_glass_waits_on_the_audit_page_for_somebody_else() {
     let broken = site.send(
         &format!("/runs/{run}/break-glass"),
         &alice,
-        &format!("csrf={}&step=retire&reason=it+burns", page.csrf()),
+        &format!("csrf={}&step=retire&reason=it+burns", csrf_of(&page)),
     );
     assert_eq!(broken.status, 303, "{}", broken.text);
     site.until(&run, &alice, "</i>succeeded");
@@ -336,7 +313,7 @@ fn a_broken_glass_waits_on_the_audit_page_for_somebody_else() {
     let theirs = site.get("/audit", &erin);
     let (_, rest) = theirs.text.split_once("action=\"/reviews/").expect("a form");
     let id = rest.split('/').next().expect("a number");
-    let closed = site.send(&format!("/reviews/{id}/close"), &erin, &format!("csrf={}&word=rightly", theirs.csrf()));
+    let closed = site.send(&format!("/reviews/{id}/close"), &erin, &format!("csrf={}&word=rightly", csrf_of(&theirs)));
     assert_eq!(closed.status, 303, "{}", closed.text);
     assert!(site.get("/audit", &erin).text.contains("Nothing. Each broken glass opens one."));
 }
@@ -361,7 +338,7 @@ fn a_token_for_some_playbooks_sees_nothing_of_the_others() {
 fn a_token_is_made_on_the_page_and_shown_once() {
     let site = Site::new();
     let cookie = site.login(&site.token("root", "admin", &[]), "");
-    let csrf = site.get("/tokens", &cookie).csrf();
+    let csrf = csrf_of(&site.get("/tokens", &cookie));
     let body =
         format!("csrf={csrf}&name=erin&roles=viewer&roles=approver&playbooks=pgo-*%2C+hello&approves_as=&days=30");
     let made = site.send("/tokens", &cookie, &body);
@@ -390,6 +367,104 @@ fn no_path_of_a_request_reaches_the_file_system() {
     for path in paths {
         assert_eq!(site.get(path, &cookie).status, 404, "{path}");
     }
+}
+
+/// A playbook whose drill writes a copy and asks how old it is.
+fn drilled(name: &str, prove: &str, rpo: &str) -> String {
+    format!(
+        r#"muster: 1
+name: {name}
+version: 1.0.0
+title: Copy a file
+objectives: {{ rto: 1h, rpo: 1h }}
+params:
+  into: {{ type: path, default: "copy", doc: "The copy." }}
+capabilities: [fs.write_text]
+steps:
+  - id: copy
+    uses: fs.write_text
+    with: {{ path: "${{params.into}}", text: copied }}
+  - id: prove
+    needs: [copy]
+    script: |
+      {prove}
+drill:
+  params: {{ into: "copy-${{run.short_id}}" }}
+  proof: prove
+  measure: {{ rpo: {rpo:?} }}
+"#
+    )
+}
+
+#[test]
+fn only_a_drill_that_proved_it_in_time_makes_a_playbook_ready() {
+    let site = Site::new();
+    let cookie = site.login(&site.token("root", "admin", &[]), "");
+    // In the order of the table: what it is called, what its proof does, its RPO, its exit code, and what the page says of it.
+    let books = [
+        ("proved", "true", "60000", 0, "ready"),
+        ("failing", "throw \"it cannot be read\"", "60000", 5, "last drill failed"),
+        ("too-old", "true", "7200000", 11, "objective missed"),
+        ("ageless", "true", "throw \"no time in it\"", 11, "not measured"),
+    ];
+    for (name, prove, rpo, _, _) in books {
+        site.desk.file(&format!("playbooks/{name}/playbook.yaml"), &drilled(name, prove, rpo));
+    }
+    assert_eq!(site.desk.muster(&["drill", "pgo-clone", "--sandbox", "--yes"]).code, 0);
+    let page = site.get("/", &cookie).text;
+    assert!(page.contains("<b>0</b> of "), "a rehearsal proves nothing of the real system: {page}");
+    for (name, _, _, code, _) in books {
+        assert_eq!(site.desk.muster(&["drill", &format!("playbooks/{name}")]).code, code, "{name}");
+    }
+    let page = site.get("/", &cookie).text;
+    assert!(page.contains("<b>1</b> of "), "{page}");
+    for (name, _, _, _, word) in books {
+        let card = card(&page, name);
+        assert!(card.contains(word), "{name} is not said to be `{word}`: {card}");
+    }
+}
+
+/// What the overview says of a playbook that was drilled.
+fn card<'p>(page: &'p str, name: &str) -> &'p str {
+    let (_, card) = page.split_once(&format!("href=\"/playbooks/{name}\"")).expect("its card");
+    card.split("</section>").next().unwrap_or_default()
+}
+
+#[test]
+fn the_overview_says_when_a_drill_is_due_and_what_of_it_did_not_run() {
+    let desk = Desk::new();
+    let every = |name: &str, cron: &str| format!("  of-{name}: {{ playbook: playbooks/{name}, cron: {cron:?} }}\n");
+    let (often, seldom) = (every("often", "* * * * * *"), every("seldom", "0 3 1 1 *"));
+    desk.file("schedules.yaml", &format!("muster: 1\nschedules:\n{often}{seldom}"));
+    for name in ["often", "seldom"] {
+        desk.file(&format!("playbooks/{name}/playbook.yaml"), &drilled(name, "true", "60000"));
+        assert_eq!(desk.muster(&["drill", &format!("playbooks/{name}")]).code, 0);
+    }
+    let site = Site::serving(desk, &["--schedules", "schedules.yaml"]);
+    let cookie = site.login(&site.token("root", "admin", &[]), "");
+    let bearer = format!("Bearer {}", site.token("olga", "operator", &["--playbook", "often"]));
+    let pause = |name: &str| {
+        let headers = [("Authorization", bearer.as_str()), ("Content-Type", "application/json")];
+        let url = format!("{}/api/v1/schedules/of-{name}/pause", site.server.url);
+        browse(&url, "POST", r#"{"reason":"too often"}"#, &headers).status
+    };
+    let until = |wanted: &str| {
+        for _ in 0..600 {
+            let page = site.get("/", &cookie).text;
+            if card(&page, "often").contains(wanted) {
+                return page;
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        panic!("the overview never said `{wanted}`: {}", site.get("/", &cookie).text);
+    };
+    until("of-often");
+    assert_eq!((pause("often"), pause("seldom"), pause("none")), (200, 403, 403), "her token is for one playbook");
+    let page = until("did not run: paused by olga");
+    assert!(card(&page, "often").contains("paused by olga"), "{}", card(&page, "often"));
+    let seldom = card(&page, "seldom");
+    assert!(seldom.contains("of-seldom") && seldom.contains("in ") && !seldom.contains("did not run"), "{seldom}");
+    assert!(page.contains("not scheduled"), "of all others nobody sees to it");
 }
 
 #[test]

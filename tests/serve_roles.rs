@@ -6,13 +6,12 @@ mod cli;
 mod serving;
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use cli::Desk;
 use muster::access::Role;
 use muster::serve::endpoint::{Face, Handler, Needs};
 use muster::serve::table;
-use serving::Serving;
+use serving::{Page, Serving, browse};
 
 const WAITS: &str = r#"muster: 1
 name: waits
@@ -28,37 +27,6 @@ steps:
     uses: fs.write_text
     with: { path: "${params.folder}/a.txt", text: a }
 "#;
-
-struct Asked {
-    status: u16,
-    kind: String,
-    place: String,
-    text: String,
-}
-
-fn ask(url: &str, method: &str, body: &str, headers: &[(&str, &str)]) -> Asked {
-    let config = ureq::Agent::config_builder()
-        .http_status_as_error(false)
-        .max_redirects(0)
-        .max_redirects_will_error(false)
-        .timeout_global(Some(Duration::from_secs(60)));
-    let agent: ureq::Agent = config.build().into();
-    let mut request = ureq::http::Request::builder().method(method).uri(url);
-    for (name, value) in headers {
-        request = request.header(*name, *value);
-    }
-    let mut answer = agent.run(request.body(body.to_owned()).expect("a request")).expect("it answers");
-    let of =
-        |name: &str| answer.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
-    let (status, kind, place) = (answer.status().as_u16(), of("content-type"), of("location"));
-    // A stream goes on for ever.
-    let text = if kind == "text/event-stream" {
-        String::new()
-    } else {
-        answer.body_mut().read_to_string().unwrap_or_default()
-    };
-    Asked { status, kind, place, text }
-}
 
 /// The path of an endpoint, with what its names stand for.
 fn filled(path: &str, run: &str) -> String {
@@ -91,7 +59,7 @@ fn every_endpoint_answers_every_role_as_the_table_says() {
     let bearer = format!("Bearer {}", tokens[3].1);
     let json = ("Content-Type", "application/json");
     let begun =
-        ask(&format!("{url}/api/v1/runs"), "POST", r#"{"playbook":"waits"}"#, &[("Authorization", &bearer), json]);
+        browse(&format!("{url}/api/v1/runs"), "POST", r#"{"playbook":"waits"}"#, &[("Authorization", &bearer), json]);
     assert_eq!(begun.status, 201, "{}", begun.text);
     let run =
         serde_json::from_str::<serde_json::Value>(&begun.text).expect("JSON")["id"].as_str().expect("an id").to_owned();
@@ -104,26 +72,31 @@ fn every_endpoint_answers_every_role_as_the_table_says() {
         let form = ("Content-Type", "application/x-www-form-urlencoded");
         let body = if method == "GET" || page { "" } else { "{}" };
         let common = [if page { form } else { json }, ("Origin", url.as_str())];
-        let mut check = |who: &str, answer: &Asked, fits: bool| {
+        let mut check = |who: &str, answer: &Page, fits: bool| {
             cases += 1;
             if answer.status >= 500 || !fits {
-                faults.push(format!("{what} for {who}: {} {} {}", answer.status, answer.place, answer.text));
+                faults.push(format!(
+                    "{what} for {who}: {} {} {}",
+                    answer.status,
+                    answer.header("location"),
+                    answer.text
+                ));
             }
         };
         let streams = matches!(endpoint.handler, Handler::Stream(_));
-        let stranger = ask(&place, method, body, &common);
+        let stranger = browse(&place, method, body, &common);
         let unknown = match (page, endpoint.needs) {
             (_, Needs::Nobody) => {
                 [200, 401].contains(&stranger.status) && (stranger.status == 200) == (what != "POST /login")
             }
-            (true, _) => stranger.status == 303 && stranger.place.starts_with("/login"),
+            (true, _) => stranger.status == 303 && stranger.header("location").starts_with("/login"),
             (false, _) => stranger.status == 401,
         };
         check("a stranger", &stranger, unknown);
         for (role, token) in &tokens {
             let bearer = format!("Bearer {token}");
             let headers = [&common[..], &[("Authorization", bearer.as_str())]].concat();
-            let answer = ask(&place, method, body, &headers);
+            let answer = browse(&place, method, body, &headers);
             let may = endpoint.needs.act().is_none_or(|act| act.allows(*role));
             // Who may is answered, or told what is missing. A form without its token is refused as one, not for the role.
             let refused = answer.status == 403 && !answer.text.contains("this form was not made by a page of yours");
@@ -131,7 +104,7 @@ fn every_endpoint_answers_every_role_as_the_table_says() {
             let unknown = answer.status == 401 && what != "POST /login";
             check(role.as_str(), &answer, refused != may && !unknown);
             if streams && may {
-                check(role.as_str(), &answer, answer.kind == "text/event-stream");
+                check(role.as_str(), &answer, answer.header("content-type") == "text/event-stream");
             }
         }
     }

@@ -278,6 +278,9 @@ impl From<ServeError> for Failure {
             ServeError::NoToken { .. } => Self::user(text)
                 .hint("`muster token create NAME --role admin` makes one; or listen on 127.0.0.1, behind a proxy"),
             ServeError::System { .. } => Self::user(text).hint("--listen ADDR:PORT names another place"),
+            ServeError::Traces { .. } => {
+                Self::user(text).hint("OTEL_EXPORTER_OTLP_ENDPOINT is a URL: http://localhost:4318")
+            }
             ServeError::Schedules(FileError::Invalid { diagnostics, sources, path }) => {
                 let text = diagnostic::render(&diagnostics, &sources, diagnostic::Style::PLAIN);
                 Self::new(Kind::Invalid, format!("the schedules in {path} are not valid")).detail(text)

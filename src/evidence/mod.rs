@@ -11,6 +11,7 @@ pub mod pack;
 pub mod period;
 pub mod report;
 pub mod settled;
+pub mod trace;
 pub mod view;
 pub mod view_step;
 pub mod wait;

@@ -23,6 +23,12 @@ pub const BROKEN: &str = "schedule-file";
 pub struct Standing {
     /// The timing by which it is due since `through`. That of the file counts from the moment a server first sees it.
     pub timing: Written,
+    /// The playbook that it runs, as the file names it.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub playbook: String,
+    /// Whether it drills it.
+    #[serde(default)]
+    pub drill: bool,
     /// When a server first saw it.
     pub since: Timestamp,
     /// Every due instant up to this one, this one included, has its fate.
@@ -36,6 +42,14 @@ pub struct Standing {
     /// Since when it is no longer in the file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub removed: Option<Timestamp>,
+}
+
+impl Standing {
+    /// The name of the playbook that it runs; nothing when a server of an earlier version looked at it last.
+    #[must_use]
+    pub fn of_playbook(&self) -> Option<&str> {
+        self.playbook.trim_end_matches('/').rsplit('/').next().filter(|name| !name.is_empty())
+    }
 }
 
 /// The run that was begun last.

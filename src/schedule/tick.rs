@@ -91,6 +91,19 @@ pub enum Miss {
     Removed,
 }
 
+impl Fate {
+    /// Why nothing was run, where that was not meant to be so.
+    #[must_use]
+    pub fn fault(&self) -> Option<String> {
+        match self {
+            Self::Missed { why } => Some(why.to_string()),
+            Self::Skipped { why: Skip::Blackout { .. } | Skip::Disabled } => None,
+            Self::Skipped { why } => Some(why.to_string()),
+            Self::Asked | Self::Waiting | Self::Run { .. } => None,
+        }
+    }
+}
+
 impl Tick {
     /// A tick of one instant.
     #[must_use]

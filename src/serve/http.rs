@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use axum::Router;
 use axum::body::{Body, Bytes};
@@ -25,6 +25,7 @@ use tokio::sync::Semaphore;
 
 use super::call::Call;
 use super::endpoint::{Endpoint, Face, Handler, Needs};
+use super::otlp::Answered;
 use super::pages::form;
 use super::problem::{Kind, Problem};
 use super::server::{Phase, Server, over};
@@ -140,7 +141,8 @@ async fn answer(
     params: Result<RawPathParams, RawPathParamsRejection>,
     request: Request,
 ) -> Response {
-    let begun = Instant::now();
+    let (begun, came) = (Instant::now(), SystemTime::now());
+    let parent = request.headers().get("traceparent").and_then(|parent| parent.to_str().ok()).map(str::to_owned);
     let peer = request.extensions().get::<Peer>().copied();
     let (method, path) = (request.method().clone(), shown(request.uri().path()));
     let whole = request.uri().path_and_query().map(ToString::to_string).unwrap_or_default();
@@ -157,6 +159,11 @@ async fn answer(
         }
     };
     let took = begun.elapsed();
+    // Probes of supervisors would drown the others.
+    if let Some(requests) = server.requests.as_ref().filter(|_| endpoint.needs != Needs::Nobody) {
+        let (method, route, status) = (method.to_string(), endpoint.path, response.status().as_u16());
+        requests.answered(Answered { method, route, status, begun: came, took, parent });
+    }
     server.metrics.answered(endpoint.name, response.status().as_u16(), took);
     tracing::debug!(%method, path, status = response.status().as_u16(), ms = took.as_secs_f64() * 1e3, "answered");
     finish(response)

@@ -8,8 +8,9 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 
 use super::leader::{self, Claim, Leader};
+use super::otlp::Exporter;
 use super::server::{Options, Phase, Server};
-use super::{http, messages, schedules, table};
+use super::{http, messages, schedules, table, traces};
 use crate::access::{AccessError, Desk};
 use crate::app::App;
 use crate::journal::StoreError;
@@ -34,6 +35,9 @@ pub enum ServeError {
     /// The system.
     #[error("cannot {act}: {source}")]
     System { act: String, source: std::io::Error },
+    /// What the environment says of traces does not do.
+    #[error("cannot export traces: {why}")]
+    Traces { why: String },
     /// The schedules cannot be read.
     #[error(transparent)]
     Schedules(#[from] FileError),
@@ -82,6 +86,8 @@ pub fn serve(
         Some(path) => Some(schedules::scheduler(&server, path)?),
         None => None,
     };
+    let exporter = server.options.traces.then(|| Exporter::new(runtime.handle().clone())).transpose();
+    let exporter = exporter.map_err(|why| ServeError::Traces { why })?;
     let told = || signals.load(Ordering::SeqCst);
     // Asked before anything is answered: who only wanted to be the first does not appear at all.
     let store = server.app.store();
@@ -90,6 +96,9 @@ pub fn serve(
         return Err(ServeError::Served { leader: leader.clone() });
     }
     let serving = runtime.spawn(http::serve(Arc::clone(&server), listener));
+    if let Some(exporter) = exporter {
+        traces::watch(&server, exporter).map_err(system("start threads"))?;
+    }
     let mut claim = first;
     if claim != Claim::Ours {
         ready(address, Phase::Standby);

@@ -14,12 +14,14 @@ pub mod life;
 pub mod messages;
 pub mod metrics;
 pub mod openapi;
+pub mod otlp;
 pub mod pages;
 pub mod problem;
 pub mod runner;
 pub mod schedules;
 pub mod server;
 pub mod table;
+pub mod traces;
 
 pub use life::{ServeError, serve};
 pub use server::{Options, Phase, Server};

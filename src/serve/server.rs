@@ -18,6 +18,7 @@ use super::metrics::Metrics;
 use super::pages::known::Memo;
 use super::problem::{Kind, Problem};
 use super::runner::Runner;
+use super::traces::Requests;
 use crate::access::{AccessError, Desk, Identity, Session, Sites, secret};
 use crate::app::App;
 use crate::evidence::notify::config::Config;
@@ -40,6 +41,8 @@ pub struct Options {
     pub notify: Option<Config>,
     /// Where people reach it: `https://dr.example.org`.
     pub public_url: Option<String>,
+    /// Tell a collector of runs and requests, as the environment says (`OTEL_…`).
+    pub traces: bool,
     /// Wait for another server to end, and then serve.
     pub standby: bool,
     /// Calls in flight at the same time.
@@ -97,6 +100,8 @@ pub struct Server {
     pub endpoints: Vec<Arc<Endpoint>>,
     /// What the pages remember.
     pub memo: Memo,
+    /// Requests that are to be traced, if any are.
+    pub requests: Option<Requests>,
     /// What forms send back that are sent without a session; empty when the system had no random bits: then none is taken.
     pub csrf: String,
     /// How it is run.
@@ -127,6 +132,7 @@ impl Server {
             catalog: Catalog::new(options.playbooks.clone()),
             endpoints: endpoints.into_iter().map(Arc::new).collect(),
             memo: Memo::default(),
+            requests: options.traces.then(Requests::default),
             csrf: secret::random().unwrap_or_default(),
             options,
             runtime,

@@ -231,3 +231,40 @@ pub fn request(url: &str, method: &str, body: Option<&Value>, headers: &[(&str, 
     let kind = answer.headers().get("content-type").and_then(|kind| kind.to_str().ok()).unwrap_or_default().to_owned();
     Answer { status: answer.status().as_u16(), kind, text: answer.body_mut().read_to_string().expect("text") }
 }
+
+/// An answer as a browser gets it, with its headers.
+#[allow(dead_code, reason = "each test file uses what it needs")]
+pub struct Page {
+    pub status: u16,
+    pub text: String,
+    pub headers: ureq::http::HeaderMap,
+}
+
+#[allow(dead_code, reason = "each test file uses what it needs")]
+impl Page {
+    /// One header; empty if it is not there.
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
+    }
+}
+
+/// Sends what a browser or a stranger's program might, and follows no redirection. Of a stream, only its head is read.
+#[allow(dead_code, reason = "each test file uses what it needs")]
+pub fn browse(url: &str, method: &str, body: &str, headers: &[(&str, &str)]) -> Page {
+    let config = ureq::Agent::config_builder()
+        .http_status_as_error(false)
+        .max_redirects(0)
+        .max_redirects_will_error(false)
+        .timeout_global(Some(PATIENCE));
+    let agent: ureq::Agent = config.build().into();
+    let mut request = ureq::http::Request::builder().method(method).uri(url);
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    let mut answer = agent.run(request.body(body.to_owned()).expect("a request")).expect("it answers");
+    let mut page = Page { status: answer.status().as_u16(), text: String::new(), headers: answer.headers().clone() };
+    if page.header("content-type") != "text/event-stream" {
+        page.text = answer.body_mut().read_to_string().expect("text");
+    }
+    page
+}

@@ -13,6 +13,7 @@ use crate::cli::context::Context;
 use crate::cli::exit::Code;
 use crate::cli::failure::{Failure, Kind};
 use crate::evidence::notify::config::Config;
+use crate::serve::otlp::is_wanted;
 use crate::serve::{self, Options, Phase, runner};
 
 /// Serve runs, schedules and the API from one process.
@@ -93,6 +94,7 @@ pub fn run(args: &Args, context: &Context) -> Result<Code, Failure> {
         playbooks,
         schedules: args.schedules.clone().or_else(|| Some(default_path()).filter(|path| path.is_file())),
         public_url: args.public_url.clone(),
+        traces: is_wanted(&|name| std::env::var(name).ok()),
         standby: args.standby,
         workers: args.workers,
     };

@@ -2,3 +2,4 @@
 
 mod forms;
 pub(in crate::evidence) mod story;
+mod traces;

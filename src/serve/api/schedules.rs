@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 use crate::access::audit::Deed;
 use crate::access::{Act, Subject};
 use crate::schedule::people;
-use crate::schedule::standing;
+use crate::schedule::scheduler::parsed;
+use crate::schedule::standing::{self, Standing};
 use crate::schedule::tick::Asked as Wanted;
 use crate::serve::call::Call;
 use crate::serve::endpoint::{Endpoint, Json, Needs, Nothing};
@@ -80,8 +81,12 @@ fn steered(call: &Call, act: Act, why: Option<&str>) -> Result<String, Problem> 
     if let Some(why) = why {
         deed = deed.with("reason", why);
     }
-    call.permit(act, &Subject::Whole, deed)?;
-    match call.store().document(standing::KIND, name)? {
+    let standing = call.store().document(standing::KIND, name)?;
+    let standing = standing.map(|document| parsed::<Standing>(standing::KIND, &document)).transpose()?;
+    // One that nobody has looked at yet might run anything.
+    let playbook = standing.as_ref().and_then(Standing::of_playbook);
+    call.permit(act, &playbook.map_or(Subject::Whole, Subject::Playbook), deed)?;
+    match standing {
         Some(_) => Ok(name.to_owned()),
         None => Err(Problem::no_such("schedule", name)),
     }

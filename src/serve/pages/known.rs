@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 
 use crate::evidence::view::View;
 use crate::journal::{Head, Record, Store as _};
-use crate::model::{RunId, StepPath, Timestamp, Value};
+use crate::model::{RunId, StepPath, Timestamp};
 use crate::playbook::bundle::Bundle;
 use crate::serve::problem::Problem;
 use crate::serve::server::Server;
@@ -39,8 +39,12 @@ pub struct Past {
     pub rto_ms: Option<u64>,
     /// How much was lost, where it was measured.
     pub rpo_ms: Option<i64>,
+    /// Objectives that it missed or could not measure, in words.
+    pub missed: Vec<String>,
     /// What its teardown left.
     pub leaks: usize,
+    /// A drill that proved the recovery in time and left nothing.
+    pub green: bool,
     /// How long its steps took, by path.
     pub steps: BTreeMap<StepPath, u64>,
 }
@@ -109,10 +113,15 @@ impl Past {
     /// Of the records of a run.
     #[must_use]
     pub fn of(records: &[Record]) -> Self {
-        let (mut view, mut past, mut declared) = (View::default(), Self::default(), None);
-        for record in records {
-            view.apply(record);
-            past.take(record, &mut declared);
+        let (mut view, mut past) = (View::default(), Self::default());
+        records.iter().for_each(|record| view.apply(record));
+        if let Some(drill) = view.drill() {
+            past.drill = true;
+            past.rto_ms = drill.rto.map(|rto| u64::try_from(rto.total_ms).unwrap_or(0));
+            past.rpo_ms = drill.rpo_ms;
+            past.missed.clone_from(&drill.missed);
+            past.leaks = drill.leaks.len();
+            past.green = drill.green;
         }
         let ended = view.end().map(|end| end.at);
         if let (Some(begun), Some(ended)) = (records.first().map(|record| record.at), ended) {
@@ -124,25 +133,6 @@ impl Past {
             }
         }
         past
-    }
-
-    /// What drills record of themselves, read as it is stored.
-    fn take(&mut self, record: &Record, declared: &mut Option<Timestamp>) {
-        let Ok(fact) = serde_json::to_value(&record.fact) else { return };
-        let time = |value: &Value| value.as_str().and_then(|text| text.parse::<Timestamp>().ok());
-        match fact["fact"].as_str() {
-            Some("run_started") if fact["drill"].is_object() => {
-                self.drill = true;
-                *declared = time(&fact["drill"]["declared_at"]);
-            }
-            Some("drill_measured") => {
-                let proven = time(&fact["proven"]);
-                self.rto_ms = proven.zip(*declared).map(|(proven, declared)| millis(declared, proven));
-                self.rpo_ms = fact["rpo_ms"].as_i64();
-            }
-            Some("drill_swept") => self.leaks = fact["leaks"].as_array().map_or(0, Vec::len),
-            _ => {}
-        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! Readiness: would each playbook work today, and how is that known.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::time::Duration;
 
@@ -12,6 +13,9 @@ use crate::evidence::when;
 use crate::journal::{Head, Selection, Store as _};
 use crate::model::Timestamp;
 use crate::model::status::RunStatus;
+use crate::schedule::people;
+use crate::schedule::scheduler::Shelf;
+use crate::schedule::timing::Timing;
 use crate::serve::call::Call;
 use crate::serve::endpoint::Nothing;
 use crate::serve::problem::Problem;
@@ -29,6 +33,19 @@ struct Card {
     /// Drills and recoveries that came to their end, newest first.
     drills: Vec<(Head, std::sync::Arc<Past>)>,
     last: Option<Head>,
+    due: Vec<Due>,
+}
+
+/// A schedule of drills, seen from its playbook.
+#[derive(Clone)]
+struct Due {
+    schedule: String,
+    /// When it drills next; never, if there is nothing.
+    next: Option<Timestamp>,
+    /// Who paused it.
+    paused: Option<String>,
+    /// Ticks since its last drill of which nothing came although something should have, and why.
+    unrun: Option<(u64, String)>,
 }
 
 /// `GET /`
@@ -41,8 +58,10 @@ pub fn show(call: &Call, _: Nothing) -> Result<Html, Problem> {
     let open = server.app.store.select(&Selection { statuses: open, limit: Some(40), ..Selection::default() })?;
     let open: Vec<Head> = open.into_iter().filter(|head| call.who.sees(&head.playbook)).collect();
     let mut cards = Vec::new();
+    let mut due = due(call, now)?;
     for name in server.catalog.names().into_keys().filter(|name| call.who.sees(name)) {
-        cards.push(card(call, name)?);
+        let due = due.remove(&name).unwrap_or_default();
+        cards.push(card(call, name, due)?);
     }
     // What wants looking at stands first; what was never tried, last.
     cards.sort_by_key(|card| (rank(card, now), card.name.clone()));
@@ -78,7 +97,37 @@ pub fn show(call: &Call, _: Nothing) -> Result<Html, Problem> {
     Ok(face::page(call, Here::Readiness, "Readiness", &body))
 }
 
-fn card(call: &Call, name: String) -> Result<Card, Problem> {
+/// The schedules of drills, by playbook.
+fn due(call: &Call, now: Timestamp) -> Result<BTreeMap<String, Vec<Due>>, Problem> {
+    let store = call.store();
+    let shelf = Shelf::read(store.as_ref())?;
+    let mut all: BTreeMap<String, Vec<Due>> = BTreeMap::new();
+    for (schedule, standing) in shelf.history.standings {
+        let Some(playbook) = standing.of_playbook().filter(|_| standing.drill && standing.removed.is_none()) else {
+            continue;
+        };
+        let timing = Timing::of(&standing.timing).ok();
+        let paused = shelf.history.pauses.get(&schedule).filter(|pause| pause.holds(now));
+        let since = standing.current.as_ref().map_or(standing.since, |current| current.at);
+        let ticks = people::ticks(store.as_ref(), &schedule, Some(LOOKED_AT))?;
+        let mut unrun = None;
+        for tick in ticks.iter().take_while(|tick| tick.at > since) {
+            if let Some(why) = tick.fate.fault() {
+                let (count, _) = unrun.get_or_insert((0, why));
+                *count += tick.count;
+            }
+        }
+        all.entry(playbook.to_owned()).or_default().push(Due {
+            next: timing.and_then(|timing| timing.next(now)),
+            paused: paused.map(|pause| pause.by.name.clone()),
+            unrun,
+            schedule,
+        });
+    }
+    Ok(all)
+}
+
+fn card(call: &Call, name: String, due: Vec<Due>) -> Result<Card, Problem> {
     let server = &call.server;
     let runs = server.app.store.select(&Selection {
         playbook: Some(name.clone()),
@@ -94,7 +143,7 @@ fn card(call: &Call, name: String) -> Result<Card, Problem> {
             drills.push((head.clone(), past));
         }
     }
-    Ok(Card { known: server.memo.playbook(server, &name), name, drills, last: runs.into_iter().next() })
+    Ok(Card { known: server.memo.playbook(server, &name), name, drills, last: runs.into_iter().next(), due })
 }
 
 fn under_way(head: &Head, now: Timestamp) -> Markup {
@@ -118,16 +167,26 @@ fn recovery(past: &Past) -> u64 {
 fn verdict(card: &Card, now: Timestamp) -> (Tone, &'static str, &'static str) {
     let Ok(known) = &card.known else { return (Tone::Bad, "✗", "not valid") };
     let Some((head, past)) = card.drills.first() else { return (Tone::Still, "·", "never drilled") };
-    let over = |limit: Option<Duration>, ms: u64| limit.is_some_and(|limit| Duration::from_millis(ms) > limit);
-    let lost = past.rpo_ms.map_or(0, |ms| u64::try_from(ms).unwrap_or(0));
-    if !matches!(head.status, RunStatus::Succeeded | RunStatus::SucceededWithExceptions | RunStatus::RolledBack) {
+    // A drill that failed is taken down and ends as rolled back: that it was tidy proves nothing.
+    if !matches!(head.status, RunStatus::Succeeded | RunStatus::SucceededWithExceptions) {
         return (Tone::Bad, "✗", "last drill failed");
     }
+    let over = |limit: Option<Duration>, ms: u64| limit.is_some_and(|limit| Duration::from_millis(ms) > limit);
+    let lost = past.rpo_ms.map_or(0, |ms| u64::try_from(ms).unwrap_or(0));
     if over(known.rto, recovery(past)) || over(known.rpo, lost) {
+        return (Tone::Bad, "✗", "objective missed");
+    }
+    if past.drill && (past.rto_ms.is_none() || known.rpo.is_some() && past.rpo_ms.is_none()) {
+        return (Tone::Bad, "✗", "not measured");
+    }
+    if !past.missed.is_empty() {
         return (Tone::Bad, "✗", "objective missed");
     }
     if past.leaks > 0 {
         return (Tone::Warn, "!", "left something");
+    }
+    if past.drill && !past.green {
+        return (Tone::Warn, "!", "with exceptions");
     }
     if head.bundle != known.digest {
         return (Tone::Warn, "!", "changed since");
@@ -152,13 +211,14 @@ fn rank(card: &Card, now: Timestamp) -> u8 {
 fn undrilled(cards: &[&Card], now: Timestamp) -> Markup {
     html! {
         table.stack {
-            thead { tr { th { "Playbook" } th { "For" } th { "Last run" } } }
+            thead { tr { th { "Playbook" } th { "For" } th { "Last run" } th { "Next drill" } } }
             tbody {
                 @for card in cards {
                     tr {
                         td { a href={ "/playbooks/" (card.name) } { (card.name) } }
                         td.soft { @if let Ok(known) = &card.known { (known.title) } }
                         td data-label="last run" { @if let Some(last) = &card.last { (state::head(last)) " " a href={ "/runs/" (last.run) } { (when::relative(last.started, now)) } } }
+                        td data-label="next drill" { (next(card, now)) }
                     }
                 }
             }
@@ -183,11 +243,31 @@ fn drawn(card: &Card, now: Timestamp) -> Markup {
                             dt { "RTO" } dd { (objective(Some(recovery(past)), known.rto)) }
                             @if past.rpo_ms.is_some() || known.rpo.is_some() { dt { "RPO" } dd { (objective(past.rpo_ms.map(|ms| u64::try_from(ms).unwrap_or(0)), known.rpo)) } }
                             @if head.bundle != known.digest { dt { "Changed" } dd { a href={ "/playbooks/" (name) "/diff?from=" (head.bundle) } { "what differs from " (head.version) } } }
+                            dt { "Next" } dd { (next(card, now)) }
+                            @for missed in &past.missed { dt { "Missed" } dd.text-bad { (missed) } }
                             @if past.leaks > 0 { dt { "Left" } dd.text-bad { (past.leaks) " things" } }
                         }
                         (face::drawn(trend(card, known.rto)))
                     }
                 },
+            }
+        }
+    }
+}
+
+/// When it is drilled next, and what came of that since the last time.
+fn next(card: &Card, now: Timestamp) -> Markup {
+    html! {
+        @if card.due.is_empty() { span.soft { "not scheduled" } }
+        @for due in &card.due {
+            div {
+                @match (&due.paused, due.next) {
+                    (Some(by), _) => span.text-warn { "paused by " (by) },
+                    (None, Some(at)) => (when::relative(at, now)),
+                    (None, None) => span.text-warn { "never again" },
+                }
+                " " a.soft href="/schedules" { (due.schedule) }
+                @if let Some((count, why)) = &due.unrun { " " span.text-bad { (count) " did not run: " (why) } }
             }
         }
     }

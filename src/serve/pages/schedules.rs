@@ -39,10 +39,7 @@ pub fn show(call: &Call, _: Nothing) -> Result<Html, Problem> {
     let mut rows = Vec::new();
     for (name, standing) in shelf.history.standings {
         let ticks = people::ticks(store.as_ref(), &name, Some(TICKS))?;
-        // It is known by its runs which playbook it is of.
-        let run = standing.current.as_ref().map(|current| &current.run).or_else(|| ticks.iter().find_map(Tick::run));
-        let head = run.and_then(|run| store.head(run).ok());
-        if !head.map_or(call.who.playbooks.is_empty(), |head| call.who.sees(&head.playbook)) {
+        if !standing.of_playbook().map_or(call.who.playbooks.is_empty(), |playbook| call.who.sees(playbook)) {
             continue;
         }
         let timing = Timing::of(&standing.timing).ok();
@@ -71,6 +68,7 @@ fn one(call: &Call, row: &Row, now: Timestamp) -> Markup {
         section.panel {
             div.card-head { h3 { (row.name) " " span.soft { (row.words) } } (badge) }
             @if let Some(pause) = &row.pause { p.text-warn { "Paused by " (pause.by.name) " " (when::relative(pause.at, now)) @if !pause.reason.is_empty() { ": " (pause.reason) } } }
+            @if let Some(playbook) = row.standing.of_playbook() { p.soft { @if row.standing.drill { "Drills " } @else { "Runs " } a href={ "/playbooks/" (playbook) } { (playbook) } } }
             @if row.standing.removed.is_none() {
                 p { "Next: " @for (place, at) in row.next.iter().enumerate() { @if place > 0 { ", " } span.num { (when::instant(*at)) } @if place == 0 { " (" (when::relative(*at, now)) ")" } } @if row.next.is_empty() { "never" } }
             }
@@ -115,7 +113,8 @@ fn why(fate: &Fate) -> Markup {
 }
 
 fn forms(call: &Call, row: &Row) -> Markup {
-    let may = |act: Act| decide(&call.who, act, &Subject::Whole).is_ok();
+    let subject = row.standing.of_playbook().map_or(Subject::Whole, Subject::Playbook);
+    let may = |act: Act| decide(&call.who, act, &subject).is_ok();
     let path = |verb: &str| format!("/schedules/{}/{verb}", row.name);
     html! {
         @if row.standing.removed.is_none() {
