@@ -251,6 +251,8 @@ impl Inner {
                 self.clock.sleep(Duration::from_secs(1));
             };
             match found {
+                // There is nothing of that kind to measure.
+                Ok(Value::Null) => {}
                 Ok(value) => drop(values.insert(name.value.clone(), value)),
                 Err(why) => drop(faults.insert(name.value.clone(), why)),
             }
@@ -259,8 +261,7 @@ impl Inner {
         let now = self.clock.now();
         let proven = proven.unwrap_or(now);
         let (mut at, mut rpo_ms) = (None, None);
-        // Nothing: the playbook was not told by which data.
-        match values.get(RPO).filter(|value| !value.is_null()).map(newest) {
+        match values.get(RPO).map(newest) {
             Some(Ok(Newest::At(newest))) => (at, rpo_ms) = (Some(newest), Some(millis(newest, pin.declared_at))),
             Some(Ok(Newest::Age(age))) => rpo_ms = Some(age),
             Some(Err(why)) => drop(faults.insert(RPO.to_owned(), why)),

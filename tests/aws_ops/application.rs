@@ -86,6 +86,26 @@ impl Server {
         self.ask("select count(*) from pg_stat_activity where datname = current_database() and usesysid is null")
     }
 
+    /// Has it write down every question with the time when it was answered.
+    pub fn keeps_a_log(self) -> Self {
+        for setting in ["log_min_duration_statement = 0", "log_line_prefix = '%m '", "log_timezone = 'UTC'"] {
+            self.ask(&format!("alter system set {setting}"));
+        }
+        self.ask("select pg_reload_conf()");
+        self
+    }
+
+    /// What it has written down so far.
+    pub fn log(&self) -> String {
+        let output = deployment::container(&["logs", &self.name]);
+        [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned()).concat()
+    }
+
+    /// A client that talks to it.
+    pub fn client(&self) -> Command {
+        psql(USER, &self.address)
+    }
+
     /// The lines that it answers; none when it does not.
     pub fn ask(&self, sql: &str) -> String {
         let output = psql(USER, &self.address).args(["-c", sql]).stdin(Stdio::null()).output().expect("psql is there");

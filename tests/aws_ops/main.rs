@@ -4,6 +4,8 @@
 mod aws;
 #[path = "../support/deployment.rs"]
 mod deployment;
+#[path = "../support/drilled.rs"]
+mod drilled;
 mod ecs;
 mod estate;
 #[path = "../support/faulty.rs"]
@@ -15,6 +17,8 @@ mod ground;
 mod kube;
 #[path = "../live_world/mod.rs"]
 mod live_world;
+#[path = "../support/running.rs"]
+mod running;
 #[path = "../support/traffic.rs"]
 mod traffic;
 #[path = "../support/vaulting.rs"]
@@ -23,6 +27,7 @@ mod vaulting;
 mod application;
 mod backups;
 mod chat;
+mod drills;
 mod exported;
 mod faults;
 mod file_systems;

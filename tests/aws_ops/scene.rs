@@ -249,7 +249,7 @@ pub fn second(ground: &Ground) -> App {
 }
 
 /// Databases, their snapshots and their automated backups with this in their names, as AWS describes them.
-fn databases(ground: &Ground, part: &str) -> BTreeMap<String, String> {
+pub fn databases(ground: &Ground, part: &str) -> BTreeMap<String, String> {
     let mut found = BTreeMap::new();
     for (action, element) in [
         ("DescribeDBInstances", "DBInstance"),

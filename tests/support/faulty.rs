@@ -9,7 +9,7 @@ pub mod simulator;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 /// What happens to an exchange.
 #[derive(Clone, Debug)]
@@ -58,6 +58,8 @@ struct Rule {
 struct Shared {
     rules: Vec<Rule>,
     seen: Vec<String>,
+    /// When each of them had come.
+    times: Vec<SystemTime>,
     /// Who may do what to what: a principal, and the beginnings of an action and a resource.
     allowed: Vec<[String; 3]>,
     calls: Vec<String>,
@@ -177,9 +179,21 @@ impl Faulty {
         self.shared.lock().expect("no test panics here").seen.clone()
     }
 
+    /// When each of the requests that hold this text had come, by the clock of the machine.
+    pub fn heard(&self, needle: &str) -> Vec<SystemTime> {
+        let shared = self.shared.lock().expect("no test panics here");
+        let meant = shared.seen.iter().zip(&shared.times).filter(|(request, _)| request.contains(needle));
+        meant.map(|(_, at)| *at).collect()
+    }
+
     /// From now on the database of this name has this address in every answer: names of AWS resolve to nothing here.
     pub fn resolve(&self, database: &str, address: &str) {
-        let pair = (format!(">{database}."), address.to_owned());
+        self.resolve_each(&format!("{database}."), address);
+    }
+
+    /// The same of every database whose name begins so.
+    pub fn resolve_each(&self, beginning: &str, address: &str) {
+        let pair = (format!(">{beginning}"), address.to_owned());
         self.shared.lock().expect("no test panics here").hosts.push(pair);
     }
 
@@ -244,6 +258,7 @@ fn exchange(client: &TcpStream, server: SocketAddr, more: &str, shared: &Mutex<S
         };
         let at = shared.rules.iter_mut().position(&mut fits);
         shared.seen.push(text.clone());
+        shared.times.push(SystemTime::now());
         shared.calls.push(name);
         let spoil = at.map(|at| {
             let rule = &mut shared.rules[at];
@@ -416,11 +431,15 @@ fn resolved(answer: Vec<u8>, hosts: &[(String, String)]) -> Vec<u8> {
     rewritten(&answer, |body| {
         let mut body = body.to_owned();
         for (name, address) in hosts {
-            while let Some(at) = body.find(name)
-                && let Some(end) = body[at + 1..].find('<').map(|end| at + 1 + end)
-                && body[at..end].ends_with(DOMAIN)
+            let mut from = 0;
+            while let Some(at) = body[from..].find(name).map(|at| from + at + 1)
+                && let Some(end) = body[at..].find('<').map(|end| at + end)
             {
-                body.replace_range(at + 1..end, address);
+                from = end;
+                if body[at..end].ends_with(DOMAIN) {
+                    body.replace_range(at..end, address);
+                    from = at + address.len();
+                }
             }
         }
         body
