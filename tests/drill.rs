@@ -191,9 +191,7 @@ fn every_shipped_playbook_is_drilled_in_its_world_or_says_why_it_cannot_be() {
         match &drill.none {
             Some(why) => assert!(said.code != 0 && said.stderr.contains(why.value.trim()), "{name}: {said:?}"),
             None => {
-                // The world of pgbackrest-restore has lost more than its objective allows, and is told so.
-                let wanted = if name == "pgbackrest-restore" { 11 } else { 0 };
-                assert_eq!(said.code, wanted, "{name}: {}\n{}", said.stdout, said.stderr);
+                assert_eq!(said.code, 0, "{name}: {}\n{}", said.stdout, said.stderr);
                 assert!(said.stdout.contains("none is left"), "{name}: {}", said.stdout);
             }
         }

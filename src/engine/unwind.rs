@@ -14,6 +14,7 @@ use crate::journal::record::{Fact, Outcome, Pause, UndoPlan};
 use crate::model::command::Actor;
 use crate::model::status::RunStatus;
 use crate::model::{Phase, StepPath, Value};
+use crate::ops::spec::{Backend, Later};
 use crate::script::{Calls, Program};
 
 /// The next thing to undo.
@@ -172,7 +173,7 @@ impl Inner {
                 return Ok(stop);
             }
             let reason = match self.host.reader().fingerprint(&request, result) {
-                Ok(now) if now == *fingerprint => None,
+                Ok(now) if now == *fingerprint || changed_by_itself(cell, index, rollback, fingerprint, &now) => None,
                 Ok(_) if fingerprint.get(UNVERIFIED).is_some() => Some(format!(
                     "nobody can tell whether what {} left has been changed since, for it could not be looked at then: {}",
                     request.op.name,
@@ -314,6 +315,30 @@ impl Inner {
         }
         Ok(())
     }
+}
+
+/// Whether what a call left is as later calls of this run have left it: a run's own changes are nobody else's.
+fn changed_by_itself(cell: &RunCell, index: usize, rollback: &Rollback, was: &Value, now: &Value) -> bool {
+    let core = cell.core.lock();
+    let (Some(call), rest) = (core.state.calls.get(index), core.state.calls.get(index + 1..).unwrap_or_default())
+    else {
+        return false;
+    };
+    let resource_of = |call: &CallState| crate::ops::find(&call.op).map(|op| (op.resource)(&call.args));
+    let resource = resource_of(call).filter(|resource| !resource.is_empty());
+    let covered = |call: &CallState| {
+        rollback.only.as_ref().is_none_or(|only| call.id.step == *only || call.id.step.step() == only.as_str())
+    };
+    let later = rest.iter().filter(|one| one.undone != Undone::Yes && covered(one) && resource_of(one) == resource);
+    let later = later.filter_map(|one| match (&one.kind, &one.outcome) {
+        (CallKind::Effect { before, undoes: None, .. }, Some(Outcome::Done { fingerprint, .. })) => {
+            Some(Later { before, fingerprint })
+        }
+        _ => None,
+    });
+    let later: Vec<Later<'_>> = later.collect();
+    let Some(Backend::Write(entry)) = crate::ops::find(&call.op).map(|op| &op.backend) else { return false };
+    resource.is_some() && !later.is_empty() && (entry.since)(was, &cell.id, &later).as_ref() == Some(now)
 }
 
 /// The effects that are still there, in words.

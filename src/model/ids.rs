@@ -55,6 +55,13 @@ impl RunId {
     pub fn short(&self) -> &str {
         &self.0[..6]
     }
+
+    /// Whether this is the key of one of its calls.
+    #[must_use]
+    pub fn has_key(&self, key: &str) -> bool {
+        let rest = key.strip_prefix("m-").and_then(|rest| rest.strip_prefix(self.as_str()));
+        rest.is_some_and(|rest| rest.starts_with('-'))
+    }
 }
 
 impl fmt::Display for RunId {
@@ -177,6 +184,17 @@ mod tests {
         }
         assert!("short".parse::<RunId>().is_err());
         assert!("oooooooooooo".parse::<RunId>().is_err());
+    }
+
+    #[test]
+    fn the_keys_of_a_run_are_known_by_its_id() {
+        let id = RunId::from_entropy(1);
+        assert!(id.has_key(&format!("m-{id}-create-1-0")));
+        for other in
+            [format!("m-{}-create-1-0", RunId::from_entropy(2)), format!("m-{id}0-x"), id.to_string(), String::new()]
+        {
+            assert!(!id.has_key(&other), "{other}");
+        }
     }
 
     #[test]

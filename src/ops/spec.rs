@@ -9,9 +9,9 @@ use serde::{Deserialize as _, Serialize};
 use super::context::{ReadContext, WriteContext};
 use super::host::{Polled, Probe, Sent};
 use super::touch::Touch;
-use crate::model::Value;
 use crate::model::fault::OpError;
 use crate::model::fault::Target;
+use crate::model::{RunId, Value};
 
 /// What an operation does to the world.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -185,6 +185,15 @@ pub enum Found<T> {
     CannotTell(String),
 }
 
+/// A call that came after another of its run, as it is recorded.
+#[derive(Clone, Copy, Debug)]
+pub struct Later<'l> {
+    /// The image taken before it.
+    pub before: &'l Value,
+    /// The fields it set, as they were right after it.
+    pub fingerprint: &'l Value,
+}
+
 /// An operation that changes the world.
 pub trait Write: Operation {
     /// What may be done with it in doubt.
@@ -222,6 +231,13 @@ pub trait Write: Operation {
     /// When the world cannot be asked now.
     fn fingerprint(context: &ReadContext<'_>, args: &Self::Args, result: &Self::Output) -> Result<Value, OpError>;
 
+    /// The fingerprint as later calls of the same run on the same resource have left it, by what is recorded of them, the earlier first; nothing
+    /// when somebody else's hand shows between them. Pure.
+    #[must_use]
+    fn since(fingerprint: &Value, _run: &RunId, _later: &[Later<'_>]) -> Option<Value> {
+        Some(fingerprint.clone())
+    }
+
     /// What a plan says its result will be. Pure.
     fn predict(args: &Self::Args, before: &Value, key: &str) -> Predicted;
 
@@ -253,6 +269,8 @@ pub struct WriteEntry {
     pub undo: fn(&Value, &Value, &str) -> Undo,
     /// See [`Write::fingerprint`].
     pub fingerprint: FingerprintFn,
+    /// See [`Write::since`].
+    pub since: fn(&Value, &RunId, &[Later<'_>]) -> Option<Value>,
     /// See [`Write::predict`].
     pub predict: fn(&Value, &Value, &str) -> Predicted,
     /// See [`Write::release`].
@@ -403,6 +421,7 @@ pub fn write<O: Write>() -> OpEntry {
                 .map_err(|e| OpError::refused(format!("recorded result of {} cannot be read: {e}", O::NAME)))?;
             O::fingerprint(context, &decode(O::NAME, args)?, &result)
         },
+        since: O::since,
         predict: |args, before, key| {
             O::Args::deserialize(args).map_or(Predicted::Opaque, |args| O::predict(&args, before, key))
         },

@@ -20,6 +20,7 @@ use serde_json::json;
 use crate::fidelity;
 use crate::ground::Ground;
 use crate::kube::{Operator, taken};
+use crate::live_world::until;
 
 pub const WORLD: &str = r"
 kubernetes:
@@ -199,6 +200,42 @@ fn a_cluster_is_cloned_to_a_point_in_time_as_planned() {
     assert_eq!(differences, Vec::<String>::new());
     assert_eq!((at.orders("elephant"), at.orders("hippo")), (Some(1200), None));
     assert!(at.ground.cluster.object("postgrescluster", "elephant")["spec"]["dataSource"].is_null());
+}
+
+#[test]
+fn a_clone_is_taken_away_after_its_data_source_was_taken_out_but_not_over_what_somebody_else_has_changed() {
+    for theirs in [None, Some(r#"{"spec":{"postgresVersion":15}}"#)] {
+        let Some(at) = Operated::with(WORLD) else { return };
+        let cluster = &at.ground.cluster;
+        let params = at.params(&[("name", json!("elephant")), ("source", json!("hippo")), ("at", at.ago(2))]);
+        std::fs::write(at.file("params.json"), json!(params).to_string()).unwrap();
+        let look = cluster.looker("postgresclusters.postgres-operator.crunchydata.com", "elephant");
+        let file = at.file("params.json");
+        let args = ["run", &fidelity::folder("pgo-clone"), "-f", file.to_str().unwrap()];
+        let (code, said) = std::thread::scope(|scope| {
+            scope.spawn(|| {
+                // Once its data source is out, nothing backs it up any more, and somebody gives up.
+                until("its data source is out", || {
+                    look()["spec"].is_object() && look()["spec"]["dataSource"].is_null()
+                });
+                at.operator.set(|operator| operator.dead = true);
+                if let Some(patch) = theirs {
+                    cluster.kubectl(&["patch", "postgrescluster", "elephant", "--type=merge", "-p", patch]);
+                }
+                let (_, said) = at.muster(&["cancel", "@latest"], |_| {});
+                assert!(said.contains("cancel"), "{said}");
+            });
+            at.muster(&args, |_| {})
+        });
+        at.operator.set(|operator| operator.dead = false);
+        let left = cluster.object("postgrescluster", "elephant");
+        if theirs.is_some() {
+            assert!(said.contains("what k8s.create left has been changed since"), "{code:?}: {said}");
+            assert!(!left.is_null(), "{said}");
+        } else {
+            assert!(left.is_null(), "{code:?}: {said}");
+        }
+    }
 }
 
 #[test]

@@ -331,6 +331,14 @@ macro_rules! changes {
                 $crate::ops::k8s::change::sealed_print(context, &named, print)
             }
 
+            fn since(
+                fingerprint: &$crate::model::Value,
+                run: &$crate::model::RunId,
+                later: &[$crate::ops::spec::Later<'_>],
+            ) -> Option<$crate::model::Value> {
+                $crate::ops::k8s::fields::since(fingerprint, run, later)
+            }
+
             fn predict(
                 _: &Self::Args,
                 before: &$crate::model::Value,

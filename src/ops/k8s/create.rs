@@ -11,14 +11,14 @@ use super::fault::{Complaint, Fault};
 use super::fields::{MADE, MARK, fields_of, mark_of, meta, set_by};
 use super::look::{Live, Look, presentable};
 use super::named::Named;
-use crate::model::Value;
 use crate::model::fault::{OpError, Target};
 use crate::model::forecast::Change;
+use crate::model::{RunId, Value};
 use crate::ops::Touch;
 use crate::ops::context::{ReadContext, WriteContext};
 use crate::ops::helm::client::Cluster;
 use crate::ops::helm::learn_object;
-use crate::ops::spec::{Effect, Found, Operation, Predicted, Repeat, Send, Undo, Write, unknown};
+use crate::ops::spec::{Effect, Found, Later, Operation, Predicted, Repeat, Send, Undo, Write, unknown};
 
 /// `k8s.create`.
 pub struct Create;
@@ -202,6 +202,10 @@ impl Write for Create {
         let line = context.kubernetes(&args.cluster)?;
         let print = args.print(&Live::on(&line, context))?;
         super::change::sealed_print(context, &args.named()?, print)
+    }
+
+    fn since(fingerprint: &Value, run: &RunId, later: &[Later<'_>]) -> Option<Value> {
+        super::fields::since(fingerprint, run, later)
     }
 
     fn predict(_: &CreateArgs, _: &Value, _: &str) -> Predicted {

@@ -12,9 +12,9 @@ use super::fields::{maker_of, mark_of, meta, wanted};
 use super::kind::Kind;
 use super::look::{Live, Look, presentable};
 use super::named::Named;
-use crate::model::Value;
 use crate::model::fault::{OpError, Target};
 use crate::model::forecast::Change;
+use crate::model::{RunId, Value};
 use crate::ops::Touch;
 use crate::ops::context::{ReadContext, WriteContext};
 use crate::ops::helm::client::Cluster;
@@ -56,7 +56,7 @@ pub struct DeleteArgs {
     /// What becomes of what it owns.
     #[serde(default)]
     pub propagation: Propagation,
-    /// Only if the call with this key made it: nothing is done when it did not, and it is refused when another call has changed it
+    /// Only if the call with this key made it: nothing is done when it did not, and it is refused when another run has changed it
     /// since.
     #[serde(default)]
     pub made_by: Option<String>,
@@ -102,27 +102,27 @@ impl DeleteArgs {
         format!("cannot delete {}", self.named().shown())
     }
 
-    /// Refuses what another call has changed since the one that made it.
-    fn untouched(&self, live: &Value) -> Result<(), OpError> {
+    /// Refuses what another run has changed since the call that made it.
+    fn untouched(&self, live: &Value, run: &RunId) -> Result<(), OpError> {
         let mark = mark_of(live);
-        if mark.is_empty() || self.made_by.as_ref().is_none_or(|key| mark == key) {
+        if mark.is_empty() || run.has_key(mark) || self.made_by.as_ref().is_none_or(|key| mark == key) {
             return Ok(());
         }
-        Err(OpError::refused(format!("{}: another call has changed it since it was made", self.act()))
+        Err(OpError::refused(format!("{}: another run has changed it since it was made", self.act()))
             .with_hint("look who uses it, and settle it by hand"))
     }
 
-    /// The image taken before. `doubt`: why the server has not said that it would delete it.
+    /// The image taken before. `run`: whose call it is. `doubt`: why the server has not said that it would delete it.
     ///
     /// # Errors
     /// Refused, when it is another object than is meant.
-    pub fn image(&self, live: Option<&Value>, doubt: &str) -> Result<Value, OpError> {
+    pub fn image(&self, live: Option<&Value>, run: &RunId, doubt: &str) -> Result<Value, OpError> {
         let named = self.named();
         let Some(live) = live else { return Ok(json!({ "uid": "", "doubt": "", "changes": [] })) };
         if self.made_by.as_ref().is_some_and(|key| maker_of(live) != key) {
             return Ok(json!({ "uid": "", "doubt": "", "changes": [] }));
         }
-        self.untouched(live)?;
+        self.untouched(live, run)?;
         for (wanted, name) in [(&self.uid, "uid"), (&self.resource_version, "resourceVersion")] {
             if let Some(wanted) = wanted
                 && wanted != meta(live, name)
@@ -219,7 +219,7 @@ impl Write for Delete {
         let line = context.kubernetes(&args.cluster)?;
         let look = Live::on(&line, context);
         let live = look.object(&args.named())?;
-        let image = args.image(live.as_ref(), "")?;
+        let image = args.image(live.as_ref(), context.run, "")?;
         let uid = image["uid"].as_str().unwrap_or_default();
         if uid.is_empty() {
             return Ok(image);
@@ -227,7 +227,7 @@ impl Write for Delete {
         match look.line.value(&args.act(), &args.request(&look, uid, true)?) {
             Ok(_) => Ok(image),
             Err(complaint) if complaint.fault == Fault::Denied => {
-                args.image(live.as_ref(), "the credentials may not try it on the API server")
+                args.image(live.as_ref(), context.run, "the credentials may not try it on the API server")
             }
             Err(complaint) => Err(complaint.into()),
         }
@@ -243,7 +243,7 @@ impl Write for Delete {
         if let Some(key) = &args.made_by
             && let Some(live) = look.object(&args.named())?.filter(|live| maker_of(live) == key)
         {
-            args.untouched(&live)?;
+            args.untouched(&live, context.read.run)?;
         }
         match look.line.value(&args.act(), &args.request(&look, uid, false)?) {
             Ok(_) => Ok(Send::Running),

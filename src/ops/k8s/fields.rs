@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
-use crate::model::Value;
+use crate::model::{RunId, Value};
+use crate::ops::spec::Later;
 
 /// The annotation that holds the key of the last call that changed an object: how a probe knows its own.
 pub const MARK: &str = "muster.dr/call";
@@ -122,6 +124,56 @@ pub fn differences(before: &Value, after: &Value) -> Differences {
     found
 }
 
+/// The fingerprint of a call as later calls of its run have left the object: `uid`, and `fields` by their pointers. Nothing when the object is
+/// another one since, or when a call of nobody knows whom has come between them.
+#[must_use]
+pub fn since(print: &Value, run: &RunId, later: &[Later<'_>]) -> Option<Value> {
+    let mut print = print.clone();
+    for one in later {
+        if one.before["exists"] == true && !run.has_key(one.before["mark"].as_str().unwrap_or_default()) {
+            return None;
+        }
+        if one.fingerprint["uid"].is_null() {
+            print = json!({ "uid": null });
+        } else if one.fingerprint["uid"] != print["uid"] {
+            return None;
+        }
+        let (Some(fields), Some(set)) =
+            (print.get_mut("fields").and_then(Value::as_object_mut), one.fingerprint["fields"].as_object())
+        else {
+            continue;
+        };
+        for (at, value) in fields {
+            for (changed, new) in set {
+                if at == changed {
+                    *value = new.clone();
+                } else if let Some(rest) = at.strip_prefix(changed).filter(|rest| rest.starts_with('/')) {
+                    *value = new.pointer(rest).cloned().unwrap_or_default();
+                } else if let Some(rest) = changed.strip_prefix(at).filter(|rest| rest.starts_with('/')) {
+                    put(value, &parts(rest), new);
+                }
+            }
+        }
+    }
+    Some(print)
+}
+
+/// Sets something inside of a value, or takes it out.
+fn put(value: &mut Value, parts: &[String], new: &Value) {
+    let Some((name, rest)) = parts.split_first() else { return };
+    if !value.is_object() {
+        *value = json!({});
+    }
+    let Some(fields) = value.as_object_mut() else { return };
+    if !rest.is_empty() {
+        put(fields.entry(name.clone()).or_insert(Value::Null), rest, new);
+    } else if new.is_null() {
+        fields.remove(name);
+    } else {
+        fields.insert(name.clone(), new.clone());
+    }
+}
+
 /// The pointers of all that a manifest sets. Lists are one field.
 #[must_use]
 pub fn set_by(manifest: &Value) -> Vec<String> {
@@ -172,7 +224,6 @@ fn set(place: &mut serde_json::Map<String, Value>, parts: &[String], value: &Val
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use serde_json::json;
 
     use super::*;
     use crate::ops::k8s::patch;
@@ -186,6 +237,31 @@ mod tests {
         assert_eq!(json!(found.now), json!({ "/metadata/annotations/c~1d": "e", "/spec/n": 2 }));
         assert_eq!(dotted("/metadata/annotations/c~1d"), "metadata.annotations[c/d]");
         assert_eq!((mark_of(&after), meta(&after, "resourceVersion")), ("b", "2"));
+    }
+
+    #[test]
+    fn a_runs_own_later_changes_are_told_from_those_of_others() {
+        let run = RunId::from_entropy(1);
+        let own = format!("m-{run}-make-1-0");
+        let print = |fields: Value| json!({ "uid": "u", "fields": fields });
+        let made = print(json!({ "/spec/source/name": "a", "/spec/n": 1, "/spec/free": {}, "/spec/l": [1] }));
+        let after = |mark: &str, later: Value| {
+            since(&made, &run, &[Later { before: &json!({ "exists": true, "mark": mark }), fingerprint: &later }])
+        };
+        // What it took out goes with all that was in it; what it did not touch is what it was.
+        let found =
+            after(&own, print(json!({ "/spec/source": null, "/spec/l": [2], "/spec/free/x": 1, "/spec/new": 7 })));
+        let wanted = json!({ "/spec/source/name": null, "/spec/n": 1, "/spec/free": { "x": 1 }, "/spec/l": [2] });
+        assert_eq!(found, Some(print(wanted)));
+        let whole = after(&own, print(json!({ "/spec/source": { "name": "b" } }))).expect("its own");
+        assert_eq!(whole["fields"]["/spec/source/name"], "b");
+        assert_eq!(after(&own, json!({ "uid": null })), Some(json!({ "uid": null })));
+        // Somebody else was there before it, or has put another object in its place.
+        let other = format!("m-{}-make-1-0", RunId::from_entropy(2));
+        for mark in [other.as_str(), ""] {
+            assert_eq!(after(mark, print(json!({ "/spec/n": 2 }))), None);
+        }
+        assert_eq!(after(&own, json!({ "uid": "another", "fields": {} })), None);
     }
 
     fn objects() -> impl Strategy<Value = Value> {

@@ -433,7 +433,7 @@ fn print_job(world: &World, call: &Call<'_>, _: &Value) -> Result<Value, OpError
 
 fn before_delete(world: &World, call: &Call<'_>) -> Result<Value, OpError> {
     let args = args::<Delete>(call)?;
-    args.image(View::at(world, call).object(&args.named())?.as_ref(), "")
+    args.image(View::at(world, call).object(&args.named())?.as_ref(), call.run, "")
 }
 
 fn delete(world: &mut World, call: &Call<'_>) -> Result<Value, OpError> {

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::Stage;
 use super::schema::assert_fits;
-use crate::model::Value;
+use crate::model::{RunId, Value};
 use crate::ops::host::{Probe, ReadHost, Sent, WriteHost};
 use crate::ops::spec::Undo;
 use crate::sandbox::{World, diff};
@@ -143,20 +143,23 @@ fn an_undo_leaves_alone_what_others_set_and_refuses_to_overwrite_it() {
 }
 
 #[test]
-fn what_a_call_made_is_not_deleted_once_another_call_has_changed_it() {
+fn what_a_call_made_is_not_deleted_once_another_run_has_changed_it_but_after_changes_of_its_own() {
     let stage = stage();
     let object = json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": "new", "namespace": "shop" }, "data": { "a": "b" } });
-    for (op, key) in [("k8s.apply", "m-a"), ("k8s.create", "m-b")] {
-        let request = stage.intended(op, json!({ "object": object }), key).unwrap();
+    let own = |step: &str| format!("m-{}-{step}-1-0", stage.run);
+    for (op, key) in [("k8s.apply", own("apply")), ("k8s.create", own("create"))] {
+        let request = stage.intended(op, json!({ "object": object }), &key).unwrap();
         stage.host().send(&request).unwrap();
         let Undo::Call { op: delete, args } = stage.undo_of(&request, None) else { panic!("no undo") };
-        stage.perform("k8s.apply", json!({ "object": object }), &format!("{key}-again")).unwrap();
+        let another = RunId::from_entropy(8);
+        stage.perform("k8s.apply", json!({ "object": object }), &format!("m-{another}-again-1-0")).unwrap();
         let error = stage.before(delete, args.clone()).unwrap_err();
-        assert!(error.message.contains("another call has changed it since it was made"), "{error}");
-        let mut other = args;
+        assert!(error.message.contains("another run has changed it since it was made"), "{error}");
+        let mut other = args.clone();
         other["made_by"] = json!("m-none");
         assert_eq!(stage.perform(delete, other, "m-other").unwrap(), json!({ "deleted": false }));
-        stage.perform(delete, named("cm", "new", json!({})), &format!("{key}-gone")).unwrap();
+        stage.perform("k8s.apply", json!({ "object": object }), &own(&format!("again-{key}"))).unwrap();
+        assert_eq!(stage.perform(delete, args, &format!("{key}-gone")).unwrap(), json!({ "deleted": true }));
     }
 }
 
