@@ -1,5 +1,7 @@
 //! The families `helm`, with the real binaries, and `k8s`, against a Kubernetes API server of the tests' own, or against a real cluster.
 
+#[path = "../support/drilled.rs"]
+mod drilled;
 #[path = "../support/faulty.rs"]
 mod faulty;
 #[path = "../support/fidelity.rs"]
@@ -22,6 +24,7 @@ mod pgo5_struck;
 mod plans;
 mod reads;
 mod runai;
+mod scheduled;
 mod server;
 mod upgrades;
 mod waits;

@@ -54,7 +54,7 @@ impl Site {
         let initdb = ["--no-sync", "-A", "trust", "-U", "postgres", "--locale=C.UTF-8", "-D"];
         site.postgres("initdb", &[&initdb[..], &[&site.path("data")]].concat());
         let settings = format!(
-            "listen_addresses=''\nunix_socket_directories='{}'\nfsync=off\nshared_buffers=16MB\nautovacuum=off\nmax_wal_senders=4\narchive_mode=on\n",
+            "listen_addresses=''\nunix_socket_directories='{}'\nfsync=off\nlog_timezone=UTC\nshared_buffers=16MB\nautovacuum=off\nmax_wal_senders=4\narchive_mode=on\n",
             site.folder.path().display()
         );
         site.set("data", &settings);
@@ -102,6 +102,16 @@ impl Site {
     /// A path below the folder.
     pub fn path(&self, name: &str) -> String {
         self.folder.path().join(name).display().to_string()
+    }
+
+    /// The words before a program that make it run as the owner of the data.
+    pub fn owner(&self) -> &[String] {
+        &self.owner
+    }
+
+    /// Where the programs of PostgreSQL are.
+    pub fn bin(&self) -> &Path {
+        &self.bin
     }
 
     /// A path in a folder of the test's own.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use muster::model::Value;
+use muster::model::{Timestamp, Value};
 use muster::sandbox::selector::Selector;
 use parking_lot::{Condvar, Mutex};
 use serde_json::json;
@@ -14,7 +14,7 @@ use super::kinds::{self, Kind};
 use super::patch;
 use super::real::Asked;
 
-use super::store::{Blow, Key, LOST, Started, Store, fault, now};
+use super::store::{Blow, Heard, Key, LOST, Started, Store, fault, now};
 
 /// A store that can be waited on.
 pub struct Shared {
@@ -76,6 +76,8 @@ pub fn answer(shared: &Arc<Shared>, request: &Request) -> Answer {
     let Some(place) = place(&store, &request.path) else {
         return fault(404, "NotFound", "the server could not find the requested resource");
     };
+    let (method, path) = (request.method.clone(), request.path.clone());
+    store.heard.push(Heard { at: Timestamp::now(), method, path });
     let verb = match request.method.as_str() {
         "GET" if request.query("watch") == "true" || request.query("watch") == "1" => "watch",
         "GET" if place.name.is_empty() => "list",

@@ -32,7 +32,7 @@ pub use operator::Operator;
 pub use real::taken;
 use store::Store;
 #[allow(unused_imports)]
-pub use store::{Blow, LOST, Started, Strike};
+pub use store::{Blow, Heard, LOST, Started, Strike};
 pub use workloads::Pace;
 
 /// A cluster, and a namespace of it that is this test's alone.
@@ -112,6 +112,18 @@ impl Cluster {
         let Some(shared) = &self.shared else { return false };
         shared.store.lock().forbidden.push((verb.to_owned(), resource.to_owned()));
         true
+    }
+
+    /// Refuses nothing any more.
+    pub fn allow(&self) {
+        if let Some(shared) = &self.shared {
+            shared.store.lock().forbidden.clear();
+        }
+    }
+
+    /// Every request about an object so far, with its time by the server's own clock. Not of a real cluster: nothing.
+    pub fn heard(&self) -> Vec<Heard> {
+        self.shared.as_ref().map_or_else(Vec::new, |shared| shared.store.lock().heard.clone())
     }
 
     /// From now on changes of this resource wait, until another is named or none. Not on a real cluster: false.

@@ -185,6 +185,27 @@ impl Operator {
         self.work.lock().now()
     }
 
+    /// When they began: until then their time is that of everybody.
+    pub fn began(&self) -> Timestamp {
+        self.work.lock().began.0
+    }
+
+    /// Has `psql` in the Pods answer a question of which this is a part, out of what the cluster of the Pod holds.
+    pub fn answers(&self, cluster: &Cluster, part: &'static str, answer: fn(&[pgo::Fact]) -> String) {
+        let Some(shared) = &cluster.shared else { return };
+        let (others, work) = (Arc::clone(&shared.store.lock().programs), Arc::clone(&self.work));
+        cluster.inside(move |program| {
+            if !program.argv.iter().any(|word| word.contains(part)) {
+                return others(program);
+            }
+            let work = work.lock();
+            let metadata = &program.pod["metadata"];
+            let name = metadata["labels"][format!("{GROUP}/cluster")].as_str()?;
+            let key = format!("current/{}/postgrescluster/{name}", metadata["namespace"].as_str()?);
+            Some((0, format!("{}\n", answer(&work.clusters.pgo.as_ref()?.data.get(&key)?.facts)), String::new()))
+        });
+    }
+
     /// Changes what the operator is: dead, slow, silent.
     pub fn set(&self, change: impl FnOnce(&mut pgo::Operator)) {
         if let Some(pgo) = &mut self.work.lock().clusters.pgo {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use muster::model::Value;
+use muster::model::{Timestamp, Value};
 use serde_json::json;
 
 use super::fields::{self, Who};
@@ -29,6 +29,15 @@ pub struct Started {
     pub container: String,
     pub argv: Vec<String>,
     pub stdin: Vec<u8>,
+}
+
+/// A request, by the server's own clock.
+#[derive(Clone, Debug)]
+pub struct Heard {
+    /// When it came.
+    pub at: Timestamp,
+    pub method: String,
+    pub path: String,
 }
 
 /// What becomes of whoever asks for a change.
@@ -84,6 +93,8 @@ pub struct Store {
     pub changes: Vec<String>,
     /// What was asked, whole.
     pub asked: Vec<Asked>,
+    /// Every request about an object, in the order in which they came.
+    pub heard: Vec<Heard>,
     pub programs: Arc<Programs>,
     /// Who is killed at a change.
     pub strike: Option<Strike>,
@@ -102,7 +113,7 @@ pub fn fault(code: u16, reason: &str, message: impl Into<String>) -> Answer {
 }
 
 pub fn now() -> String {
-    let text = muster::model::Timestamp::now().to_string();
+    let text = Timestamp::now().to_string();
     format!("{}Z", text.split('.').next().unwrap_or_default().trim_end_matches('Z'))
 }
 
@@ -120,6 +131,7 @@ impl Store {
             writes: Vec::new(),
             changes: Vec::new(),
             asked: Vec::new(),
+            heard: Vec::new(),
             programs: Arc::new(|_| None),
             strike: None,
             made: 0,
