@@ -137,9 +137,8 @@ impl Desk {
     /// # Errors
     /// When its journal cannot be read.
     pub fn starter(&self, run: &RunId) -> Result<String, AccessError> {
-        let lines = self.store.tail(run, 0)?;
-        let Some(line) = lines.first() else { return Ok(String::new()) };
-        Ok(match apart::record(self.store.as_ref(), run, 0, line)?.fact {
+        let Some(line) = self.store.first(run)? else { return Ok(String::new()) };
+        Ok(match apart::record(self.store.as_ref(), run, 0, &line)?.fact {
             Fact::RunStarted { by, .. } => by.name,
             _ => String::new(),
         })

@@ -320,28 +320,37 @@ fn a_page_of_runs_is_as_the_whole_list(pair: Pair) {
         head.playbook = if number % 3 == 0 { "backup".into() } else { "restore".into() };
         let mut journal = RunJournal::create(Arc::clone(&pair.ours), Arc::default(), &head).expect("a new run");
         journal.push(started(&head.run), head.started);
-        journal.commit(&[], RunStatus::Running, "").expect("durable");
+        let status = if number % 2 == 0 { RunStatus::Running } else { RunStatus::Waiting };
+        journal.commit(&[], status, "").expect("durable");
     }
     let all = pair.ours.heads().expect("read");
     assert_eq!(pair.theirs.select(&Selection::default()).expect("read"), all);
-    let mut paged = Vec::new();
-    let mut of = Selection { limit: Some(2), ..Selection::default() };
-    loop {
-        let page = pair.theirs.select(&of).expect("read");
-        let Some(last) = page.last() else { break };
-        of.after = Some((last.started, last.run.clone()));
-        paged.extend(page);
+    for statuses in [vec![], vec![RunStatus::Waiting, RunStatus::Failed, RunStatus::Running]] {
+        let mut paged = Vec::new();
+        let mut of = Selection { statuses, limit: Some(2), ..Selection::default() };
+        loop {
+            let page = pair.theirs.select(&of).expect("read");
+            let Some(last) = page.last() else { break };
+            assert!(page.len() <= 2);
+            of.after = Some((last.started, last.run.clone()));
+            paged.extend(page);
+        }
+        assert_eq!(paged, all);
     }
-    assert_eq!(paged, all);
+    assert_eq!(pair.theirs.playbooks().expect("read"), ["backup", "restore"]);
+    for head in &all {
+        let first = pair.theirs.tail(&head.run, 0).expect("read").into_iter().next();
+        assert_eq!(pair.theirs.first(&head.run).expect("read"), first);
+    }
     let some = Selection {
         playbook: Some("backup".into()),
-        statuses: vec![RunStatus::Running, RunStatus::Failed],
+        statuses: vec![RunStatus::Running, RunStatus::Failed, RunStatus::Running],
         updated_since: Some(at(2)),
         ..Selection::default()
     };
     let expected: Vec<Head> = all.iter().filter(|head| some.takes(head)).cloned().collect();
     assert_eq!(pair.theirs.select(&some).expect("read"), expected);
-    assert_eq!(pair.theirs.count().expect("read"), vec![(RunStatus::Running, 7)]);
+    assert_eq!(pair.theirs.count().expect("read"), vec![(RunStatus::Running, 4), (RunStatus::Waiting, 3)]);
 }
 
 fn who_wants_a_holder_is_told_and_who_was_given_up_is_not(pair: Pair) {

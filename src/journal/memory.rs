@@ -321,6 +321,10 @@ impl Store for MemoryStore {
         Ok(content.run(run)?.lines.get(from..).unwrap_or_default().to_vec())
     }
 
+    fn first(&self, run: &RunId) -> Result<Option<String>, StoreError> {
+        Ok(self.content.lock().run(run)?.lines.first().cloned())
+    }
+
     fn heads(&self) -> Result<Vec<Head>, StoreError> {
         let content = self.content.lock();
         let mut heads: Vec<Head> =
@@ -332,6 +336,11 @@ impl Store for MemoryStore {
     fn select(&self, of: &Selection) -> Result<Vec<Head>, StoreError> {
         let taken = self.heads()?.into_iter().filter(|head| of.takes(head));
         Ok(taken.take(of.limit.unwrap_or(usize::MAX)).collect())
+    }
+
+    fn playbooks(&self) -> Result<Vec<String>, StoreError> {
+        let names: BTreeSet<String> = self.heads()?.into_iter().map(|head| head.playbook).collect();
+        Ok(names.into_iter().collect())
     }
 
     fn count(&self) -> Result<Vec<(RunStatus, u64)>, StoreError> {

@@ -183,6 +183,12 @@ pub trait Store: Send + Sync {
     /// When the store cannot be read.
     fn tail(&self, run: &RunId, from_seq: u64) -> Result<Vec<String>, StoreError>;
 
+    /// The first record of a run, unverified; none when it has no record. Does not read the others.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn first(&self, run: &RunId) -> Result<Option<String>, StoreError>;
+
     /// The heads of all runs, newest first.
     ///
     /// # Errors
@@ -194,6 +200,12 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// When the store cannot be read.
     fn select(&self, of: &Selection) -> Result<Vec<Head>, StoreError>;
+
+    /// The names of the playbooks that there are runs of, in order. Does not read the runs.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn playbooks(&self) -> Result<Vec<String>, StoreError>;
 
     /// How many runs there are of each status that any has.
     ///

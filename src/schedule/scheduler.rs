@@ -315,8 +315,7 @@ fn open_runs(store: &dyn Store) -> Result<Vec<RunId>, StoreError> {
 
 /// Whether a run is live, no drill, and begun by a person, as its first record says.
 fn is_incident(store: &dyn Store, run: &RunId) -> Result<bool, StoreError> {
-    let lines = store.tail(run, 0)?;
-    let first: Value = lines.first().and_then(|line| serde_json::from_str(line).ok()).unwrap_or_default();
+    let first: Value = store.first(run)?.and_then(|line| serde_json::from_str(&line).ok()).unwrap_or_default();
     let fact = &first["fact"];
     let scheduled = fact["by"]["name"].as_str().is_some_and(|name| name.starts_with(ACTOR));
     Ok(fact["mode"] == "live" && fact["drill"].is_null() && !scheduled)

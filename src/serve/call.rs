@@ -156,6 +156,18 @@ impl Call {
     }
 }
 
+/// How many are asked for; `usual` when it is not said.
+///
+/// # Errors
+/// When it is none, or more than there are on a page.
+pub fn limit(said: Option<usize>, usual: usize, most: usize) -> Result<usize, Problem> {
+    match said {
+        None => Ok(usual),
+        Some(said) if (1..=most).contains(&said) => Ok(said),
+        Some(said) => Err(Problem::new(Kind::Invalid, format!("`limit` is from 1 to {most}, not {said}"))),
+    }
+}
+
 /// The cookie of a session, whatever it is worth.
 #[must_use]
 pub fn cookie(headers: &HeaderMap) -> Option<String> {

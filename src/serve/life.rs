@@ -9,6 +9,7 @@ use tokio::net::TcpListener;
 
 use super::leader::{self, Claim, Leader};
 use super::otlp::Exporter;
+use super::pages::memo;
 use super::server::{Options, Phase, Server};
 use super::{http, messages, schedules, table, traces};
 use crate::access::{AccessError, Desk};
@@ -116,6 +117,7 @@ pub fn serve(
         if let Some(config) = server.options.notify.clone() {
             messages::watch(&server, config).map_err(system("start threads"))?;
         }
+        memo::warm(&server).map_err(system("start threads"))?;
         ready(address, Phase::Leading);
         while told() == 0 {
             std::thread::sleep(HEED_EVERY);

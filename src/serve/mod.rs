@@ -22,6 +22,7 @@ pub mod schedules;
 pub mod server;
 pub mod table;
 pub mod traces;
+pub mod visible;
 
 pub use life::{ServeError, serve};
 pub use server::{Options, Phase, Server};

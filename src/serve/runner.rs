@@ -197,7 +197,7 @@ impl Runner {
     /// When its journal cannot be read.
     pub fn is_of_sandbox(&self, run: &RunId) -> Result<bool, StoreError> {
         let store = self.app.store();
-        let Some(line) = store.tail(run, 0)?.into_iter().next() else { return Ok(false) };
+        let Some(line) = store.first(run)? else { return Ok(false) };
         let first = apart::record(store.as_ref(), run, 0, &line)?;
         Ok(matches!(first.fact, Fact::RunStarted { mode: Mode::Sandbox, .. }))
     }

@@ -15,7 +15,7 @@ use super::catalog::Catalog;
 use super::endpoint::Endpoint;
 use super::feed::Feeds;
 use super::metrics::Metrics;
-use super::pages::known::Memo;
+use super::pages::memo::Memo;
 use super::problem::{Kind, Problem};
 use super::runner::Runner;
 use super::traces::Requests;

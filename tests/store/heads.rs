@@ -49,6 +49,41 @@ fn a_journal_ahead_of_its_head_is_read_whole_and_its_head_follows_when_it_is_let
 }
 
 #[test]
+fn how_a_run_began_is_read_without_the_rest_of_it_and_of_runs_from_before_that_was_kept_too() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("store.db");
+    let (ours, journal, _) = at_work(&path);
+    journal.release().expect("released");
+    let whole = ours.tail(&run(), 0).expect("read");
+    let db = Connection::open(&path).expect("the database");
+    db.execute("UPDATE run SET first = NULL", []).expect("as an older version wrote it");
+    assert_eq!(ours.first(&run()).expect("read").as_ref(), whole.first());
+    db.execute("UPDATE run SET first = (SELECT min(key) FROM batch)", []).expect("as it is written now");
+    db.execute("DELETE FROM batch WHERE first_seq = 1", []).expect("the rest is damaged");
+    assert_eq!(ours.first(&run()).expect("read").as_ref(), whole.first());
+    assert!(ours.tail(&run(), 0).is_err());
+    db.execute("DELETE FROM batch WHERE first_seq = 0", []).expect("the beginning is damaged");
+    assert!(matches!(ours.first(&run()), Err(StoreError::Damaged { seq: 0, .. })));
+}
+
+#[test]
+fn what_follows_a_run_that_has_ended_is_not_gone_through_to_say_how_it_stands() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("store.db");
+    let (ours, mut journal, at) = at_work(&path);
+    journal.push(note("fourth"), at);
+    journal.commit(&[], RunStatus::Killed, "").expect("durable");
+    // A note on a run that has ended is part of it.
+    journal.push(note("fifth"), at);
+    journal.commit(&[], RunStatus::Killed, "").expect("durable");
+    let db = Connection::open(&path).expect("the database");
+    assert_eq!(behind(&db), 0, "the head of a run that has ended names its last record");
+    assert_eq!(ours.head(&run()).expect("a head").records, 5);
+    assert_eq!(ours.tail(&run(), 0).expect("read").len(), 5);
+    assert_eq!(ours.load(&run()).expect("verified").lines.len(), 5);
+}
+
+#[test]
 fn a_journal_stays_within_reach_of_its_head_however_much_others_write() {
     for rows in [4000, 4094, 4095, 5000] {
         let folder = tempfile::tempdir().expect("a temporary folder");

@@ -51,8 +51,8 @@ pub fn run(args: &Args, context: &Context) -> Result<Code, Failure> {
         Some(name) => prepare::load(name).map_err(|error| context.printer.explain(error))?,
         None => app.bundle_of(&head.run)?,
     };
-    let old = match app.store.tail(&head.run, 0)?.first() {
-        Some(line) => context::record_of(app.store.as_ref(), &head.run, 0, line)?.fact,
+    let old = match app.store.first(&head.run)? {
+        Some(line) => context::record_of(app.store.as_ref(), &head.run, 0, &line)?.fact,
         None => return Err(Failure::user(format!("run {} has not begun", head.run.short()))),
     };
     let mut given = Given::default();

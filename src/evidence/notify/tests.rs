@@ -45,6 +45,10 @@ impl Store for Dying {
     fn tail(&self, run: &RunId, from_seq: u64) -> Result<Vec<String>, StoreError> {
         self.inner.tail(run, from_seq)
     }
+    fn first(&self, run: &RunId) -> Result<Option<String>, StoreError> {
+        self.inner.first(run)
+    }
+
     fn heads(&self) -> Result<Vec<Head>, StoreError> {
         self.inner.heads()
     }
@@ -68,6 +72,10 @@ impl Store for Dying {
     }
     fn select(&self, of: &Selection) -> Result<Vec<Head>, StoreError> {
         self.inner.select(of)
+    }
+
+    fn playbooks(&self) -> Result<Vec<String>, StoreError> {
+        self.inner.playbooks()
     }
     fn count(&self) -> Result<Vec<(RunStatus, u64)>, StoreError> {
         self.inner.count()

@@ -143,6 +143,9 @@ impl Place {
         self.records = append.first_seq + append.lines.len() as u64;
         self.hash = append.hash;
         self.updated = nanos(append.updated);
+        if self.newest.is_none() && newest.is_some() {
+            db.prepare_cached("UPDATE run SET first = ? WHERE key = ?")?.execute((newest, self.key))?;
+        }
         self.newest = newest;
         let (ahead, pinned) = (self.newest.unwrap_or(0), self.pinned.unwrap_or(i64::MIN));
         let same = self.status == append.status.as_str() && self.detail == append.detail;
@@ -156,15 +159,17 @@ impl Place {
         if !same {
             append.status.as_str().clone_into(&mut self.status);
             self.detail.clone_from(&append.detail);
+            // By itself: a column that is written is written in its indexes too, changed or not.
+            let update = "UPDATE run SET status = ?1 WHERE key = ?2 AND status <> ?1";
+            db.prepare_cached(update)?.execute((&self.status, self.key))?;
         }
         self.pin(db)
     }
 
     /// Writes the head, so that it names the journal's end.
     fn pin(&mut self, db: &Connection) -> Result<(), rusqlite::Error> {
-        let update =
-            "UPDATE run SET status = ?, detail = ?, updated = ?, records = ?, hash = ?, last = ? WHERE key = ?";
-        let row = (&self.status, &self.detail, self.updated, self.records, &self.hash[..], self.newest, self.key);
+        let update = "UPDATE run SET detail = ?, updated = ?, records = ?, hash = ?, last = ? WHERE key = ?";
+        let row = (&self.detail, self.updated, self.records, &self.hash[..], self.newest, self.key);
         db.prepare_cached(update)?.execute(row)?;
         (self.pinned, self.pinned_at) = (self.newest, self.updated);
         Ok(())

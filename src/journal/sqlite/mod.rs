@@ -396,6 +396,10 @@ impl Store for SqliteStore {
         self.reading(|db| read::tail(db, &self.path, run, from_seq))
     }
 
+    fn first(&self, run: &RunId) -> Result<Option<String>, StoreError> {
+        self.reading(|db| read::first(db, &self.path, run))
+    }
+
     fn heads(&self) -> Result<Vec<Head>, StoreError> {
         Ok(self.without_the_dead(self.reading(|db| read::heads(db, &self.path, None))?))
     }
@@ -458,20 +462,11 @@ impl Store for SqliteStore {
     }
 
     fn bundles(&self, playbook: &str) -> Result<Vec<(String, String, Timestamp)>, StoreError> {
-        self.reading(|db| {
-            let sql = |error: rusqlite::Error| Fault::of("read a playbook's history", &self.path, &error);
-            let text = "SELECT version, digest, first_seen FROM bundle WHERE playbook = ? ORDER BY key";
-            let mut query = db.prepare_cached(text).map_err(sql)?;
-            let mut rows = query.query([playbook]).map_err(sql)?;
-            let mut known = Vec::new();
-            while let Some(row) = rows.next().map_err(sql)? {
-                let seen: i64 = row.get(2).map_err(sql)?;
-                let seen = Timestamp::from_nanosecond(i128::from(seen))
-                    .map_err(|error| Fault::corrupt(&self.path, error.to_string()))?;
-                known.push((row.get(0).map_err(sql)?, row.get(1).map_err(sql)?, seen));
-            }
-            Ok(known)
-        })
+        self.reading(|db| read::bundles(db, &self.path, playbook))
+    }
+
+    fn playbooks(&self) -> Result<Vec<String>, StoreError> {
+        self.reading(|db| seek::playbooks(db, &self.path))
     }
 
     fn post(&self, run: &RunId, command: &Command) -> Result<i64, StoreError> {

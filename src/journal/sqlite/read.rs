@@ -21,7 +21,8 @@ pub(super) const HEAD: &str =
     "SELECT run.id, playbook, version, bundle, status, detail, started, updated, records, epoch,
     holder.id, pid, pid_start, boot_id, who, run.key, last FROM run LEFT JOIN holder ON holder.key = run.holder";
 
-/// The heads of all runs that have a record, newest first; or of one run, and then with all its records counted.
+/// The heads of all runs that have a record, newest first; or of one run, and then with all its records counted. The head of a run that
+/// has ended names its last record: there is nothing to look for beyond it.
 pub(super) fn heads(connection: &Connection, path: &Path, only: Option<&RunId>) -> Result<Vec<Head>, StoreError> {
     let sql = |error: rusqlite::Error| Fault::of("list the runs", path, &error);
     let text = match only {
@@ -33,7 +34,7 @@ pub(super) fn heads(connection: &Connection, path: &Path, only: Option<&RunId>) 
     let mut heads = Vec::new();
     while let Some(row) = rows.next().map_err(sql)? {
         let mut head = head_of(row, path)?;
-        if only.is_some() {
+        if only.is_some() && !head.status.is_terminal() {
             let further = beyond(connection, row.get(15).map_err(sql)?, row.get(16).map_err(sql)?).map_err(sql)?;
             head.records = further.map_or(head.records, |(_, records, _)| records);
         }
@@ -99,24 +100,36 @@ struct Pin {
     hash: Vec<u8>,
 }
 
-/// The batches of a run back to the one that holds `from_seq`, oldest first, and what its head says.
-fn batches(connection: &Connection, path: &Path, run: &RunId, from_seq: u64) -> Result<(Vec<Batch>, Pin), StoreError> {
+/// Key, records, hash, newest row and status, as the head says them.
+type Said = (i64, u64, Vec<u8>, Option<i64>, String);
+
+/// The batches of a run back to the one that holds `from_seq`, oldest first, and what its head says. `trusting` believes a head that says
+/// that the run has ended, and does not look among thousands of rows of others whether something follows the row that it names.
+fn batches(
+    connection: &Connection,
+    path: &Path,
+    run: &RunId,
+    from_seq: u64,
+    trusting: bool,
+) -> Result<(Vec<Batch>, Pin), StoreError> {
     let sql = |error: rusqlite::Error| Fault::of("read the journal", path, &error);
     let damaged = |seq: u64, what: String| StoreError::Damaged { run: run.clone(), seq, what };
     // One snapshot: the run may go on meanwhile.
     let tx = connection.unchecked_transaction().map_err(sql)?;
     let found = tx
-        .prepare_cached("SELECT key, records, hash, last FROM run WHERE id = ?")
+        .prepare_cached("SELECT key, records, hash, last, status FROM run WHERE id = ?")
         .and_then(|mut query| {
-            let read = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?));
+            let read = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?));
             query.query_row([run.as_str()], read).optional()
         })
         .map_err(sql)?;
-    let Some((key, records, hash, last)): Option<(i64, u64, Vec<u8>, Option<i64>)> = found else {
+    let Some((key, records, hash, last, said)): Option<Said> = found else {
         return Err(StoreError::NoSuchRun(run.to_string()));
     };
+    let over = trusting && status(&said).is_some_and(RunStatus::is_terminal);
+    let further = if over { None } else { beyond(&tx, key, last).map_err(sql)? };
     let mut backwards = Vec::new();
-    let (mut place, mut expected_end) = match beyond(&tx, key, last).map_err(sql)? {
+    let (mut place, mut expected_end) = match further {
         Some((newest, end, _)) => (Some(newest), end),
         None => (last, records),
     };
@@ -173,7 +186,7 @@ fn batches(connection: &Connection, path: &Path, run: &RunId, from_seq: u64) -> 
 /// The whole journal, verified.
 pub(super) fn load(connection: &Connection, path: &Path, run: &RunId) -> Result<Lines, StoreError> {
     let damaged = |seq: u64, what: &str| StoreError::Damaged { run: run.clone(), seq, what: what.to_owned() };
-    let (batches, pin) = batches(connection, path, run, 0)?;
+    let (batches, pin) = batches(connection, path, run, 0, false)?;
     let known = usize::try_from(pin.records).unwrap_or(0);
     let mut stored = Lines { lines: Vec::with_capacity(known), hash: chain::START };
     let mut pinned = pin.records == 0;
@@ -213,7 +226,7 @@ pub(super) fn tail(
     run: &RunId,
     from_seq: u64,
 ) -> Result<Vec<String>, StoreError> {
-    let (batches, _) = batches(connection, path, run, from_seq)?;
+    let (batches, _) = batches(connection, path, run, from_seq, true)?;
     let mut tail = Vec::new();
     for batch in batches {
         let Ok(lines) = batch.lines else {
@@ -224,4 +237,46 @@ pub(super) fn tail(
         tail.extend(lines.into_iter().skip(skip));
     }
     Ok(tail)
+}
+
+/// The first record of a run, unverified.
+pub(super) fn first(connection: &Connection, path: &Path, run: &RunId) -> Result<Option<String>, StoreError> {
+    let sql = |error: rusqlite::Error| Fault::of("read the journal", path, &error);
+    let text = "SELECT run.first, batch.body FROM run LEFT JOIN batch
+        ON batch.key = run.first AND batch.run = run.key AND batch.first_seq = 0 WHERE run.id = ?";
+    let read = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?));
+    let found = connection.prepare_cached(text).and_then(|mut query| query.query_row([run.as_str()], read).optional());
+    match found.map_err(sql)? {
+        None => Err(StoreError::NoSuchRun(run.to_string())),
+        Some((Some(_), Some(body))) => {
+            let body: String = body;
+            Ok(body.split('\n').next().map(str::to_owned))
+        }
+        Some((Some(_), None)) => {
+            let what = "the first record is missing".to_owned();
+            Err(StoreError::Damaged { run: run.clone(), seq: 0, what })
+        }
+        // It has none, or began before this was kept.
+        Some((None::<i64>, _)) => Ok(tail(connection, path, run, 0)?.into_iter().next()),
+    }
+}
+
+/// What bundles a playbook has had, oldest first.
+pub(super) fn bundles(
+    connection: &Connection,
+    path: &Path,
+    playbook: &str,
+) -> Result<Vec<(String, String, Timestamp)>, StoreError> {
+    let sql = |error: rusqlite::Error| Fault::of("read a playbook's history", path, &error);
+    let text = "SELECT version, digest, first_seen FROM bundle WHERE playbook = ? ORDER BY key";
+    let mut query = connection.prepare_cached(text).map_err(sql)?;
+    let mut rows = query.query([playbook]).map_err(sql)?;
+    let mut known = Vec::new();
+    while let Some(row) = rows.next().map_err(sql)? {
+        let seen: i64 = row.get(2).map_err(sql)?;
+        let seen =
+            Timestamp::from_nanosecond(i128::from(seen)).map_err(|error| Fault::corrupt(path, error.to_string()))?;
+        known.push((row.get(0).map_err(sql)?, row.get(1).map_err(sql)?, seen));
+    }
+    Ok(known)
 }

@@ -13,7 +13,7 @@ use crate::journal::store::StoreError;
 pub(super) const VERSION: u32 = STEPS.len() as u32;
 
 /// What leads from each version to the next. Never changed once released, only added to.
-const STEPS: [&str; 3] = ["
+const STEPS: [&str; 4] = ["
 -- One row a process that has ever held a run, as long as it is alive or a run names it.
 CREATE TABLE holder (
     key INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, pid INTEGER NOT NULL, pid_start INTEGER NOT NULL,
@@ -47,6 +47,14 @@ INSERT INTO document_version VALUES (0);
 -- not by appends.
 CREATE INDEX run_started ON run (started, id);
 CREATE INDEX run_held ON run (holder) WHERE holder IS NOT NULL;
+", "
+-- The same for the runs of a playbook, and for those that stand so: however many others there are. Written when a run begins and when its
+-- status changes, and not by other appends.
+CREATE INDEX run_playbook ON run (playbook, started, id);
+CREATE INDEX run_status ON run (status, started, id);
+CREATE INDEX run_playbook_status ON run (playbook, status, started, id);
+-- The row of `batch` with which a run begins: how it began is known without going back through all of it. Absent of runs that began before.
+ALTER TABLE run ADD COLUMN first INTEGER;
 "];
 
 /// `Must`, so that `file` and we can tell a store from any other database.

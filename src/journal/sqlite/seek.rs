@@ -1,10 +1,10 @@
 //! Finds runs without reading all of them: pages of the list, and those that want to be carried on.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use rusqlite::types::Value as Sql;
-use rusqlite::{Connection, params_from_iter};
+use rusqlite::{Connection, OptionalExtension, params_from_iter};
 
 use super::append::nanos;
 use super::fault::Fault;
@@ -14,19 +14,54 @@ use crate::journal::store::{Head, Holder, StoreError};
 use crate::model::RunId;
 use crate::model::status::RunStatus;
 
-/// The heads that a selection takes.
+/// The heads that a selection takes. Each status is a part of an index in the order wanted, of which no more is read than is asked for.
 pub(super) fn select(connection: &Connection, path: &Path, of: &Selection) -> Result<Vec<Head>, StoreError> {
     let sql = |error: rusqlite::Error| Fault::of("list the runs", path, &error);
+    if of.statuses.is_empty() {
+        return part(connection, path, of, None);
+    }
+    // One snapshot: a run whose status changes meanwhile is found once.
+    let tx = connection.unchecked_transaction().map_err(sql)?;
+    let statuses: BTreeSet<RunStatus> = of.statuses.iter().copied().collect();
+    let mut heads = Vec::new();
+    for status in &statuses {
+        heads.extend(part(&tx, path, of, Some(*status))?);
+    }
+    if statuses.len() > 1 {
+        heads.sort_by(|a: &Head, b| (b.started, &b.run).cmp(&(a.started, &a.run)));
+        heads.truncate(of.limit.unwrap_or(usize::MAX));
+    }
+    Ok(heads)
+}
+
+/// Those of a status; of any when absent.
+fn part(
+    connection: &Connection,
+    path: &Path,
+    of: &Selection,
+    status: Option<RunStatus>,
+) -> Result<Vec<Head>, StoreError> {
+    let sql = |error: rusqlite::Error| Fault::of("list the runs", path, &error);
+    let (text, given) = question(of, status);
+    let mut query = connection.prepare_cached(&text).map_err(sql)?;
+    let mut rows = query.query(params_from_iter(given)).map_err(sql)?;
+    let mut heads = Vec::new();
+    while let Some(row) = rows.next().map_err(sql)? {
+        heads.push(read::head_of(row, path)?);
+    }
+    Ok(heads)
+}
+
+fn question(of: &Selection, status: Option<RunStatus>) -> (String, Vec<Sql>) {
     let mut text = format!("{} WHERE records > 0", read::HEAD);
     let mut given: Vec<Sql> = Vec::new();
     if let Some(playbook) = &of.playbook {
         text.push_str(" AND playbook = ?");
         given.push(playbook.clone().into());
     }
-    if !of.statuses.is_empty() {
-        let places = vec!["?"; of.statuses.len()].join(", ");
-        text.push_str(&format!(" AND status IN ({places})"));
-        given.extend(of.statuses.iter().map(|status| Sql::from(status.as_str().to_owned())));
+    if let Some(status) = status {
+        text.push_str(" AND status = ?");
+        given.push(status.as_str().to_owned().into());
     }
     if let Some((started, run)) = &of.after {
         text.push_str(" AND (started, run.id) < (?, ?)");
@@ -42,13 +77,21 @@ pub(super) fn select(connection: &Connection, path: &Path, of: &Selection) -> Re
         text.push_str(" LIMIT ?");
         given.push(i64::try_from(limit).unwrap_or(i64::MAX).into());
     }
-    let mut query = connection.prepare_cached(&text).map_err(sql)?;
-    let mut rows = query.query(params_from_iter(given)).map_err(sql)?;
-    let mut heads = Vec::new();
-    while let Some(row) = rows.next().map_err(sql)? {
-        heads.push(read::head_of(row, path)?);
+    (text, given)
+}
+
+/// The playbooks that there are runs of. Goes from name to name along the index: it takes as many steps as there are playbooks.
+pub(super) fn playbooks(connection: &Connection, path: &Path) -> Result<Vec<String>, StoreError> {
+    let sql = |error: rusqlite::Error| Fault::of("list the playbooks of", path, &error);
+    let text = "SELECT playbook FROM run WHERE playbook > ? ORDER BY playbook LIMIT 1";
+    let mut query = connection.prepare_cached(text).map_err(sql)?;
+    let mut names: Vec<String> = Vec::new();
+    loop {
+        let last = names.last().map_or("", String::as_str);
+        let next = query.query_row([last], |row| row.get(0)).optional().map_err(sql)?;
+        let Some(next) = next else { return Ok(names) };
+        names.push(next);
     }
-    Ok(heads)
 }
 
 /// How many runs there are of each status.
@@ -115,4 +158,38 @@ fn ordered(connection: &Connection, path: &Path) -> Result<Vec<RunId>, StoreErro
     let rows = rows.collect::<Result<Vec<_>, _>>().map_err(sql)?;
     let open = |state: &str| read::status(state).is_some_and(|status| !status.is_terminal());
     Ok(rows.iter().filter(|(_, state)| open(state)).filter_map(|(id, _)| id.parse().ok()).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::schema;
+    use super::*;
+    use crate::model::Timestamp;
+
+    #[test]
+    fn a_page_of_runs_is_read_along_an_index_and_not_sorted() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("store.db");
+        std::fs::File::create(&path).expect("a file");
+        let db = schema::open_writer(&path, std::time::Duration::from_secs(1)).expect("a store");
+        let run = RunId::from_entropy(1);
+        for playbook in [None, Some("restore".to_owned())] {
+            for status in [None, Some(RunStatus::Failed)] {
+                for after in [None, Some((Timestamp::UNIX_EPOCH, run.clone()))] {
+                    let of = Selection { playbook: playbook.clone(), after, limit: Some(2), ..Selection::default() };
+                    let (text, given) = question(&of, status);
+                    let mut query = db.prepare(&format!("EXPLAIN QUERY PLAN {text}")).expect("it is SQL");
+                    let plan = query.query_map(params_from_iter(given), |row| row.get::<_, String>(3)).expect("a plan");
+                    let plan = plan.collect::<Result<Vec<_>, _>>().expect("text").join("; ");
+                    let index = match (&playbook, status) {
+                        (None, None) => "USING INDEX run_started",
+                        (Some(_), None) => "USING INDEX run_playbook (playbook=?",
+                        (None, Some(_)) => "USING INDEX run_status (status=?",
+                        (Some(_), Some(_)) => "USING INDEX run_playbook_status (playbook=? AND status=?",
+                    };
+                    assert!(plan.contains(index) && !plan.contains("TEMP B-TREE"), "{of:?} {status:?}: {plan}");
+                }
+            }
+        }
+    }
 }

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::access::audit::Verified;
 use crate::access::{Act, Entry, NewToken, Review, Token};
-use crate::serve::call::Call;
+use crate::serve::call::{Call, limit};
 use crate::serve::endpoint::{Endpoint, Json, Needs, Nothing};
 use crate::serve::problem::Problem;
 
@@ -73,7 +73,7 @@ pub fn endpoints() -> Vec<Endpoint> {
             To(Act::ViewAudit),
             "Read the audit log, newest first",
             |call, which: Which| {
-                let limit = which.limit.unwrap_or(100).clamp(1, PAGE);
+                let limit = limit(which.limit, 100, PAGE)?;
                 Ok(Json(Log { entries: call.server.desk.audit(&call.who, which.before, limit)? }))
             },
         ),

@@ -1,6 +1,7 @@
 //! Playbooks: those that may be started, their versions, and what differs between two.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -128,8 +129,8 @@ pub fn list(call: &Call, _: Nothing) -> Result<Json<List>, Problem> {
         if !call.who.sees(&name) {
             continue;
         }
-        let (playbook, fault) = match call.server.catalog.load(&name) {
-            Ok(bundle) => (Some(bundle.playbook), None),
+        let (playbook, fault) = match call.server.catalog.load_from(&name, folder.as_deref()) {
+            Ok(bundle) => (Some(bundle.playbook.clone()), None),
             Err(problem) => (None, Some(problem.detail)),
         };
         let (version, title) = playbook.map(|it| (it.version.value, it.title)).unzip();
@@ -144,7 +145,7 @@ pub fn list(call: &Call, _: Nothing) -> Result<Json<List>, Problem> {
 /// When there is none of that name, or it is not valid.
 pub fn one(call: &Call, _: Nothing) -> Result<Json<One>, Problem> {
     let bundle = call.server.catalog.load(call.named("playbook"))?;
-    let Playbook { name, version, title, doc, rto, rpo, params, steps, .. } = bundle.playbook;
+    let Playbook { name, version, title, doc, rto, rpo, params, steps, .. } = bundle.playbook.clone();
     let params = params.into_iter().map(|param| Param {
         name: param.name.value,
         doc: param.doc,
@@ -160,7 +161,7 @@ pub fn one(call: &Call, _: Nothing) -> Result<Json<One>, Problem> {
         version: version.value,
         title,
         doc,
-        bundle: bundle.digest,
+        bundle: bundle.digest.clone(),
         rto_s: rto.map(|rto| rto.as_secs()),
         rpo_s: rpo.map(|rpo| rpo.as_secs()),
         params: params.collect(),
@@ -186,10 +187,10 @@ pub fn versions(call: &Call, _: Nothing) -> Result<Json<Versions>, Problem> {
 pub fn diff(call: &Call, between: Between) -> Result<Json<Difference>, Problem> {
     let from = version_of(call, &between.from)?;
     let to = match &between.to {
-        Some(version) => version_of(call, version)?,
+        Some(version) => Arc::new(version_of(call, version)?),
         None => call.server.catalog.load(call.named("playbook"))?,
     };
-    Ok(Json(Difference { files: differences(&from, &to), from: from.digest, to: to.digest }))
+    Ok(Json(Difference { files: differences(&from, &to), from: from.digest, to: to.digest.clone() }))
 }
 
 /// A version that was run here, by number or digest.

@@ -21,11 +21,12 @@ use crate::model::span::{Span, Spanned};
 use crate::model::status::RunStatus;
 use crate::model::{RunId, Timestamp, Value};
 use crate::playbook::params::Given;
-use crate::serve::call::Call;
+use crate::serve::call::{Call, limit};
 use crate::serve::endpoint::{Answer, Json, Made, Nothing, SchemaOf, answer};
 use crate::serve::feed::{News, Viewer};
 use crate::serve::problem::{Kind, Problem};
 use crate::serve::server::{Phase, over};
+use crate::serve::visible::visible;
 
 /// Runs on a page, unless fewer are asked for.
 const PAGE: usize = 50;
@@ -99,7 +100,7 @@ pub struct Begin {
     pub params: BTreeMap<String, Value>,
 }
 
-/// From which record on.
+/// Which records.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Part {
@@ -108,6 +109,14 @@ pub struct Part {
     /// At most so many, up to 1000.
     #[schemars(range(min = 1, max = 1000))]
     pub limit: Option<usize>,
+}
+
+/// From which record on.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Since {
+    /// The number of the first record wanted; they count from 0.
+    pub from: Option<u64>,
 }
 
 /// Records of a run.
@@ -164,8 +173,8 @@ impl From<&Head> for Run {
 /// # Errors
 /// When a filter makes no sense, or the store cannot be read.
 pub fn list(call: &Call, which: Which) -> Result<Json<Page>, Problem> {
-    let limit = which.limit.unwrap_or(PAGE).clamp(1, 500);
-    let mut of = Selection { playbook: which.playbook, limit: Some(limit + 1), ..Selection::default() };
+    let limit = limit(which.limit, PAGE, 500)?;
+    let mut of = Selection { playbook: which.playbook, ..Selection::default() };
     for name in which.status.iter().flat_map(|names| names.split(',')).map(str::trim).filter(|name| !name.is_empty()) {
         let status = RunStatus::ALL.into_iter().find(|status| status_name(*status) == name);
         let all = || RunStatus::ALL.map(status_name).join(", ");
@@ -175,19 +184,7 @@ pub fn list(call: &Call, which: Which) -> Result<Json<Page>, Problem> {
         })?);
     }
     of.after = which.after.as_deref().map(read_cursor).transpose()?;
-    // Runs of playbooks out of reach are left out; as many more are read.
-    let mut found: Vec<Head> = Vec::new();
-    loop {
-        let read = call.store().select(&of)?;
-        let whole = read.len() <= limit;
-        of.after = read.last().map(|head| (head.started, head.run.clone()));
-        found.extend(read.into_iter().filter(|head| call.who.sees(&head.playbook)));
-        if whole || found.len() > limit {
-            break;
-        }
-    }
-    let more = found.len() > limit;
-    found.truncate(limit);
+    let (found, more) = visible(call.store().as_ref(), &call.who, of, limit)?;
     let next = found.last().filter(|_| more).map(|head| format!("{}_{}", head.started, head.run));
     Ok(Json(Page { runs: found.iter().map(Run::from).collect(), next }))
 }
@@ -268,7 +265,7 @@ pub fn begin(call: &Call, what: Begin) -> Result<Made<Run>, Problem> {
 pub fn started(call: &Call, playbook: &str, given: &Given, identity: Identity) -> Result<(Head, bool), Problem> {
     let (server, store) = (&call.server, call.store());
     let bundle = server.catalog.load(playbook)?;
-    let mut start = server.app.prepare_bundle(bundle, given)?;
+    let mut start = server.app.prepare_bundle((*bundle).clone(), given)?;
     start.by = Some(call.who.actor());
     start.identity = Some(identity.clone());
     match server.runner.begin(&start) {
@@ -291,7 +288,7 @@ fn made(head: &Head, new: bool) -> Made<Run> {
 /// When there is no such run, or its journal cannot be read.
 pub fn records(call: &Call, which: Part) -> Result<Records, Problem> {
     let from = which.from.unwrap_or(0);
-    let limit = which.limit.unwrap_or(RECORDS).clamp(1, RECORDS);
+    let limit = limit(which.limit, RECORDS, RECORDS)?;
     let lines = call.store().tail(&call.run_id()?, from)?;
     let records: Vec<String> = lines.into_iter().take(limit).collect();
     let next = from.saturating_add(records.len() as u64);
@@ -302,7 +299,7 @@ pub fn records(call: &Call, which: Part) -> Result<Records, Problem> {
 ///
 /// # Errors
 /// When there is no such run, or too many watch already.
-pub async fn events(call: Call, which: Part) -> Result<Response, Problem> {
+pub async fn events(call: Call, which: Since) -> Result<Response, Problem> {
     let run = call.run_id()?;
     let last = match call.header("last-event-id") {
         None | Some("") => None,

@@ -11,7 +11,7 @@ use crate::schedule::standing::{self, Standing};
 use crate::schedule::tick::Asked as Wanted;
 use crate::serve::call::Call;
 use crate::serve::endpoint::{Endpoint, Json, Needs, Nothing};
-use crate::serve::problem::Problem;
+use crate::serve::problem::{Kind, Problem};
 
 /// Words.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
@@ -78,6 +78,10 @@ fn steered(call: &Call, act: Act, why: Option<&str>) -> Result<String, Problem> 
     let name = call.named("schedule");
     let shown: String = name.chars().take(80).collect();
     let mut deed = Deed::done(act.name(), format!("schedule {shown}"));
+    if why.is_some_and(|why| why.trim().is_empty()) {
+        call.asked();
+        return Err(Problem::new(Kind::Invalid, "say why in words"));
+    }
     if let Some(why) = why {
         deed = deed.with("reason", why);
     }

@@ -7,6 +7,7 @@ use maud::{Markup, html};
 use parking_lot::Mutex;
 use similar::TextDiff;
 
+use super::known;
 use super::run::Live;
 use crate::engine::bound::Bound;
 use crate::evidence::view::StepState;
@@ -91,7 +92,7 @@ fn planned(call: &Call, live: &Live, tree: &Tree) -> Result<Plan, String> {
     let bound: Bound = serde_json::from_slice(&blob(&tree.bound)?).map_err(|error| error.to_string())?;
     let covered: BTreeSet<StepPath> = bound.steps.into_keys().collect();
     let foreseen: Vec<Record> = serde_json::from_slice(&blob(&tree.records)?).map_err(|error| error.to_string())?;
-    let mut records = live.records.clone();
+    let mut records = known::records(&call.server, &live.head.run).map_err(|problem| problem.detail)?;
     records.truncate(usize::try_from(tree.after).unwrap_or(usize::MAX));
     records.extend(foreseen);
     let mut plan = Plan::of(&records, &program).ok_or("its records are of no run")?;

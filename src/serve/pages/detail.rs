@@ -13,6 +13,9 @@ use crate::serve::call::Call;
 /// So many calls are shown: the newest.
 const CALLS: usize = 200;
 
+/// So many orders, and as many notes: the newest.
+const WORDS: usize = 100;
+
 /// All of it.
 pub fn all(call: &Call, live: &Live) -> Markup {
     html! {
@@ -63,14 +66,18 @@ fn standing(made: &CallState, undone: Option<&UndoState>) -> Markup {
 }
 
 fn said(live: &Live) -> Markup {
+    let (commands, notes) = (live.view.commands(), live.view.notes.as_slice());
+    let newest = |many: usize| many.saturating_sub(WORDS);
+    let skipped = newest(commands.len()) + newest(notes.len());
     html! {
-        @if !live.view.commands().is_empty() || !live.view.notes.is_empty() {
+        @if !commands.is_empty() || !notes.is_empty() {
             h2 { "Said by people" }
+            @if skipped > 0 { p.soft { "The first " (skipped) " are left out; the record has them." } }
             ul {
-                @for (at, command, refused) in live.view.commands() {
+                @for (at, command, refused) in &commands[newest(commands.len())..] {
                     li { span.num.soft { (when::time(*at)) } " " b { (command.by.name) } ": " (Act::of(&command.what).what()) @if let Some(why) = refused { " " span.text-bad { "refused: " (why) } } }
                 }
-                @for (at, by, text) in &live.view.notes {
+                @for (at, by, text) in &notes[newest(notes.len())..] {
                     li { span.num.soft { (when::time(*at)) } " " b { (by) } " noted: " (text) }
                 }
             }

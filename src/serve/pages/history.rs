@@ -12,6 +12,7 @@ use crate::model::status::RunStatus;
 use crate::serve::api::runs::{read_cursor, status_name};
 use crate::serve::call::Call;
 use crate::serve::problem::Problem;
+use crate::serve::visible::visible;
 
 /// Runs on a page.
 const PAGE: usize = 50;
@@ -41,20 +42,8 @@ pub fn show(call: &Call, which: Which) -> Result<Html, Problem> {
         name => RunStatus::ALL.into_iter().filter(|status| status_name(*status) == name).collect(),
     };
     let after = which.after.as_deref().map(read_cursor).transpose()?;
-    let mut of =
-        Selection { playbook: playbook.clone(), statuses, after, limit: Some(PAGE + 1), ..Selection::default() };
-    let mut found: Vec<Head> = Vec::new();
-    loop {
-        let read = call.store().select(&of)?;
-        let whole = read.len() <= PAGE;
-        of.after = read.last().map(|head| (head.started, head.run.clone()));
-        found.extend(read.into_iter().filter(|head| call.who.sees(&head.playbook)));
-        if whole || found.len() > PAGE {
-            break;
-        }
-    }
-    let more = found.len() > PAGE;
-    found.truncate(PAGE);
+    let of = Selection { playbook: playbook.clone(), statuses, after, ..Selection::default() };
+    let (found, more) = visible(call.store().as_ref(), &call.who, of, PAGE)?;
     let now = call.now();
     let next = found.last().filter(|_| more).map(|head| {
         let pairs = [

@@ -1,23 +1,15 @@
-//! What the pages know of playbooks and of runs that have ended: read once, for neither changes behind one's back for long.
+//! What the pages know of playbooks, and of runs that have ended.
 
-use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
-use std::time::{Duration, Instant};
-
-use parking_lot::Mutex;
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
 
 use crate::evidence::view::View;
-use crate::journal::{Head, Record, Store as _};
+use crate::journal::Record;
 use crate::model::{RunId, StepPath, Timestamp};
 use crate::playbook::bundle::Bundle;
 use crate::serve::problem::Problem;
 use crate::serve::server::Server;
-
-/// How long what stands in a folder is believed.
-const BELIEVED: Duration = Duration::from_secs(5);
-
-/// So many runs are remembered.
-const MOST: usize = 20_000;
 
 /// A playbook as it is now.
 pub struct Known {
@@ -49,54 +41,15 @@ pub struct Past {
     pub steps: BTreeMap<StepPath, u64>,
 }
 
-/// A playbook, or what is wrong with it, and when that was looked at.
-type Looked = (Instant, Result<Arc<Known>, String>);
-
-/// What is remembered.
-#[derive(Default)]
-pub struct Memo {
-    playbooks: Mutex<HashMap<String, Looked>>,
-    past: Mutex<HashMap<RunId, Arc<Past>>>,
-}
-
-impl Memo {
-    /// A playbook as it is now; or what is wrong with it.
-    ///
-    /// # Errors
-    /// The fault, in words.
-    pub fn playbook(&self, server: &Server, name: &str) -> Result<Arc<Known>, String> {
-        if let Some((at, known)) = self.playbooks.lock().get(name)
-            && at.elapsed() < BELIEVED
-        {
-            return known.clone();
-        }
-        let known =
-            server.catalog.load(name).map(|bundle| Arc::new(Known::of(&bundle))).map_err(|problem| problem.detail);
-        self.playbooks.lock().insert(name.to_owned(), (Instant::now(), known.clone()));
-        known
-    }
-
-    /// A run that has ended.
-    ///
-    /// # Errors
-    /// When its journal cannot be read.
-    pub fn past(&self, server: &Server, head: &Head) -> Result<Arc<Past>, Problem> {
-        if let Some(past) = self.past.lock().get(&head.run) {
-            return Ok(Arc::clone(past));
-        }
-        let past = Arc::new(Past::of(&records(server, &head.run)?));
-        if head.status.is_terminal() {
-            let mut all = self.past.lock();
-            if all.len() >= MOST {
-                all.clear();
-            }
-            all.insert(head.run.clone(), Arc::clone(&past));
-        }
-        Ok(past)
-    }
-}
-
 impl Known {
+    /// A playbook as it is now, in its folder or shipped; or what is wrong with it, in words.
+    ///
+    /// # Errors
+    /// The fault.
+    pub fn now(server: &Server, name: &str, folder: Option<&Path>) -> Result<Self, String> {
+        server.catalog.load_from(name, folder).map(|bundle| Self::of(&bundle)).map_err(|problem| problem.detail)
+    }
+
     fn of(bundle: &Bundle) -> Self {
         let playbook = &bundle.playbook;
         Self {
@@ -153,10 +106,4 @@ pub fn records(server: &Server, run: &RunId) -> Result<Vec<Record>, Problem> {
     Ok(each
         .map(|(place, line)| crate::journal::apart::record(store.as_ref(), run, place as u64, line))
         .collect::<Result<Vec<_>, _>>()?)
-}
-
-/// The bundle that a run is pinned to, if it can be read.
-#[must_use]
-pub fn bundle(server: &Server, digest: &str) -> Option<Bundle> {
-    server.app.store.blob(digest).ok().and_then(|bytes| Bundle::from_bytes(&bytes).ok())
 }

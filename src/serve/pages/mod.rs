@@ -13,6 +13,7 @@ pub mod graph;
 pub mod history;
 pub mod known;
 pub mod login;
+pub mod memo;
 pub mod overview;
 pub mod playbooks;
 pub mod run;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::path::Path;
 use std::time::Duration;
 
 use maud::{Markup, html};
@@ -19,9 +20,13 @@ use crate::schedule::timing::Timing;
 use crate::serve::call::Call;
 use crate::serve::endpoint::Nothing;
 use crate::serve::problem::Problem;
+use crate::serve::visible::visible;
 
 /// How many runs of a playbook are looked at.
 const LOOKED_AT: usize = 16;
+
+/// How many runs under way are shown.
+const OPEN: usize = 40;
 
 /// A drill older than this says little of today.
 const STALE: Duration = Duration::from_hours(24 * 92);
@@ -29,7 +34,7 @@ const STALE: Duration = Duration::from_hours(24 * 92);
 /// A playbook on the overview.
 struct Card {
     name: String,
-    known: Result<std::sync::Arc<Known>, String>,
+    known: Result<Known, String>,
     /// Drills and recoveries that came to their end, newest first.
     drills: Vec<(Head, std::sync::Arc<Past>)>,
     last: Option<Head>,
@@ -55,13 +60,13 @@ struct Due {
 pub fn show(call: &Call, _: Nothing) -> Result<Html, Problem> {
     let (server, now) = (&call.server, call.now());
     let open: Vec<RunStatus> = RunStatus::ALL.into_iter().filter(|status| !status.is_terminal()).collect();
-    let open = server.app.store.select(&Selection { statuses: open, limit: Some(40), ..Selection::default() })?;
-    let open: Vec<Head> = open.into_iter().filter(|head| call.who.sees(&head.playbook)).collect();
+    let of = Selection { statuses: open, ..Selection::default() };
+    let (open, more) = visible(server.app.store.as_ref(), &call.who, of, OPEN)?;
     let mut cards = Vec::new();
     let mut due = due(call, now)?;
-    for name in server.catalog.names().into_keys().filter(|name| call.who.sees(name)) {
+    for (name, folder) in server.catalog.names().into_iter().filter(|(name, _)| call.who.sees(name)) {
         let due = due.remove(&name).unwrap_or_default();
-        cards.push(card(call, name, due)?);
+        cards.push(card(call, name, folder.as_deref(), due)?);
     }
     // What wants looking at stands first; what was never tried, last.
     cards.sort_by_key(|card| (rank(card, now), card.name.clone()));
@@ -77,12 +82,13 @@ pub fn show(call: &Call, _: Nothing) -> Result<Html, Problem> {
             ul.facts {
                 li { b { (ready) } " of " b { (cards.len()) } " playbooks are ready" }
                 li { b { (tried) } " were ever drilled here" }
-                li { b { (open.len()) } " runs under way" }
+                li { @if more { "more than " } b { (open.len()) } " runs under way" }
                 @if reviews > 0 { li { a href="/audit" { b { (reviews) } " waiting for a review" } } }
             }
             @if !open.is_empty() {
                 h2 { "Under way" }
                 @for head in &open { (under_way(head, now)) }
+                @if more { p { a href="/runs?status=open" { "All of them" } } }
             }
             h2 { "Playbooks" }
             @if shown.is_empty() { p.empty { "None has come to its end here yet." } }
@@ -127,13 +133,15 @@ fn due(call: &Call, now: Timestamp) -> Result<BTreeMap<String, Vec<Due>>, Proble
     Ok(all)
 }
 
-fn card(call: &Call, name: String, due: Vec<Due>) -> Result<Card, Problem> {
+/// The runs of a playbook that are looked at.
+#[must_use]
+pub fn looked_at(playbook: String) -> Selection {
+    Selection { playbook: Some(playbook), limit: Some(LOOKED_AT), ..Selection::default() }
+}
+
+fn card(call: &Call, name: String, folder: Option<&Path>, due: Vec<Due>) -> Result<Card, Problem> {
     let server = &call.server;
-    let runs = server.app.store.select(&Selection {
-        playbook: Some(name.clone()),
-        limit: Some(LOOKED_AT),
-        ..Selection::default()
-    })?;
+    let runs = server.app.store.select(&looked_at(name.clone()))?;
     let mut drills = Vec::new();
     for head in runs.iter().filter(|head| head.status.is_terminal()) {
         // One damaged journal does not hide the others.
@@ -143,7 +151,7 @@ fn card(call: &Call, name: String, due: Vec<Due>) -> Result<Card, Problem> {
             drills.push((head.clone(), past));
         }
     }
-    Ok(Card { known: server.memo.playbook(server, &name), name, drills, last: runs.into_iter().next(), due })
+    Ok(Card { known: Known::now(server, &name, folder), name, drills, last: runs.into_iter().next(), due })
 }
 
 fn under_way(head: &Head, now: Timestamp) -> Markup {

@@ -1,10 +1,13 @@
 //! The playbooks that may be started here, their versions, and what differs between two.
 
+use std::sync::Arc;
+
 use maud::{Markup, html};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::face::{self, Here, Html, csrf};
+use super::known::Known;
 use super::{diff, history};
 use crate::access::{Act, Subject, decide};
 use crate::evidence::when;
@@ -23,23 +26,17 @@ const LINES: usize = 600;
 /// # Errors
 /// None.
 pub fn list(call: &Call, _: Nothing) -> Result<Html, Problem> {
-    let names: Vec<(String, bool)> = call
-        .server
-        .catalog
-        .names()
-        .into_iter()
-        .filter(|(name, _)| call.who.sees(name))
-        .map(|(name, folder)| (name, folder.is_none()))
-        .collect();
+    let mut names = call.server.catalog.names();
+    names.retain(|name, _| call.who.sees(name));
     let body = html! {
         h1 { "Playbooks" }
         table.stack {
             thead { tr { th { "Playbook" } th { "Version" } th { "For" } th { "RTO" } th { "RPO" } th { "From" } } }
             tbody {
-                @for (name, shipped) in &names {
+                @for (name, folder) in &names {
                     tr {
                         td { a href={ "/playbooks/" (name) } { b { (name) } } }
-                        @match call.server.memo.playbook(&call.server, name) {
+                        @match Known::now(&call.server, name, folder.as_deref()) {
                             Ok(known) => {
                                 td.num { (known.version) }
                                 td { (known.title) }
@@ -48,7 +45,7 @@ pub fn list(call: &Call, _: Nothing) -> Result<Html, Problem> {
                             },
                             Err(fault) => { td {} td.text-bad { (fault) } td {} td {} },
                         }
-                        td.soft { @if *shipped { "shipped" } @else { "this server's folder" } }
+                        td.soft { @if folder.is_none() { "shipped" } @else { "this server's folder" } }
                     }
                 }
             }
@@ -156,7 +153,7 @@ pub fn diff(call: &Call, between: Between) -> Result<Html, Problem> {
     let name = call.named("playbook");
     let from = version_of(call, &between.from)?;
     let to = match &between.to {
-        Some(version) => version_of(call, version)?,
+        Some(version) => Arc::new(version_of(call, version)?),
         None => call.server.catalog.load(name)?,
     };
     let files = differences(&from, &to);

@@ -1,6 +1,7 @@
 //! A run, live: what it wants of people, how far it is, and whether it will be in time.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use maud::{Markup, html};
@@ -13,7 +14,7 @@ use super::timeline::{self, Bar};
 use super::{detail, graph, steps, wants};
 use crate::evidence::view::View;
 use crate::evidence::when;
-use crate::journal::{Head, Record};
+use crate::journal::Head;
 use crate::model::Timestamp;
 use crate::model::status::Mode;
 use crate::playbook::bundle::Bundle;
@@ -24,9 +25,8 @@ use crate::serve::problem::Problem;
 /// A run as it is now.
 pub struct Live {
     pub head: Head,
-    pub view: View,
-    pub records: Vec<Record>,
-    pub bundle: Option<Bundle>,
+    pub view: Arc<View>,
+    pub bundle: Option<Arc<Bundle>>,
     pub now: Timestamp,
     /// How long each step took before, in milliseconds, and where that is from.
     pub expected: BTreeMap<String, u64>,
@@ -41,15 +41,12 @@ impl Live {
     pub fn of(call: &Call) -> Result<Self, Problem> {
         let server = &call.server;
         let head = call.head()?.clone();
-        let records = known::records(server, &head.run)?;
-        let bundle = known::bundle(server, &head.bundle);
-        let titles = bundle.iter().flat_map(|bundle| &bundle.playbook.steps);
-        let mut view = View::of_steps(titles.map(|step| (step.id.value.as_str(), step.title.as_str())));
-        records.iter().for_each(|record| view.apply(record));
+        let bundle = server.memo.bundle(server, &head.bundle);
+        let view = server.memo.view(server, &head.run, bundle.as_deref())?;
         let sandbox = view.header().is_some_and(|header| header.mode == Mode::Sandbox);
         let now = view.updated.filter(|_| sandbox).unwrap_or_else(|| call.now());
         let (expected, source) = expected(call, &head)?;
-        Ok(Self { head, view, records, bundle, now, expected, source })
+        Ok(Self { head, view, bundle, now, expected, source })
     }
 
     /// Who started it.
@@ -74,7 +71,7 @@ impl Live {
     }
 
     fn begun(&self) -> Timestamp {
-        self.records.first().map_or(self.head.started, |record| record.at)
+        self.view.begun.unwrap_or(self.head.started)
     }
 
     fn ended(&self) -> Option<Timestamp> {
@@ -110,7 +107,7 @@ fn expected(call: &Call, head: &Head) -> Result<(BTreeMap<String, u64>, Option<S
 pub fn show(call: &Call, _: Nothing) -> Result<Html, Problem> {
     let live = Live::of(call)?;
     let title = format!("{} {}", live.head.playbook, live.head.run.short());
-    let events = format!("/api/v1/runs/{}/events?from={}", live.head.run, live.records.len());
+    let events = format!("/api/v1/runs/{}/events?from={}", live.head.run, live.view.records);
     let over = live.view.end().is_some();
     let body = html! {
         @if !over { div data-events=(events) {} p.link { "This page is " span #link role="status" { "as of " (when::time(live.now)) } "." } }

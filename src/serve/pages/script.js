@@ -2,7 +2,7 @@
 (() => {
   const live = () => document.getElementById("live");
   const link = () => document.getElementById("link");
-  let pending = null, fetching = false, again = false;
+  let pending = null, fetching = false, again = false, pause = 400;
 
   const busy = () => {
     const at = document.activeElement;
@@ -16,6 +16,7 @@
     if (fetching) { again = true; return; }
     if (busy()) { say("changed; not refreshed while you write"); schedule(2000); return; }
     fetching = true;
+    const begun = performance.now();
     try {
       const answer = await fetch(location.href, { headers: { Accept: "text/html" }, credentials: "same-origin" });
       if (answer.redirected || !answer.ok) { location.reload(); return; }
@@ -29,8 +30,10 @@
         say("live");
       }
     } catch { say("reconnecting"); }
+    // A server at its limit is asked less often.
+    pause = Math.min(10000, Math.max(400, 5 * (performance.now() - begun)));
     fetching = false;
-    if (again) { again = false; schedule(400); }
+    if (again) { again = false; schedule(pause); }
   };
   const schedule = (ms) => { if (pending === null) pending = setTimeout(refresh, ms); };
   const say = (text) => { if (link()) link().textContent = text; };
@@ -40,7 +43,7 @@
     const source = new EventSource(place.dataset.events);
     source.addEventListener("open", () => say("live"));
     source.addEventListener("error", () => say("reconnecting"));
-    source.addEventListener("record", () => schedule(400));
+    source.addEventListener("record", () => schedule(pause));
     source.addEventListener("progress", (event) => {
       const word = JSON.parse(event.data);
       document.querySelectorAll("[data-progress]").forEach((it) => { if (it.dataset.progress === word.step) it.textContent = word.text; });
