@@ -7,15 +7,19 @@ mod deployment;
 mod drilled;
 #[path = "support/omnichat.rs"]
 mod omnichat;
+#[path = "support/running.rs"]
+mod running;
 
 use std::collections::BTreeMap;
-use std::process::Command;
+use std::path::Path;
+use std::process::{Command, Stdio};
 
 use deployment::contain;
 use drilled::cli::Desk;
 use drilled::{Drill, Drilling, Seen, Witness, every, instant, now};
 use muster::model::status::RunStatus;
 use omnichat::Estate;
+use running::Running;
 use serde_json::json;
 
 /// What asks when the newest data were written; the remark tells this question from all others.
@@ -129,6 +133,15 @@ fn left(estate: &Estate, drill: &Drill) -> Vec<String> {
     left
 }
 
+/// A desk on which the program finds this container client.
+fn desk(client: &str) -> Desk {
+    let desk = Desk::new().env("MUSTER_CONTAINER_RUNTIME", client);
+    match std::env::var("CONTAINERS_CONF") {
+        Ok(conf) => desk.env("CONTAINERS_CONF", &conf),
+        Err(_) => desk,
+    }
+}
+
 #[test]
 fn omnichat_is_drilled_on_schedule_with_the_rto_and_rpo_that_others_measure() {
     let estate = Estate::start("drilled");
@@ -146,10 +159,7 @@ fn omnichat_is_drilled_on_schedule_with_the_rto_and_rpo_that_others_measure() {
     let before = picture(&estate);
 
     let (witness, client) = Witness::before(&deployment::runtime(), &estate.home("bin"), "podman");
-    let mut desk = Desk::new().env("MUSTER_CONTAINER_RUNTIME", &client.display().to_string());
-    if let Ok(conf) = std::env::var("CONTAINERS_CONF") {
-        desk = desk.env("CONTAINERS_CONF", &conf);
-    }
+    let desk = desk(&client.display().to_string());
     let params = |backup: &str| {
         json!({
             "deployment": estate.deployment.path(),
@@ -200,4 +210,51 @@ fn omnichat_is_drilled_on_schedule_with_the_rto_and_rpo_that_others_measure() {
         fields[2] * 1000 > last && u64::try_from(fields[0]).unwrap() > held_fresh.canaries,
         "rows came on: {now_there}"
     );
+}
+
+#[test]
+fn what_carries_the_mark_of_a_drill_is_found_though_no_call_of_it_made_it() {
+    let estate = Estate::start("stray");
+    assert_eq!(estate.run("omnichat-backup", &[]).status(), RunStatus::Succeeded);
+    let before = picture(&estate);
+    let desk = desk(&deployment::runtime());
+    let pair = |name: &str, path: &Path| format!("{name}={}", path.display());
+    let (at, backups) = (pair("deployment", estate.deployment.path()), pair("backup_dir", &estate.backups()));
+    let args = ["drill", "omnichat-restore", "-p", &at, "-p", &backups, "-p", "restore=[database]"];
+    let mut command = desk.command(&args);
+    let mut drill = Running::start(command.stdout(Stdio::piped()).stderr(Stdio::piped()));
+    // Somebody else makes things in its name while it is at work.
+    let mark = loop {
+        let listed = desk.muster(&["ps", "--all", "-o", "json"]);
+        let runs: serde_json::Value = serde_json::from_str(&listed.stdout).unwrap_or_default();
+        if let Some(run) = runs.pointer("/0/run").and_then(serde_json::Value::as_str) {
+            break run.to_owned();
+        }
+        assert!(drill.try_wait().unwrap().is_none(), "it ended before it had begun");
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    };
+    let label = format!("--label=muster.run={mark}");
+    let (volume, container) = (estate.deployment.name("stray-volume"), estate.deployment.name("stray"));
+    contain(&["volume", "create", &label, &volume]);
+    let image = "localhost/muster-test/postgres:15";
+    contain(&["create", "--name", &container, &label, "--network", "none", "--pull", "never", image, "true"]);
+    let ended = drill.end();
+    let said = String::from_utf8(ended.stdout).unwrap();
+    assert_eq!(ended.status.code(), Some(6), "{said}");
+    let report = desk.muster(&["report", &mark, "-o", "json"]);
+    let report: serde_json::Value = serde_json::from_str(&report.stdout).unwrap();
+    let leaks = report["drill"]["leaks"].as_array().unwrap();
+    let removals: BTreeMap<&str, &str> =
+        leaks.iter().map(|leak| (leak["resource"].as_str().unwrap(), leak["remove"].as_str().unwrap())).collect();
+    let (stray, strays) = (format!("docker/{container}"), format!("volume/{volume}"));
+    assert_eq!(removals.keys().copied().collect::<Vec<_>>(), [stray.as_str(), strays.as_str()], "{leaks:#?}");
+    assert_eq!(report["drill"]["asked"], json!(["containers", "volumes"]), "{report:#}");
+    // What it says removes them.
+    for command in removals.values() {
+        assert!(said.contains(command), "{command}: {said}");
+        let removed = Command::new("sh").args(["-c", &command.replacen("docker", &deployment::runtime(), 1)]).output();
+        assert!(removed.unwrap().status.success(), "{command}");
+    }
+    assert_eq!(estate.deployment.leftovers(&mark), Vec::<String>::new());
+    assert_eq!(picture(&estate), before);
 }

@@ -65,6 +65,21 @@ impl CallState {
         matches!(&self.kind, CallKind::Effect { undoes: None, .. }) && self.id.phase == Phase::Body
     }
 
+    /// An effect, whatever it is for.
+    #[must_use]
+    pub fn is_effect(&self) -> bool {
+        matches!(self.kind, CallKind::Effect { .. })
+    }
+
+    /// The name of its effect in the world.
+    #[must_use]
+    pub fn key(&self) -> Option<&str> {
+        match &self.kind {
+            CallKind::Effect { key, .. } => Some(key),
+            CallKind::Plain | CallKind::Wait { .. } => None,
+        }
+    }
+
     /// It may have left something in the world: done, or failed on the way, or nobody knows.
     #[must_use]
     pub fn may_have_left_something(&self) -> bool {

@@ -12,18 +12,17 @@ use super::decide::{Settled, ending, settled};
 use super::driver::Inner;
 use super::effect::{Advance, later};
 use super::error::EngineError;
-use super::fence;
 use super::gateway::{Gateway, Seal};
 use super::scope::run_scope;
-use super::state::{RunState, StepStatus, Undone};
+use super::state::{RunState, StepStatus};
+use super::sweep::Swept;
 use super::unwind::engine_actor;
 use crate::journal::record::{Fact, Pause};
 use crate::model::amount::format_duration;
 use crate::model::drill::{DrillPin, Leak, RPO, Teardown};
-use crate::model::fault::{ErrorClass, OpError};
+use crate::model::fault::ErrorClass;
 use crate::model::status::RunStatus;
 use crate::model::{Phase, StepPath, Timestamp, Value};
-use crate::ops::{Probe, Request, leftover};
 use crate::playbook::types::Step;
 use crate::script::Calls;
 
@@ -56,13 +55,15 @@ pub struct DrillState {
     pub teardown: Option<Teardown>,
     /// What was found standing after its teardown.
     pub swept: Option<Vec<Leak>>,
+    /// What could not be asked for its mark then, and why.
+    pub unasked: BTreeMap<String, String>,
 }
 
 impl DrillState {
     /// One that has just begun.
     #[must_use]
     pub fn of(pin: DrillPin) -> Self {
-        Self { pin, measured: None, teardown: None, swept: None }
+        Self { pin, measured: None, teardown: None, swept: None, unasked: BTreeMap::new() }
     }
 
     /// The objectives that it missed, in words; none before it has measured.
@@ -121,9 +122,9 @@ impl RunState {
                     drill.teardown = Some(teardown.clone());
                 }
             }
-            Fact::DrillSwept { leaks, .. } => {
+            Fact::DrillSwept { leaks, unasked, .. } => {
                 if let Some(drill) = &mut self.drill {
-                    drill.swept = Some(leaks.clone());
+                    (drill.swept, drill.unasked) = (Some(leaks.clone()), unasked.clone());
                 }
             }
             _ => {}
@@ -306,12 +307,13 @@ impl Inner {
         let leaks = match swept {
             Some(leaks) => leaks,
             None => {
-                let (looked, leaks) = match self.sweep(cell)? {
+                let Swept { looked, leaks, asked, unasked } = match self.sweep(cell)? {
                     Ok(found) => found,
                     Err(stop) => return Ok(stop),
                 };
                 let mut core = cell.core.lock();
-                core.record(cell, Fact::DrillSwept { looked, leaks: leaks.clone() }, self.clock.now())?;
+                let fact = Fact::DrillSwept { looked, leaks: leaks.clone(), asked, unasked };
+                core.record(cell, fact, self.clock.now())?;
                 leaks
             }
         };
@@ -321,6 +323,12 @@ impl Inner {
         let missed = drill.missed();
         let mut remarks: Vec<String> =
             leaks.iter().map(|leak| format!("{} is left: {}", leak.resource, leak.found)).collect();
+        let unasked: Vec<String> = drill
+            .unasked
+            .iter()
+            .map(|(what, why)| format!("whether {what} of it are left cannot be seen: {why}"))
+            .collect();
+        remarks.extend(unasked.iter().cloned());
         let status = match (&state.cancelling, &drill.teardown) {
             (Some((by, _)), _) => {
                 remarks.insert(0, format!("cancelled by {}", by.name));
@@ -330,7 +338,7 @@ impl Inner {
                 let (status, exceptions) = ending(state);
                 remarks.extend(missed.iter().cloned());
                 remarks.extend(exceptions);
-                match (leaks.is_empty(), missed.is_empty()) {
+                match (leaks.is_empty(), missed.is_empty() && unasked.is_empty()) {
                     (false, _) => RunStatus::Failed,
                     (true, false) => RunStatus::SucceededWithExceptions,
                     (true, true) => status,
@@ -345,79 +353,5 @@ impl Inner {
         };
         self.finish(cell, &mut core, status, remarks)?;
         Ok(Advance::Ended)
-    }
-
-    /// What a drill has left: everything in its ledger is read again, and what was done to things that are not its own and has not
-    /// been undone is told too. How many things were looked for.
-    fn sweep(&self, cell: &RunCell) -> Result<Result<(u32, Vec<Leak>), Advance>, EngineError> {
-        let (made, changed) = {
-            let core = cell.core.lock();
-            (fence::all_made(&core.state), fence::changed_others(&core.state))
-        };
-        let (mut gone, mut leaks): (Vec<String>, Vec<Leak>) = (Vec::new(), Vec::new());
-        let mut looked = 0;
-        for thing in made {
-            if gone.iter().any(|gone| thing.touch.lies_under(gone)) {
-                gone.push(thing.touch.resource);
-                continue;
-            }
-            looked += 1;
-            let request = self.recorded_request(cell, thing.call)?;
-            let found = match self.stands(&request, &thing.touch.resource) {
-                Err(error) if error.class == ErrorClass::Credentials => {
-                    let step = cell.core.lock().state.calls[thing.call].id.step.clone();
-                    return self.pause(cell, Pause::Credentials { step, message: error.message }).map(Err);
-                }
-                Err(error) => Some(format!("whether it still stands cannot be seen: {}", error.message)),
-                Ok(found) => found,
-            };
-            let core = cell.core.lock();
-            let call = &core.state.calls[thing.call];
-            match found {
-                None => gone.push(thing.touch.resource),
-                Some(mut found) => {
-                    if let Undone::Skipped(why) = &call.undone {
-                        found = format!("{found}; undoing it failed: {why}");
-                    }
-                    let remove = leftover::removal(&thing.touch.resource);
-                    let resource = thing.touch.resource;
-                    leaks.push(Leak { resource, call: call.id.clone(), op: call.op.clone(), found, remove });
-                }
-            }
-        }
-        let core = cell.core.lock();
-        for (index, resource, why) in changed {
-            let call = &core.state.calls[index];
-            let found = format!("what was done to it is not undone: {why}");
-            leaks.push(Leak { resource, call: call.id.clone(), op: call.op.clone(), found, remove: None });
-        }
-        Ok(Ok((looked, leaks)))
-    }
-
-    /// Whether something that a call made still stands: what is seen of it.
-    fn stands(&self, request: &Request, resource: &str) -> Result<Option<String>, OpError> {
-        const STANDS: &str = "it still stands";
-        let reader = self.host.reader();
-        if let Some(look) = leftover::look(resource, &request.args)
-            && let Some(op) = crate::ops::find(look.op)
-        {
-            let asked = Request {
-                op,
-                args: look.args.clone(),
-                key: String::new(),
-                before: Value::Null,
-                deadline: None,
-                run: request.run.clone(),
-            };
-            let found = reader.read(&asked)?;
-            return Ok(look.is_there(&found).then(|| STANDS.to_owned()));
-        }
-        Ok(match reader.probe(request)? {
-            Probe::Done { .. } => Some(STANDS.to_owned()),
-            Probe::Running { .. } => Some("it is still being made".to_owned()),
-            Probe::Partial { what } => Some(what),
-            Probe::CannotTell { why } => Some(format!("nobody can tell whether it still stands: {why}")),
-            Probe::NotDone | Probe::Failed { .. } => None,
-        })
     }
 }

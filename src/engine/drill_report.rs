@@ -179,6 +179,10 @@ pub struct DrillReport {
     pub swept: Option<u32>,
     /// What it left.
     pub leaks: Vec<Leak>,
+    /// What was asked after it for everything that carries its mark.
+    pub asked: Vec<String>,
+    /// What could not be asked, and why.
+    pub unasked: BTreeMap<String, String>,
     /// How it ended.
     pub status: Option<RunStatus>,
     /// The recovery was proved in time, and nothing is left.
@@ -230,6 +234,8 @@ impl DrillReport {
                 teardown: None,
                 swept: None,
                 leaks: Vec::new(),
+                asked: Vec::new(),
+                unasked: BTreeMap::new(),
                 status: None,
                 green: false,
                 going: Going::default(),
@@ -273,7 +279,10 @@ impl DrillReport {
             Fact::RollbackBegun { to: None, only: None, reason, .. } if self.teardown.is_none() => {
                 self.teardown = Some(TeardownReport { why: reason.clone(), began: at, took_ms: None });
             }
-            Fact::DrillSwept { looked, leaks } => (self.swept, self.leaks) = (Some(*looked), leaks.clone()),
+            Fact::DrillSwept { looked, leaks, asked, unasked } => {
+                (self.swept, self.leaks) = (Some(*looked), leaks.clone());
+                (self.asked, self.unasked) = (asked.clone(), unasked.clone());
+            }
             Fact::Finished { status, .. } => {
                 (self.status, self.ended) = (Some(*status), Some(at));
                 if let Some(teardown) = &mut self.teardown {

@@ -42,6 +42,7 @@ mod started;
 pub mod state;
 pub mod step;
 mod suppose;
+mod sweep;
 pub mod unwind;
 pub mod wait;
 mod way;

@@ -313,6 +313,12 @@ pub enum Fact {
         looked: u32,
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         leaks: Vec<Leak>,
+        /// What was asked for everything that carries the run's mark.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        asked: Vec<String>,
+        /// What could not be asked, and why.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        unasked: BTreeMap<String, String>,
     },
     /// A step is to be done by hand.
     ManualAsked { step: StepPath, instructions: String },

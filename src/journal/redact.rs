@@ -219,7 +219,10 @@ impl Cleaner<'_> {
                     self.text(message);
                 }
             }
-            Fact::DrillSwept { leaks, .. } => leaks.iter_mut().for_each(|leak| self.text(&mut leak.found)),
+            Fact::DrillSwept { leaks, unasked, .. } => {
+                leaks.iter_mut().for_each(|leak| self.text(&mut leak.found));
+                unasked.values_mut().for_each(|why| self.text(why));
+            }
             Fact::ManualAsked { instructions, .. } => self.text(instructions),
             Fact::Paused { pause } => self.pause(pause),
             Fact::Commanded { command, refused } => {

@@ -71,9 +71,10 @@ impl Teardown {
 pub struct Leak {
     /// What: `docker/drill-db`.
     pub resource: String,
-    /// The call that made it.
-    pub call: CallId,
-    /// Its operation.
+    /// The call that made it; nothing where only its mark tells that it is of the drill.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub call: Option<CallId>,
+    /// Its operation; empty where there is no call.
     pub op: String,
     /// What was seen of it, or why nothing could be.
     pub found: String,

@@ -126,6 +126,7 @@ pub fn removal(resource: &str) -> Option<String> {
             let (rest, name) = rest.rsplit_once('/')?;
             format!("helm uninstall -n {} {name}", rest.rsplit('/').next()?)
         }
+        "efs" => format!("aws efs delete-file-system --file-system-id {}", named("fs:")?),
         "s3" => format!("aws s3 rm s3://{}", quoted(rest)),
         _ => return None,
     })

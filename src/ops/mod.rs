@@ -18,6 +18,7 @@ pub mod k8s;
 pub mod leftover;
 pub mod live;
 pub mod log;
+pub mod owned;
 pub mod pg;
 pub mod process;
 pub mod rand;

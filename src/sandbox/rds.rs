@@ -245,6 +245,10 @@ impl Look for View<'_> {
         Ok(found.map(|found| self.seen(kind, found)))
     }
 
+    fn databases(&self, kind: Kind) -> Result<Vec<Database>, OpError> {
+        Ok(self.rds().databases(kind).values().map(|found| self.seen(kind, found)).collect())
+    }
+
     fn snapshot(&self, kind: Kind, id: &str) -> Result<Option<Snapshot>, OpError> {
         Ok(self.rds().snapshots(kind).get(id).map(|found| self.taken(kind, found)))
     }

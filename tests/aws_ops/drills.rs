@@ -11,6 +11,7 @@ use crate::application::{DATABASE, PASSWORD, Server, USER};
 use crate::deployment;
 use crate::drilled::cli::Desk;
 use crate::drilled::{Drill, Drilling, Seen, every, instant};
+use crate::faulty::Spoil;
 use crate::ground::Ground;
 use crate::live_world::until;
 use crate::rds::instance;
@@ -172,4 +173,49 @@ fn a_database_is_drilled_on_schedule_with_the_rto_and_rpo_that_others_measure() 
     drilling.stop();
     assert_eq!(databases(&ground, ""), before);
     assert!(rows() > shop.counted().0, "the application has served on");
+}
+
+#[test]
+fn what_carries_the_tag_of_a_drill_is_found_and_what_cannot_be_asked_is_told() {
+    let ground = Ground::alone();
+    instance(&ground, "shop");
+    ground.rds("CreateDBSnapshot", &[("DBInstanceIdentifier", "shop"), ("DBSnapshotIdentifier", "shop-1")]);
+    let before = databases(&ground, "");
+    let desk = desk(&ground);
+    let drill = || {
+        let aws = format!("aws={}", ground.access());
+        let mut command =
+            desk.command(&["drill", "rds-restore", "-p", "database=shop", "-p", "from=snapshot", "-p", &aws]);
+        Running::start(command.stdout(Stdio::piped()).stderr(Stdio::piped()))
+    };
+    // Somebody else makes a snapshot in its name, as soon as it has made something.
+    let restores = "Action=RestoreDBInstanceFromDBSnapshot";
+    let at_work = drill();
+    until("it restores", || ground.proxy.count(restores) == 1);
+    let asked = ground.proxy.seen();
+    let asked = asked.iter().find(|request| request.contains(restores)).expect("it was just seen");
+    let tagged = asked.split("muster.run&").nth(1).and_then(|rest| rest.split("Value=").nth(1)).expect("it is tagged");
+    let run: String = tagged.chars().take_while(char::is_ascii_alphanumeric).collect();
+    let stray = [
+        ("DBInstanceIdentifier", "shop"),
+        ("DBSnapshotIdentifier", "stray"),
+        ("Tags.Tag.1.Key", "muster.run"),
+        ("Tags.Tag.1.Value", run.as_str()),
+    ];
+    ground.rds("CreateDBSnapshot", &stray);
+    let ended = at_work.end();
+    let said = String::from_utf8(ended.stdout).expect("text");
+    assert_eq!(ended.status.code(), Some(6), "{said}");
+    assert!(said.contains("aws rds delete-db-snapshot --db-snapshot-identifier stray"), "{said}");
+    ground.rds("DeleteDBSnapshot", &[("DBSnapshotIdentifier", "stray")]);
+    assert_eq!(databases(&ground, ""), before);
+
+    // Whoever may not list the snapshots does not hear that nothing is left.
+    let listing = "Action=DescribeDBSnapshots&Version=2014-10-31&SnapshotType=manual";
+    ground.proxy.spoil_many(listing, 100, Spoil::Instead(403, "AccessDenied"));
+    let ended = drill().end();
+    let said = String::from_utf8(ended.stdout).expect("text");
+    assert_eq!(ended.status.code(), Some(12), "{said}");
+    assert!(said.contains("not asked") && said.contains("snapshots of instances of RDS in us-east-1"), "{said}");
+    assert_eq!(databases(&ground, ""), before);
 }

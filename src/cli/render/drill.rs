@@ -78,8 +78,15 @@ fn fields(drill: &DrillReport, look: Look) -> Vec<(&'static str, String)> {
         }
         (None, _) => {}
     }
+    if !drill.asked.is_empty() {
+        fields.push(("asked", format!("{}: for what carries its mark", one_line(&drill.asked.join(", ")))));
+    }
+    for (what, why) in &drill.unasked {
+        fields.push(("not asked", look.paint(Tone::Warn, &format!("{}: {}", one_line(what), one_line(why)))));
+    }
     for leak in &drill.leaks {
-        fields.push(("leak", format!("{} (by {}): {}", one_line(&leak.resource), leak.call, one_line(&leak.found))));
+        let by = leak.call.as_ref().map(|call| format!(" (by {call})")).unwrap_or_default();
+        fields.push(("leak", format!("{}{by}: {}", one_line(&leak.resource), one_line(&leak.found))));
         if let Some(command) = &leak.remove {
             fields.push(("", look.paint(Tone::Strong, command)));
         }

@@ -165,7 +165,7 @@ fn words(view: &View, record: &Record, look: Look) -> Option<(String, String)> {
             run(format!("measured: RTO {rto}{rpo}{faults}"))
         }
         Fact::TeardownBegun { teardown } => run(format!("tearing down: {}", one_line(&teardown.reason()))),
-        Fact::DrillSwept { looked, leaks } if leaks.is_empty() => {
+        Fact::DrillSwept { looked, leaks, .. } if leaks.is_empty() => {
             run(format!("{} is left of what the drill made ({looked} looked for)", good("nothing")))
         }
         Fact::DrillSwept { leaks, .. } => {

@@ -114,7 +114,11 @@ fn suite(report: &RunReport) -> Suite {
         let left: Vec<&str> = drill.leaks.iter().map(|leak| leak.resource.as_str()).collect();
         let verdict = match drill.swept {
             None => Verdict::Skipped("not swept yet".to_owned()),
-            Some(_) if left.is_empty() => Verdict::Passed,
+            Some(_) if left.is_empty() && drill.unasked.is_empty() => Verdict::Passed,
+            Some(_) if left.is_empty() => {
+                let unasked: Vec<&str> = drill.unasked.keys().map(String::as_str).collect();
+                Verdict::Failed(format!("could not be asked: {}", unasked.join(", ")))
+            }
             Some(_) => Verdict::Failed(format!("left: {}", left.join(", "))),
         };
         cases.push(Case { class: class.clone(), name: "nothing is left behind".to_owned(), ms: 0, verdict });

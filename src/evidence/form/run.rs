@@ -119,6 +119,12 @@ fn drill(page: &mut Page, report: &RunReport) {
         Cell::from(format!("{looked} looked for, {} left", drill.leaks.len())).tone(leaks)
     });
     facts.push(("swept".to_owned(), swept));
+    if !drill.asked.is_empty() {
+        facts.push(("asked for its mark".to_owned(), Cell::from(drill.asked.join(", "))));
+    }
+    for (what, why) in &drill.unasked {
+        facts.push(("not asked".to_owned(), Cell::from(format!("{what}: {why}")).tone(Tone::Warn)));
+    }
     page.facts("Drill", facts);
     let leak = |leak: &crate::model::drill::Leak| {
         vec![

@@ -241,11 +241,13 @@ pub fn drilled(run: u64, at: i64, proven: i64) -> Story {
                 looked: 1,
                 leaks: vec![Leak {
                     resource: "docker/left <b>".to_owned(),
-                    call,
+                    call: Some(call),
                     op: "docker.create".to_owned(),
                     found: "it is still there".to_owned(),
                     remove: Some("docker rm left".to_owned()),
                 }],
+                asked: vec!["containers".to_owned()],
+                unasked: std::collections::BTreeMap::from([("volumes".to_owned(), "permission denied".to_owned())]),
             },
         )
         .finished(at + 2000, RunStatus::Succeeded)

@@ -26,6 +26,7 @@ pub fn entries() -> Vec<OpEntry> {
         spec::read::<read::Image>(),
         spec::read::<read::List>(),
         spec::read::<read::Volume>(),
+        spec::read::<volume::ListVolumes>(),
         spec::read::<read::ReadInside>(),
         spec::wait::<read::WaitHealthy>(),
         spec::write::<lifecycle::Start>(),

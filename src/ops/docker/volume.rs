@@ -1,5 +1,6 @@
-//! Making a volume, and removing one that a run made.
+//! Volumes: listing them, making one, and removing one that a run made.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use schemars::JsonSchema;
@@ -7,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::args::push_labels;
-use super::client::{KEY_LABEL, client, explain, host_target};
+use super::client::{KEY_LABEL, call, client, explain, host_target};
 use super::create::{Removed, may_remove};
 use super::read::{VolumeArgs, volume};
 use super::run::ownership;
@@ -15,7 +16,73 @@ use crate::model::Value;
 use crate::model::fault::{OpError, Target};
 use crate::ops::context::{ReadContext, WriteContext};
 use crate::ops::process::ReadCommand;
-use crate::ops::spec::{Effect, Found, Operation, Predicted, Repeat, Send, Undo, Write};
+use crate::ops::spec::{Effect, Found, Operation, Predicted, Read, Repeat, Send, Undo, Write};
+
+/// `docker.volumes`.
+pub struct ListVolumes;
+
+/// Which volumes.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct VolumesArgs {
+    /// Only those with this label: `name` or `name=value`.
+    #[serde(default)]
+    pub label: Option<String>,
+}
+
+/// The volumes of this host.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+pub struct VolumeList {
+    /// By name.
+    pub volumes: Vec<ListedVolume>,
+}
+
+/// One volume of a list.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+pub struct ListedVolume {
+    /// Its name.
+    pub name: String,
+    /// Its labels.
+    pub labels: BTreeMap<String, String>,
+}
+
+impl Operation for ListVolumes {
+    const NAME: &'static str = "docker.volumes";
+    const EFFECT: Effect = Effect::Read;
+    const DOC: &'static str = "the volumes of this host, by name";
+    const PERMISSION: &'static str = "podman or docker";
+    type Args = VolumesArgs;
+    type Output = VolumeList;
+
+    fn resource(_args: &VolumesArgs) -> String {
+        "volume".to_owned()
+    }
+
+    fn target(context: &ReadContext<'_>, _args: &VolumesArgs) -> Result<Option<Target>, OpError> {
+        host_target(context).map(Some)
+    }
+}
+
+impl Read for ListVolumes {
+    fn read(context: &ReadContext<'_>, args: VolumesArgs) -> Result<VolumeList, OpError> {
+        let mut argv = ["volume", "ls", "--format", "{{.Name}}"].map(str::to_owned).to_vec();
+        if let Some(label) = &args.label {
+            argv.extend(["--filter".to_owned(), format!("label={label}")]);
+        }
+        let seen = call(context, "cannot list volumes", "", client(argv))?;
+        let mut names: Vec<&str> = seen.stdout.lines().map(str::trim).filter(|name| !name.is_empty()).collect();
+        names.sort_unstable();
+        let mut volumes = Vec::with_capacity(names.len());
+        for name in names {
+            // One that has gone since the list was taken is not listed.
+            let found = volume(context, name)?;
+            if found.exists {
+                volumes.push(ListedVolume { name: name.to_owned(), labels: found.labels });
+            }
+        }
+        Ok(VolumeList { volumes })
+    }
+}
 
 /// `docker.create_volume`.
 pub struct CreateVolume;

@@ -34,7 +34,7 @@ pub use create::{Create, CreateArgs, Created, marked};
 pub use delete::{Delete, DeleteArgs, Deleted, Propagation};
 pub use edit::{Annotate, Label, NoteArgs, Patch, PatchArgs};
 pub use exec::{Exec, ExecArgs};
-pub use fields::{Differences, MARK, wanted};
+pub use fields::{Differences, MARK, maker_of, wanted};
 pub use inside::{Inside, Printed, ReadInside, ReadInsideArgs};
 pub use job::{Ran, RunJob, job_of, standing as job_standing};
 pub use keep::{ReadToFile, ReadToFileArgs};

@@ -37,6 +37,7 @@ pub(super) fn models() -> Vec<(&'static str, Model)> {
         ("docker.image", Model::Read(image)),
         ("docker.list", Model::Read(list)),
         ("docker.volume", Model::Read(volume)),
+        ("docker.volumes", Model::Read(volumes)),
         ("docker.wait_healthy", Model::Wait(wait_healthy)),
         ("docker.start", Model::Write(Effect::new(before_start, start, probe_start).fingerprint(state))),
         ("docker.stop", Model::Write(Effect::new(before_stop, stop, probe_stop).fingerprint(state))),
@@ -321,14 +322,26 @@ fn image(world: &mut World, call: &Call<'_>) -> Result<Value, OpError> {
     Ok(json!({ "exists": found.is_some(), "id": found.map(|image| image.id.clone()).unwrap_or_default() }))
 }
 
+/// Whether these labels have the one that is asked for: `name` or `name=value`.
+fn is_labelled(labels: &BTreeMap<String, String>, label: Option<&str>) -> bool {
+    match label.map(|label| label.split_once('=').unwrap_or((label, ""))) {
+        None => true,
+        Some((name, "")) => labels.contains_key(name),
+        Some((name, value)) => labels.get(name).is_some_and(|found| found == value),
+    }
+}
+
+fn volumes(world: &mut World, call: &Call<'_>) -> Result<Value, OpError> {
+    let label = call.maybe_text("label");
+    let fits = world.volumes.iter().filter(|(_, volume)| is_labelled(&volume.labels, label));
+    let listed: Vec<Value> = fits.map(|(name, volume)| json!({ "name": name, "labels": volume.labels })).collect();
+    Ok(json!({ "volumes": listed }))
+}
+
 fn list(world: &mut World, call: &Call<'_>) -> Result<Value, OpError> {
     let all: bool = call.maybe("all").unwrap_or(true);
     let label = call.maybe_text("label");
-    let fits = |container: &Container| match label.map(|label| label.split_once('=').unwrap_or((label, ""))) {
-        None => true,
-        Some((name, "")) => container.labels.contains_key(name),
-        Some((name, value)) => container.labels.get(name).is_some_and(|found| found == value),
-    };
+    let fits = |container: &Container| is_labelled(&container.labels, label);
     let listed: Vec<Value> = world
         .containers
         .iter()

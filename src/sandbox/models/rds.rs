@@ -4,13 +4,15 @@
 use super::typed::{asks, awaits};
 use super::{Model, rds_write};
 use crate::ops::aws::rds::{
-    DescribeBackups, DescribeCluster, DescribeInstance, DescribeSnapshot, ListSnapshots, WaitAvailable, WaitSnapshot,
+    DescribeBackups, DescribeCluster, DescribeInstance, DescribeSnapshot, ListDatabases, ListSnapshots, WaitAvailable,
+    WaitSnapshot,
 };
 
 pub(super) fn models() -> Vec<(&'static str, Model)> {
     let mut all = vec![
         asks::<DescribeInstance>(),
         asks::<DescribeCluster>(),
+        asks::<ListDatabases>(),
         asks::<DescribeSnapshot>(),
         asks::<ListSnapshots>(),
         asks::<DescribeBackups>(),

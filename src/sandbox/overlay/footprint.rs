@@ -117,6 +117,7 @@ pub(super) fn of(op: &str, args: &Value, world: &World) -> Vec<Reach> {
             }
         }
         "docker.list" => found.one("docker".to_owned(), Below),
+        "docker.volumes" => found.one("volume".to_owned(), Below),
         "docker.info" => {}
         "docker.read" | "docker.exec" | "docker.copy_in" | "docker.copy_out" => {
             let name = text(args, "container").unwrap_or_default();

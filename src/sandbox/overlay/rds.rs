@@ -41,7 +41,7 @@ pub(super) fn reach(op: &str, args: &Value, world: &World) -> Vec<Reach> {
     // A name that only the run will know is none to look at.
     let known = |key: Option<String>| key.filter(|key| veil::marked(key).is_none());
     let all = match op {
-        "rds.snapshots" => return vec![Reach { key: "rds".to_owned(), depth: Depth::Below }],
+        "rds.snapshots" | "rds.databases" => return vec![Reach { key: "rds".to_owned(), depth: Depth::Below }],
         "rds.snapshot" | "rds.wait_snapshot" | "rds.delete_snapshot" => vec![snapshot()],
         "rds.create_snapshot" => vec![id(), snapshot()],
         "rds.restore_from_snapshot" => {

@@ -27,6 +27,7 @@ fn every_read_answers_in_the_shape_of_the_table() {
         ("docker.image", json!({ "image": "postgres:17" })),
         ("docker.list", json!({ "label": "compose=local" })),
         ("docker.volume", json!({ "volume": "models" })),
+        ("docker.volumes", json!({})),
         ("docker.read", json!({ "container": "ollama", "argv": ["ls", "/root/.ollama/models/blobs"] })),
         ("pg.server", json!({ "server": db() })),
         ("pg.databases", json!({ "server": db() })),

@@ -34,6 +34,12 @@ pub trait Look {
     /// When it cannot be asked now.
     fn by_resource(&self, kind: Kind, resource_id: &str) -> Result<Option<Database>, OpError>;
 
+    /// All databases of this kind.
+    ///
+    /// # Errors
+    /// When it cannot be asked now.
+    fn databases(&self, kind: Kind) -> Result<Vec<Database>, OpError>;
+
     /// The snapshot of this name.
     ///
     /// # Errors
@@ -82,6 +88,19 @@ impl Line<'_> {
             }))?;
             let Some(answer) = answer else { return Ok(all) };
             all.extend(answer.db_clusters().iter().map(Database::of_cluster));
+            match answer.marker {
+                Some(next) if !next.is_empty() => marker = Some(next),
+                _ => return Ok(all),
+            }
+        }
+    }
+
+    fn instances(&self, act: &str) -> Result<Vec<Database>, OpError> {
+        let (mut all, mut marker) = (Vec::new(), None::<String>);
+        loop {
+            let at = marker.take();
+            let answer = self.call(act, |rds: Client| rds.describe_db_instances().set_marker(at).send())?;
+            all.extend(answer.db_instances().iter().map(Database::of_instance));
             match answer.marker {
                 Some(next) if !next.is_empty() => marker = Some(next),
                 _ => return Ok(all),
@@ -206,6 +225,14 @@ impl Look for Line<'_> {
         let filter = filter("dbi-resource-id", resource_id);
         let answer = found(self.call(&act, |rds: Client| rds.describe_db_instances().filters(filter).send()))?;
         Ok(answer.and_then(|answer| answer.db_instances().first().map(Database::of_instance)))
+    }
+
+    fn databases(&self, kind: Kind) -> Result<Vec<Database>, OpError> {
+        let act = format!("cannot list {}s", kind.word());
+        match kind {
+            Kind::Instance => self.instances(&act),
+            Kind::Cluster => self.clusters(&act, None),
+        }
     }
 
     fn snapshot(&self, kind: Kind, id: &str) -> Result<Option<Snapshot>, OpError> {

@@ -23,7 +23,7 @@ pub use delete_snapshot::{DeleteSnapshot, DeleteSnapshotArgs, Deleted};
 pub use look::{Look, Which};
 pub use member::{CreateClusterInstance, MemberBefore, MemberMade};
 pub use modify::{Modified, Modify};
-pub use read::{DescribeBackups, DescribeCluster, DescribeInstance, DescribeSnapshot, ListSnapshots};
+pub use read::{DescribeBackups, DescribeCluster, DescribeInstance, DescribeSnapshot, ListDatabases, ListSnapshots};
 pub use rename::{Rename, Renamed};
 pub use restore::{Before, RestoreFromSnapshot, RestoreToPointInTime, Restored};
 pub use settings::{Carried, From, Settings, carry_over};
@@ -42,6 +42,7 @@ pub(super) fn entries() -> Vec<OpEntry> {
     vec![
         read::<DescribeInstance>(),
         read::<DescribeCluster>(),
+        read::<ListDatabases>(),
         read::<DescribeSnapshot>(),
         read::<ListSnapshots>(),
         read::<DescribeBackups>(),

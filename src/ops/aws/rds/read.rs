@@ -22,6 +22,8 @@ const DESCRIBE: Duration = Duration::from_millis(200);
 pub struct DescribeInstance;
 /// `rds.cluster`.
 pub struct DescribeCluster;
+/// `rds.databases`.
+pub struct ListDatabases;
 /// `rds.snapshot`.
 pub struct DescribeSnapshot;
 /// `rds.snapshots`.
@@ -35,6 +37,18 @@ pub struct DescribeBackups;
 pub struct DescribeArgs {
     /// Its identifier.
     pub id: String,
+    /// Which account and region.
+    #[serde(default)]
+    pub aws: Access,
+}
+
+/// Which databases to list.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DatabasesArgs {
+    /// Instances or clusters.
+    #[serde(default)]
+    pub kind: Kind,
     /// Which account and region.
     #[serde(default)]
     pub aws: Access,
@@ -92,7 +106,7 @@ pub struct BackupsArgs {
     pub aws: Access,
 }
 
-in_account!(DescribeArgs, SnapshotArgs, SnapshotsArgs, BackupsArgs);
+in_account!(DescribeArgs, DatabasesArgs, SnapshotArgs, SnapshotsArgs, BackupsArgs);
 
 /// The snapshots found.
 #[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
@@ -146,6 +160,39 @@ impl Operation for DescribeCluster {
 impl Asks for DescribeCluster {
     fn ask(look: &dyn Look, args: &DescribeArgs) -> Result<Database, OpError> {
         Ok(look.database(Kind::Cluster, &args.id)?.unwrap_or_default())
+    }
+}
+
+/// The databases found.
+#[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
+pub struct Databases {
+    /// By name.
+    pub databases: Vec<Database>,
+}
+
+impl Operation for ListDatabases {
+    const NAME: &'static str = "rds.databases";
+    const EFFECT: Effect = Effect::Read;
+    const DOC: &'static str = "lists the instances or clusters of the account";
+    const PERMISSION: &'static str = "rds:DescribeDBInstances, rds:DescribeDBClusters";
+    const TYPICAL: Duration = DESCRIBE;
+    type Args = DatabasesArgs;
+    type Output = Databases;
+
+    fn resource(args: &DatabasesArgs) -> String {
+        args.aws.resource("rds", &args.kind.of("*"))
+    }
+
+    fn target(context: &ReadContext<'_>, args: &DatabasesArgs) -> Result<Option<Target>, OpError> {
+        identity::target(context, &args.aws)
+    }
+}
+
+impl Asks for ListDatabases {
+    fn ask(look: &dyn Look, args: &DatabasesArgs) -> Result<Databases, OpError> {
+        let mut databases = look.databases(args.kind)?;
+        databases.sort_by(|one, other| one.id.cmp(&other.id));
+        Ok(Databases { databases })
     }
 }
 
