@@ -46,6 +46,7 @@ bench:
 	$(CARGO) build --release --quiet
 	$(CARGO) bench --quiet --bench journal
 	$(CARGO) bench --quiet --bench engine
+	$(CARGO) bench --quiet --bench serve
 	$(CARGO) bench --quiet --bench plan
 	$(CARGO) bench --quiet --bench fidelity
 	$(CARGO) bench --quiet --bench aws

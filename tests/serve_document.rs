@@ -225,3 +225,32 @@ fn what_the_document_does_not_allow_is_refused() {
         assert_eq!(said.status, 422, "{act}: {}", said.text);
     }
 }
+
+#[test]
+fn schedules_and_what_became_of_their_ticks_are_told() {
+    let ground = Ground::new();
+    let asked = ground.post(&ground.admin, "/api/v1/schedules/nightly/trigger", &json!({ "reason": "to see it" }));
+    assert_eq!(asked.status, 200, "{}", asked.text);
+    let begun = std::time::Instant::now();
+    let tick = loop {
+        let ticks = ground.get(&ground.viewer, "/api/v1/schedules/nightly/ticks?limit=1").json();
+        let tick = ticks["ticks"][0].clone();
+        if tick["fate"] != "asked for" {
+            break tick;
+        }
+        assert!(begun.elapsed() < serving::PATIENCE, "no server took it up: {ticks:#}");
+        std::thread::sleep(std::time::Duration::from_millis(30));
+    };
+    // Runs wait for a person here, and are no drills.
+    assert_eq!((tick["fate"].as_str(), tick["asked_by"].as_str()), (Some("skipped"), Some("root")), "{tick:#}");
+    assert!(tick["why"].as_str().is_some_and(|why| why.contains("no drill")), "{tick:#}");
+    let paused = ground.post(&ground.admin, "/api/v1/schedules/nightly/pause", &json!({ "reason": "freeze" }));
+    assert_eq!(paused.status, 200, "{}", paused.text);
+    let all = ground.get(&ground.viewer, "/api/v1/schedules").json();
+    let one = &all["schedules"][0];
+    let said = |field: &str| one[field].as_str().unwrap_or_default().to_owned();
+    assert_eq!((said("name"), said("playbook")), ("nightly".to_owned(), "quick".to_owned()), "{all:#}");
+    assert_eq!((&one["drill"], &one["paused"]["reason"]), (&json!(false), &json!("freeze")), "{all:#}");
+    assert!(one["next"][0].as_str().is_some_and(|next| next.contains("-01-01T03:00:00Z")), "{all:#}");
+    assert_eq!(ground.get(&ground.viewer, "/api/v1/schedules/weekly/ticks").status, 404);
+}
