@@ -150,10 +150,11 @@ fn omnichat_is_drilled_on_schedule_with_the_rto_and_rpo_that_others_measure() {
         "create table canary (n bigint, at timestamptz); insert into canary values (1, now() - interval '30 hours')";
     estate.deployment.psql("chatbot_db", old).unwrap();
     assert_eq!(estate.run("omnichat-backup", &[]).status(), RunStatus::Succeeded);
+    let stale = &estate.backup_names().remove(0);
     estate.deployment.psql("chatbot_db", "drop table canary").unwrap();
     write_on(&estate);
     assert_eq!(estate.run("omnichat-backup", &[]).status(), RunStatus::Succeeded);
-    let [stale, fresh] = &estate.backup_names()[..] else { panic!("{:?}", estate.backup_names()) };
+    let fresh = &estate.backup_names().into_iter().find(|name| name != stale).expect("a second backup");
     let (held_stale, held_fresh) = (held(&estate, stale), held(&estate, fresh));
     assert!(held_stale.canaries == 1 && held_fresh.canaries > 1, "rows were written while it was backed up");
     let before = picture(&estate);
