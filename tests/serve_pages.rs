@@ -424,6 +424,66 @@ fn only_a_drill_that_proved_it_in_time_makes_a_playbook_ready() {
     }
 }
 
+#[test]
+fn a_drill_is_begun_on_the_page_of_its_playbook_and_its_report_is_read_in_the_browser() {
+    let site = Site::new();
+    site.desk.file("playbooks/proved/playbook.yaml", &drilled("proved", "true", "60000"));
+    let admin = site.token("root", "admin", &[]);
+    let cookie = site.login(&admin, "");
+    let viewer = site.login(&site.token("vera", "viewer", &[]), "");
+    let page = site.get("/playbooks/proved", &cookie);
+    assert!(page.text.contains("Start the drill"), "{}", page.text);
+    assert!(!site.get("/playbooks/proved", &viewer).text.contains("Start the drill"));
+    assert!(site.get("/playbooks/gated", &cookie).text.contains("does not say how it is drilled"));
+    let refused = site.send("/drills", &cookie, &format!("csrf={}&playbook=gated", csrf_of(&page)));
+    assert_eq!(refused.status, 409, "{}", refused.text);
+    let begun = site.send("/drills", &cookie, &format!("csrf={}&playbook=proved&param.into=", csrf_of(&page)));
+    assert_eq!(begun.status, 303, "{}", begun.text);
+    let run = begun.header("location").strip_prefix("/runs/").expect("its page").to_owned();
+    site.until(&run, &cookie, "</i>succeeded");
+    let report = site.get(&format!("/runs/{run}/report"), &viewer);
+    assert_eq!(report.status, 200, "{}", report.text);
+    let own = report.text.replace(&site.desk.path().display().to_string(), "DESK");
+    let written = site.desk.muster(&["report", &run, "-o", "html"]).stdout;
+    assert!(own == written, "it is the one that the command writes: {own}\n{written}");
+    assert!(report.header("content-security-policy").contains("style-src 'sha256-"));
+    let bearer = format!("Bearer {admin}");
+    let api =
+        |path: &str| browse(&format!("{}/api/v1{path}", site.server.url), "GET", "", &[("Authorization", &bearer)]);
+    let json: serde_json::Value = serde_json::from_str(&api(&format!("/runs/{run}/report")).text).expect("JSON");
+    assert_eq!((&json["drill"]["green"], &json["drill"]["rpo_ms"]), (&true.into(), &60_000.into()), "{json:#}");
+    let month = site.get("/report?since=1d", &viewer);
+    assert!(month.status == 200 && month.text.contains("proved"), "{}", month.text);
+    assert_eq!(api("/report?since=yesterday").status, 422);
+    assert_eq!(api("/report?since=1d&until=2d").status, 422);
+    let scoped = site.login(&site.token("carol", "operator", &["--playbook", "gated"]), "");
+    assert_eq!(site.get("/report", &scoped).status, 403, "it tells of playbooks that she does not see");
+    assert_eq!(site.get(&format!("/runs/{run}/report"), &scoped).status, 404);
+}
+
+#[test]
+fn a_drill_that_is_asked_for_twice_with_one_key_is_one_drill() {
+    let site = Site::new();
+    site.desk.file("playbooks/proved/playbook.yaml", &drilled("proved", "true", "60000"));
+    let bearer = format!("Bearer {}", site.token("root", "admin", &[]));
+    let ask = |path: &str, body: &str| {
+        let headers = [
+            ("Authorization", bearer.as_str()),
+            ("Content-Type", "application/json"),
+            ("Idempotency-Key", "quarterly"),
+        ];
+        let answer = browse(&format!("{}/api/v1/{path}", site.server.url), "POST", body, &headers);
+        let json: serde_json::Value = serde_json::from_str(&answer.text).expect("JSON");
+        (answer.status, json["id"].as_str().unwrap_or_default().to_owned())
+    };
+    let (made, first) = ask("drills", r#"{"playbook":"proved"}"#);
+    let (again, second) = ask("drills", r#"{"playbook":"proved"}"#);
+    assert_eq!((made, again, &first), (201, 200, &second));
+    assert_eq!(ask("runs", r#"{"playbook":"proved"}"#).0, 409, "a run is another request");
+    assert_eq!(ask("drills", r#"{"playbook":"proved","declared_at":"yesterday"}"#).0, 422);
+    assert_eq!(site.server.until_ended_as(&first, &bearer), "succeeded");
+}
+
 /// What the overview says of a playbook that was drilled.
 fn card<'p>(page: &'p str, name: &str) -> &'p str {
     let (_, card) = page.split_once(&format!("href=\"/playbooks/{name}\"")).expect("its card");
@@ -443,6 +503,10 @@ fn the_overview_says_when_a_drill_is_due_and_what_of_it_did_not_run() {
     let site = Site::serving(desk, &["--schedules", "schedules.yaml"]);
     let cookie = site.login(&site.token("root", "admin", &[]), "");
     let bearer = format!("Bearer {}", site.token("olga", "operator", &["--playbook", "often"]));
+    let read = |path: &str| -> serde_json::Value {
+        let answer = browse(&format!("{}{path}", site.server.url), "GET", "", &[("Authorization", &bearer)]);
+        serde_json::from_str(&answer.text).unwrap_or_else(|_| panic!("{}", answer.text))
+    };
     let pause = |name: &str| {
         let headers = [("Authorization", bearer.as_str()), ("Content-Type", "application/json")];
         let url = format!("{}/api/v1/schedules/of-{name}/pause", site.server.url);
@@ -458,6 +522,10 @@ fn the_overview_says_when_a_drill_is_due_and_what_of_it_did_not_run() {
         }
         panic!("the overview never said `{wanted}`: {}", site.get("/", &cookie).text);
     };
+    // Until the clock has begun one.
+    while !read("/api/v1/schedules/of-often/ticks")["ticks"][0]["run"].is_string() {
+        std::thread::sleep(Duration::from_millis(100));
+    }
     until("of-often");
     assert_eq!((pause("often"), pause("seldom"), pause("none")), (200, 403, 403), "her token is for one playbook");
     let page = until("did not run: paused by olga");
@@ -465,6 +533,14 @@ fn the_overview_says_when_a_drill_is_due_and_what_of_it_did_not_run() {
     let seldom = card(&page, "seldom");
     assert!(seldom.contains("of-seldom") && seldom.contains("in ") && !seldom.contains("did not run"), "{seldom}");
     assert!(page.contains("not scheduled"), "of all others nobody sees to it");
+    let listed = read("/api/v1/schedules")["schedules"].clone();
+    assert_eq!(listed.as_array().map(Vec::len), Some(1), "{listed:#}");
+    assert_eq!((&listed[0]["playbook"], &listed[0]["paused"]["by"]), (&"often".into(), &"olga".into()), "{listed:#}");
+    let ticks = read("/api/v1/schedules/of-often/ticks?limit=500")["ticks"].clone();
+    let ticks = ticks.as_array().expect("ticks");
+    assert!(ticks.iter().any(|tick| tick["fate"] == "run" && tick["run"].is_string()), "{ticks:#?}");
+    assert!(ticks.iter().any(|tick| tick["fate"] == "skipped" && tick["why"].is_string()), "{ticks:#?}");
+    assert_eq!(read("/api/v1/schedules/of-seldom/ticks")["status"], 404);
 }
 
 #[test]

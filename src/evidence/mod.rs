@@ -16,6 +16,7 @@ pub mod view;
 pub mod view_step;
 pub mod wait;
 pub mod when;
+pub mod window;
 pub mod words;
 
 #[cfg(test)]

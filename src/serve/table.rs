@@ -1,6 +1,6 @@
 //! The table of endpoints. An endpoint that does not stand here does not exist, and none can stand here without saying who may use it.
 
-use super::api::{access, health, orders, playbooks, runs, schedules};
+use super::api::{access, drills, health, orders, playbooks, reports, runs, schedules};
 use super::endpoint::{Endpoint, Needs};
 use super::pages;
 use crate::access::Act;
@@ -24,6 +24,22 @@ pub fn endpoints() -> Vec<Endpoint> {
         Endpoint::get("/api/v1/runs", "listRuns", To(Act::View), "List runs, newest first, page by page", runs::list),
         Endpoint::post("/api/v1/runs", "startRun", Asked(Act::Start), "Start a run of a playbook", runs::begin)
             .heeding(&[("Idempotency-Key", "the same key begins the same run, however often it is asked for")]),
+        Endpoint::post("/api/v1/drills", "startDrill", Asked(Act::Drill), "Drill a playbook", drills::begin)
+            .heeding(&[("Idempotency-Key", "the same key begins the same drill, however often it is asked for")]),
+        Endpoint::get(
+            "/api/v1/runs/{run}/report",
+            "reportRun",
+            To(Act::View),
+            "Tell what came of a run: times, RTO and RPO, approvals, failures, leaks",
+            reports::of_run,
+        ),
+        Endpoint::get(
+            "/api/v1/report",
+            "reportPeriod",
+            Asked(Act::View),
+            "Tell what came of all runs of a period, and what somebody has to look at",
+            reports::of_period,
+        ),
         Endpoint::get("/api/v1/runs/{run}", "getRun", To(Act::View), "Show where a run stands", runs::one),
         Endpoint::get(
             "/api/v1/runs/{run}/records",

@@ -143,6 +143,20 @@ impl Serving {
         self.until(run, |run| run["ended"] == true)["status"].as_str().expect("a status").to_owned()
     }
 
+    /// The same, for who shows this token.
+    pub fn until_ended_as(&self, run: &str, bearer: &str) -> String {
+        let begun = Instant::now();
+        loop {
+            let now = request(&format!("{}/api/v1/runs/{run}", self.url), "GET", None, &[("Authorization", bearer)]);
+            let now = now.json();
+            if now["ended"] == true {
+                return now["status"].as_str().expect("a status").to_owned();
+            }
+            assert!(begun.elapsed() < PATIENCE, "it never ended: {now:#}");
+            std::thread::sleep(Duration::from_millis(30));
+        }
+    }
+
     /// All records of a run.
     pub fn records(&self, run: &str) -> Vec<Value> {
         let mut all = Vec::new();

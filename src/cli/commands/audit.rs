@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
+use super::schedule::default_path;
 use crate::access::audit;
 use crate::cli::context::{self, Context};
 use crate::cli::exit::Code;
@@ -118,7 +119,7 @@ fn export(args: &Export, context: &Context) -> Result<Code, Failure> {
         Some(window) => {
             let (since, until, playbook) = (window.since, window.until, window.playbook.clone());
             let heads = window.heads(store.as_ref())?;
-            (heads, Some((Span { since, until, playbook }, window.findings(store.as_ref())?)))
+            (heads, Some((Span { since, until, playbook }, window.findings(store.as_ref(), Some(&default_path()))?)))
         }
     };
     let mut blobs = BTreeMap::new();

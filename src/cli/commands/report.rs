@@ -1,5 +1,6 @@
 //! `muster report`.
 
+use super::schedule::default_path;
 use crate::cli::context::{self, Context};
 use crate::cli::exit::Code;
 use crate::cli::failure::{Failure, Kind};
@@ -53,7 +54,7 @@ pub struct Args {
 pub fn run(args: &Args, context: &Context) -> Result<Code, Failure> {
     let store = context.store()?;
     if let Some(window) = args.period.window(context.now())? {
-        let (report, runs) = window.report(store.as_ref())?;
+        let (report, runs) = window.report(store.as_ref(), Some(&default_path()))?;
         return show(args.output, context, &period::page(&report), || report.json(), || junit::period(&report, &runs));
     }
     let head = context::head_of(store.as_ref(), args.run.as_deref().unwrap_or("@latest"))?;

@@ -10,11 +10,17 @@ use crate::evidence::words::span;
 
 const STYLE: &str = include_str!("report.css");
 
+/// What a browser may do with the page: show it with its own style, and nothing else.
+#[must_use]
+pub fn policy() -> String {
+    let style = STANDARD.encode(Sha256::digest(STYLE.as_bytes()));
+    format!("default-src 'none'; style-src 'sha256-{style}'; base-uri 'none'; form-action 'none'")
+}
+
 /// The report as a page.
 #[must_use]
 pub fn text(page: &Page) -> String {
-    let style = STANDARD.encode(Sha256::digest(STYLE.as_bytes()));
-    let policy = format!("default-src 'none'; style-src 'sha256-{style}'; base-uri 'none'; form-action 'none'");
+    let policy = policy();
     let page = html! {
         (DOCTYPE)
         html lang="en" {

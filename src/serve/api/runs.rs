@@ -14,7 +14,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::access::audit::Deed;
 use crate::access::{Act, Subject};
-use crate::app::Identity;
+use crate::app::{DrillOrder, Identity};
 use crate::journal::document::Write;
 use crate::journal::{Head, Selection, StoreError};
 use crate::model::span::{Span, Spanned};
@@ -201,7 +201,9 @@ pub fn read_cursor(text: &str) -> Result<(Timestamp, RunId), Problem> {
     })
 }
 
-fn brief(text: &str) -> String {
+/// As much of a text from outside as belongs into a message.
+#[must_use]
+pub fn brief(text: &str) -> String {
     text.chars().take(80).collect()
 }
 
@@ -220,52 +222,82 @@ pub fn one(call: &Call, _: Nothing) -> Result<Json<Run>, Problem> {
 pub fn begin(call: &Call, what: Begin) -> Result<Made<Run>, Problem> {
     let deed = Deed::done(Act::Start.name(), format!("playbook {}", brief(&what.playbook)));
     call.permit(Act::Start, &Subject::Playbook(&what.playbook), deed)?;
-    let store = call.store();
-    let identity = match call.header("idempotency-key") {
-        None => Identity::random()?,
-        Some(key) if key.is_empty() || key.len() > 255 => {
-            return Err(Problem::new(Kind::Invalid, "an Idempotency-Key has 1 to 255 characters"));
-        }
-        Some(key) => {
-            let identity = Identity::of_text(&format!("{}\n{key}", call.who.name));
-            let asked = serde_json::to_vec(&what).unwrap_or_default();
-            let asked: String = Sha256::digest(asked).iter().map(|byte| format!("{byte:02x}")).collect();
-            let body = serde_json::json!({ "run": identity.run, "asked": asked });
-            let write = Write::create(IDEMPOTENCY, identity.run.to_string(), body);
-            match store.write_documents(&[write], call.now()) {
-                Ok(()) => {}
-                Err(StoreError::Conflict { .. }) => {
-                    let there = store.document(IDEMPOTENCY, identity.run.as_str())?;
-                    if there.is_none_or(|document| document.body["asked"] != asked.as_str()) {
-                        return Err(Problem::new(Kind::Conflict, "this Idempotency-Key was used for another request")
-                            .hint("a new request needs a new key"));
-                    }
-                }
-                Err(error) => return Err(error.into()),
-            }
-            // Whoever was cut off before the run began begins it now.
-            if let Ok(head) = store.head(&identity.run) {
-                return Ok(made(&head, false));
-            }
-            identity
-        }
+    let identity = match identified(call, &what)? {
+        Identified::Begun(head) => return Ok(made(&head, false)),
+        Identified::New(identity) => identity,
     };
-    let given = Given {
-        values: what.params.into_iter().map(|(name, value)| (name, Spanned::new(value, Span::default()))).collect(),
-        ..Given::default()
-    };
-    let (head, new) = started(call, &what.playbook, &given, identity)?;
+    let (head, new) = started(call, &what.playbook, given(what.params), identity, None)?;
     Ok(made(&head, new))
 }
 
-/// Begins a run for whoever asks; or finds the one that was begun under this identity. It was asked before whether they may.
+/// What a request to begin a run stands for.
+pub enum Identified {
+    /// A run that is to begin.
+    New(Identity),
+    /// One that the same request began before.
+    Begun(Head),
+}
+
+/// Tells whether the same request came before, by its `Idempotency-Key`.
+///
+/// # Errors
+/// When the key is none, or was used for something else.
+pub fn identified(call: &Call, asked: &impl Serialize) -> Result<Identified, Problem> {
+    let store = call.store();
+    let key = match call.header("idempotency-key") {
+        None => return Ok(Identified::New(Identity::random()?)),
+        Some(key) if key.is_empty() || key.len() > 255 => {
+            return Err(Problem::new(Kind::Invalid, "an Idempotency-Key has 1 to 255 characters"));
+        }
+        Some(key) => key,
+    };
+    let identity = Identity::of_text(&format!("{}\n{key}", call.who.name));
+    let asked = serde_json::to_vec(asked).unwrap_or_default();
+    let asked: String = Sha256::digest(asked).iter().map(|byte| format!("{byte:02x}")).collect();
+    let body = serde_json::json!({ "run": identity.run, "asked": asked });
+    let write = Write::create(IDEMPOTENCY, identity.run.to_string(), body);
+    match store.write_documents(&[write], call.now()) {
+        Ok(()) => {}
+        Err(StoreError::Conflict { .. }) => {
+            let there = store.document(IDEMPOTENCY, identity.run.as_str())?;
+            if there.is_none_or(|document| document.body["asked"] != asked.as_str()) {
+                return Err(Problem::new(Kind::Conflict, "this Idempotency-Key was used for another request")
+                    .hint("a new request needs a new key"));
+            }
+        }
+        Err(error) => return Err(error.into()),
+    }
+    // Whoever was cut off before the run began begins it now.
+    Ok(store.head(&identity.run).map_or(Identified::New(identity), Identified::Begun))
+}
+
+/// Parameters as a request gives them.
+#[must_use]
+pub fn given(params: BTreeMap<String, Value>) -> Given {
+    let values = params.into_iter().map(|(name, value)| (name, Spanned::new(value, Span::default())));
+    Given { values: values.collect(), ..Given::default() }
+}
+
+/// Begins a run for whoever asks, or a drill; or finds the one that was begun under this identity. It was asked before whether they may.
 ///
 /// # Errors
 /// When the playbook or its parameters are not valid, or the run cannot be begun.
-pub fn started(call: &Call, playbook: &str, given: &Given, identity: Identity) -> Result<(Head, bool), Problem> {
+pub fn started(
+    call: &Call,
+    playbook: &str,
+    given: Given,
+    identity: Identity,
+    drill: Option<DrillOrder>,
+) -> Result<(Head, bool), Problem> {
     let (server, store) = (&call.server, call.store());
-    let bundle = server.catalog.load(playbook)?;
-    let mut start = server.app.prepare_bundle((*bundle).clone(), given)?;
+    let bundle = (*server.catalog.load(playbook)?).clone();
+    let mut start = match drill {
+        None => server.app.prepare_bundle(bundle, &given)?,
+        Some(order) => {
+            let order = DrillOrder { identity: Some(identity.clone()), ..order };
+            server.app.prepare_drill_bundle(bundle, given, &order)?
+        }
+    };
     start.by = Some(call.who.actor());
     start.identity = Some(identity.clone());
     match server.runner.begin(&start) {
@@ -278,7 +310,9 @@ pub fn started(call: &Call, playbook: &str, given: &Given, identity: Identity) -
     }
 }
 
-fn made(head: &Head, new: bool) -> Made<Run> {
+/// The answer to whoever began a run.
+#[must_use]
+pub fn made(head: &Head, new: bool) -> Made<Run> {
     Made { location: format!("/api/v1/runs/{}", head.run), new, body: Run::from(head) }
 }
 

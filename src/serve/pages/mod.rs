@@ -16,6 +16,7 @@ pub mod login;
 pub mod memo;
 pub mod overview;
 pub mod playbooks;
+pub mod report;
 pub mod run;
 pub mod schedules;
 pub mod start;

@@ -83,6 +83,7 @@ pub fn show(call: &Call, _: Nothing) -> Result<Html, Problem> {
                 li { b { (ready) } " of " b { (cards.len()) } " playbooks are ready" }
                 li { b { (tried) } " were ever drilled here" }
                 li { @if more { "more than " } b { (open.len()) } " runs under way" }
+                @if call.who.playbooks.is_empty() { li { a href="/report" { "report of the last 30 days" } } }
                 @if reviews > 0 { li { a href="/audit" { b { (reviews) } " waiting for a review" } } }
             }
             @if !open.is_empty() {

@@ -13,6 +13,7 @@ use crate::access::{Act, Subject, decide};
 use crate::evidence::when;
 use crate::journal::Selection;
 use crate::playbook::bundle::Bundle;
+use crate::playbook::types::Drill;
 use crate::serve::api::playbooks::{differences, version_of};
 use crate::serve::call::Call;
 use crate::serve::endpoint::Nothing;
@@ -115,6 +116,7 @@ fn about(call: &Call, bundle: &Bundle) -> Markup {
         }
         h2 { "Steps" }
         ol { @for step in &playbook.steps { li { b { (step.id.value) } @if !step.title.is_empty() { " " (step.title) } @if step.approval.is_some() { " " span.text-warn { "waits for approval" } } @if let Some(why) = &step.point_of_no_return { " " span.text-bad { "no way back after it: " (why.value) } } } } }
+        (drilled(call, bundle))
         @if decide(&call.who, Act::Start, &Subject::Playbook(name)).is_ok() {
             h2 { "Start a run" }
             details #start {
@@ -123,14 +125,51 @@ fn about(call: &Call, bundle: &Bundle) -> Markup {
                     (csrf(call))
                     input type="hidden" name="playbook" value=(name);
                     p { b { "This acts on the live system. " } "Previewed by " code { "muster plan " (name) } "." }
-                    @for param in &playbook.params {
-                        label for={ "p-" (param.name.value) } { (param.name.value) @if param.default.is_none() { " (needed)" } }
-                        @if !param.doc.is_empty() { span.soft.small { (param.doc) } }
-                        input #{ "p-" (param.name.value) } name={ "param." (param.name.value) } required[param.default.is_none()] placeholder=[param.default.is_some().then_some("as the playbook says")];
-                    }
+                    (params(bundle, "p", &|_| false))
                     p { button.danger { "Start the live run" } }
                 }
             }
+        }
+    }
+}
+
+/// How it is drilled, and the form that does it.
+fn drilled(call: &Call, bundle: &Bundle) -> Markup {
+    let playbook = &bundle.playbook;
+    let name = playbook.name.value.as_str();
+    html! {
+        h2 { "Drill it" }
+        @match &playbook.drill {
+            None => p.soft { "It does not say how it is drilled." },
+            Some(Drill { none: Some(why), .. }) => p.soft { "It cannot be drilled: " (why.value.trim()) },
+            Some(drill) => {
+                @if !drill.skip.is_empty() { p.soft { "A drill leaves out " @for (place, step) in drill.skip.iter().enumerate() { @if place > 0 { ", " } code { (step.value) } } "." } }
+                @if decide(&call.who, Act::Drill, &Subject::Playbook(name)).is_ok() {
+                    details #drill {
+                        summary data-key="d" { "Drill " (name) " now" }
+                        form.panel method="post" action="/drills" {
+                            (csrf(call))
+                            input type="hidden" name="playbook" value=(name);
+                            p { "It recovers beside the live system, is measured, and is taken down. Effects on what it did not make are refused." }
+                            (params(bundle, "d", &|param| drill.params.iter().any(|(set, _)| set.value == param)))
+                            p { button.main { "Start the drill" } }
+                        }
+                    }
+                }
+            },
+        }
+    }
+}
+
+/// A field for each parameter; `set` says of which the playbook itself sees to.
+fn params(bundle: &Bundle, prefix: &str, set: &dyn Fn(&str) -> bool) -> Markup {
+    html! {
+        @for param in &bundle.playbook.params {
+            @let name = param.name.value.as_str();
+            @let needed = param.default.is_none() && !set(name);
+            label for={ (prefix) "-" (name) } { (name) @if needed { " (needed)" } }
+            @if !param.doc.is_empty() { span.soft.small { (param.doc) } }
+            input #{ (prefix) "-" (name) } name={ "param." (name) } required[needed] placeholder=[(!needed).then_some("as the playbook says")];
         }
     }
 }

@@ -132,6 +132,7 @@ fn content(call: &Call, live: &Live) -> Markup {
                 Some(ended) => li { "ended " b { (when::instant(ended)) } " after " b { (when::took(when::between(live.begun(), ended))) } },
                 None => li { "at work for " b { (when::took(when::between(live.begun(), live.now))) } },
             }
+            li { a href={ "/runs/" (head.run) "/report" } { "report" } }
             @if let Some(holder) = &head.holder { li { "carried on by " b { (holder.who) } } }
             @else if parked { li { "carried on by " b { "nobody" } } }
             @if let Some(header) = live.view.header() {

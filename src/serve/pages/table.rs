@@ -1,6 +1,6 @@
 //! The pages and forms in the table of endpoints.
 
-use super::{audit, face, form, history, login, overview, playbooks, run, schedules, start, tokens};
+use super::{audit, face, form, history, login, overview, playbooks, report, run, schedules, start, tokens};
 use crate::access::Act;
 use crate::serve::call::Call;
 use crate::serve::endpoint::{Endpoint, Needs};
@@ -70,6 +70,9 @@ pub fn endpoints(api: &[Endpoint]) -> Vec<Endpoint> {
             tokens::create,
         ),
         Endpoint::form("/runs", "startForm", Asked(Act::Start), "Start a run of a playbook", start::start),
+        Endpoint::form("/drills", "drillForm", Asked(Act::Drill), "Drill a playbook", start::drill),
+        Endpoint::page("/runs/{run}/report", "runReportPage", To(Act::View), "What came of a run", report::of_run),
+        Endpoint::page("/report", "reportPage", Asked(Act::View), "What came of a period", report::of_period),
         Endpoint::page("/login", "loginPage", Nobody, "Log in", login::show),
         Endpoint::form("/login", "loginForm", Nobody, "Begin a session", login::enter),
         Endpoint::form("/logout", "logoutForm", To(Act::View), "End the session", login::leave),
