@@ -47,6 +47,31 @@ fn json(text: &str) -> Value {
 }
 
 #[test]
+fn what_is_taken_away_taken_over_or_drilled_is_in_the_audit_log() {
+    let desk = asked();
+    let out = |name: &str| desk.path().join(name).display().to_string();
+    assert_eq!(desk.muster(&["audit", "export", "@latest", "--out", &out("one.tar")]).code, 0);
+    assert_eq!(desk.muster(&["audit", "export", "--since", "1d", "--out", &out("all.tar")]).code, 0);
+    let exported = desk.muster(&["export", "@latest", "--out", &out("run.tar"), "--release", "moving house"]);
+    assert_eq!(exported.code, 0, "{exported:?}");
+    let key = desk.muster(&["audit", "key"]).stdout.trim().to_owned();
+    let other = Desk::new().env("MUSTER_ACTOR", "bob@other");
+    let adopted = other.muster(&["adopt", &out("run.tar"), "--key", &key]);
+    assert_eq!(adopted.code, 0, "{adopted:?}");
+    let drill = GATED
+        .replace("    approval: { by: [bob], count: 1 }\n", "")
+        .replace("steps:", "drill: { proof: retire }\nsteps:");
+    other.file("gated/playbook.yaml", &drill);
+    let drilled = other.muster(&["drill", "./gated"]);
+    assert_eq!(drilled.code, 0, "{drilled:?}");
+    let acts = |desk: &Desk| log(desk).into_iter().map(|(who, act, _)| format!("{who} {act}")).collect::<Vec<_>>();
+    let (here, there) = (acts(&desk), acts(&other));
+    let (export, along) = ("alice@desk export_evidence".to_owned(), "alice@desk take_along".to_owned());
+    assert!(here.ends_with(&[export.clone(), export, along]), "{here:?}");
+    assert_eq!(there, ["bob@other adopt", "bob@other drill"]);
+}
+
+#[test]
 fn a_token_is_printed_once_listed_without_its_secret_and_revoked() {
     let desk = Desk::new();
     let made =

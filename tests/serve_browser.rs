@@ -66,9 +66,27 @@ fn the_pages_hold_up_in_a_browser() {
     book("gated", "    approval: { by: [dr-lead], count: 1 }\n", "");
     book("failing", "", "/not-there");
     book("smooth", "", "");
+    let drill =
+        "drill:\n  params: { folder: \"drill-${run.short_id}\" }\n  proof: thaw\n  measure: { rpo: \"7200000\" }\n";
+    let first = "steps:\n  - id: folder\n    uses: fs.make_dir\n    with: { path: \"${params.folder}\" }\n";
+    let text = BOOK.replace("NAME", "drilled").replace("    GATE\n", "").replace("/PLACE", "");
+    let text = text.replace("steps:\n", first).replace("id: choose\n", "id: choose\n    needs: [folder]\n");
+    let text = text.replace("capabilities:\n", "capabilities:\n  - fs.make_dir\n");
+    desk.file("playbooks/drilled/playbook.yaml", &format!("{text}{drill}"));
+    desk.file("schedules.yaml", "muster: 1\nschedules:\n  nightly: { playbook: drilled, cron: \"0 3 * * *\" }\n");
+    let late = desk.muster(&["drill", "playbooks/drilled"]);
+    assert_eq!(late.code, 11, "its newest data are older than its objective allows: {late:?}");
     let made = desk.muster(&["token", "create", "dana", "--role", "admin"]);
     let token = made.stdout.trim();
-    let server = Serving::start(&mut desk.command(&["serve", "--listen", "127.0.0.1:0", "--playbooks", "playbooks"]));
+    let server = Serving::start(&mut desk.command(&[
+        "serve",
+        "--listen",
+        "127.0.0.1:0",
+        "--playbooks",
+        "playbooks",
+        "--schedules",
+        "schedules.yaml",
+    ]));
     let bearer = format!("Bearer {token}");
     let headers = [("Authorization", bearer.as_str())];
     let count = std::cell::Cell::new(0);
@@ -93,8 +111,22 @@ fn the_pages_hold_up_in_a_browser() {
     let pictures = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/pages");
     std::fs::create_dir_all(&pictures).expect("a folder for pictures");
     let look = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/look.py");
-    let paths =
-        ["/", "/runs", &over[0], &gated, &failing, "/schedules", "/playbooks", "/playbooks/gated", "/audit", "/tokens"];
+    let report = format!("{}/report", over[0]);
+    let paths = [
+        "/",
+        "/runs",
+        &over[0],
+        &gated,
+        &failing,
+        "/schedules",
+        "/playbooks",
+        "/playbooks/gated",
+        "/playbooks/drilled",
+        "/audit",
+        "/tokens",
+        &report,
+        "/report",
+    ];
     let said = Command::new(python)
         .arg(look)
         .args([server.url.as_str(), token])

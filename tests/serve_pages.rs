@@ -418,6 +418,7 @@ fn only_a_drill_that_proved_it_in_time_makes_a_playbook_ready() {
     }
     let page = site.get("/", &cookie).text;
     assert!(page.contains("<b>1</b> of "), "{page}");
+    assert!(!card(&page, "failing").contains("0.0s"), "no time is shown for what was not proved");
     for (name, _, _, _, word) in books {
         let card = card(&page, name);
         assert!(card.contains(word), "{name} is not said to be `{word}`: {card}");

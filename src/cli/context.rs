@@ -7,7 +7,7 @@ use super::printer::Printer;
 use super::render::brief;
 use super::render::view::View;
 use crate::access::audit::Deed;
-use crate::access::{Act, Desk, Identity, Subject};
+use crate::access::{AccessError, Act, Desk, Identity, Subject, decide};
 use crate::app::{App, Settings};
 use crate::clock::{Clock as _, SystemClock};
 use crate::journal::sqlite::{Options, SqliteStore};
@@ -66,6 +66,30 @@ impl Context {
         let desk = Desk::new(app.store(), Arc::clone(&app.redactor));
         let deed = Deed::done(act.name(), on).with("playbook", playbook);
         Ok(desk.permit(&self.identity(), act, &Subject::Playbook(playbook), deed, self.now())?)
+    }
+
+    /// Writes down that evidence or a run is taken away, before it is. A store that cannot be written keeps nobody from it: what has become of
+    /// it is often the reason. That it is not in the log is said.
+    ///
+    /// # Errors
+    /// When they may not.
+    pub fn take_away(
+        &self,
+        store: Arc<SqliteStore>,
+        act: Act,
+        playbook: Option<&str>,
+        on: &str,
+    ) -> Result<(), Failure> {
+        let deed = Deed::done(act.name(), on);
+        let subject = playbook.map_or(Subject::Whole, Subject::Playbook);
+        decide(&self.identity(), act, &subject).map_err(AccessError::from)?;
+        match self.desk(store).permit(&self.identity(), act, &subject, deed, self.now()) {
+            Err(AccessError::Store(error)) => {
+                self.printer.warn(&format!("that this was taken away is not in the audit log: {error}"));
+                Ok(())
+            }
+            other => Ok(other?),
+        }
     }
 
     fn warn_of(&self, store: &SqliteStore) {

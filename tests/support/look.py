@@ -44,7 +44,8 @@ with sync_playwright() as playwright:
             wrong += [f"{name} {path}: the keyboard does not reach {it}" for it in unreachable]
             page.keyboard.press("Tab")
             first = page.evaluate("document.activeElement.className")
-            if first != "skip":
+            # A report is one sheet, without a bar to skip.
+            if first != "skip" and not path.endswith("/report"):
                 wrong.append(f"{name} {path}: the first that the keyboard reaches is {first!r}")
             page.evaluate("document.querySelectorAll('details').forEach((it) => { it.open = true; })")
             if axe:

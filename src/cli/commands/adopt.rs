@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use crate::access::audit::Deed;
+use crate::access::{Act, Subject};
 use crate::cli::args::words;
 use crate::cli::commands::audit::{bytes_of, pinned};
 use crate::cli::context::Context;
@@ -51,6 +53,10 @@ pub fn run(args: &Args, context: &Context) -> Result<Code, Failure> {
     };
     let key = pinned(key)?;
     let app = context.app()?;
+    let desk = context.desk(context.store()?);
+    let deed =
+        Deed::done(Act::Adopt.name(), format!("file {}", args.file.display())).with("signed by", key.to_string());
+    desk.permit(&context.identity(), Act::Adopt, &Subject::Whole, deed, context.now())?;
     let arrived = app.adopt(&bytes, &key, args.take_over.as_deref(), &app.settings.actor)?;
     let (run, note) = (&arrived.run, &arrived.note);
     let playbook = &arrived.bundle.playbook;

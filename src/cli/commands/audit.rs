@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde_json::json;
 
 use super::schedule::default_path;
-use crate::access::audit;
+use crate::access::{Act, audit};
 use crate::cli::context::{self, Context};
 use crate::cli::exit::Code;
 use crate::cli::failure::{Failure, Kind};
@@ -114,6 +115,11 @@ fn export(args: &Export, context: &Context) -> Result<Code, Failure> {
     let store = context.store()?;
     let key = key_of(&store)?;
     let window = args.period.window(context.now())?;
+    let on = match &window {
+        None => format!("run {}", args.run.as_deref().unwrap_or("@latest")),
+        Some(window) => format!("runs from {} to {}", window.since, window.until),
+    };
+    context.take_away(Arc::clone(&store), Act::ExportEvidence, None, &on)?;
     let (heads, period): (Vec<Head>, _) = match &window {
         None => (vec![context::head_of(store.as_ref(), args.run.as_deref().unwrap_or("@latest"))?], None),
         Some(window) => {

@@ -1,5 +1,6 @@
 //! `muster drill`.
 
+use crate::access::Act;
 use crate::app::DrillOrder;
 use crate::app::sandbox::InSandbox;
 use crate::cli::context::{self, Context};
@@ -56,5 +57,8 @@ pub fn run(args: &Args, context: &Context) -> Result<Code, Failure> {
     }
     let start = app.prepare_drill(&args.playbook, given, &order).map_err(explain)?;
     let view = context::outline_of(&start.bundle);
+    let playbook = &start.bundle.playbook;
+    let on = format!("playbook {} {}", playbook.name.value, playbook.version.value);
+    context.permit(&app, Act::Drill, &playbook.name.value, &on)?;
     drive::follow(context, &app, view, 0, args.watch, |app, observer| app.start(&start, observer))
 }

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use crate::access::Act;
 use crate::cli::args::{RunArg, words};
 use crate::cli::commands::audit::{key_of, write};
 use crate::cli::context::{self, Context};
@@ -35,6 +36,7 @@ pub fn run(args: &Args, context: &Context) -> Result<Code, Failure> {
     let app = context.app()?;
     let head = context::head_of(app.store.as_ref(), &args.on.run)?;
     let key = key_of(&app.store)?;
+    context.take_away(context.store()?, Act::TakeAlong, Some(&head.playbook), &format!("run {}", head.run))?;
     let exported = app.export(&head.run, args.release.as_deref(), &app.settings.actor, &key)?;
     write(&args.out, &exported.bytes).map_err(|failure| match &args.release {
         Some(_) => {

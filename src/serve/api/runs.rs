@@ -235,7 +235,7 @@ pub enum Identified {
     /// A run that is to begin.
     New(Identity),
     /// One that the same request began before.
-    Begun(Head),
+    Begun(Box<Head>),
 }
 
 /// Tells whether the same request came before, by its `Idempotency-Key`.
@@ -268,7 +268,7 @@ pub fn identified(call: &Call, asked: &impl Serialize) -> Result<Identified, Pro
         Err(error) => return Err(error.into()),
     }
     // Whoever was cut off before the run began begins it now.
-    Ok(store.head(&identity.run).map_or(Identified::New(identity), Identified::Begun))
+    Ok(store.head(&identity.run).map_or(Identified::New(identity), |head| Identified::Begun(Box::new(head))))
 }
 
 /// Parameters as a request gives them.

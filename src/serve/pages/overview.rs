@@ -167,9 +167,9 @@ fn under_way(head: &Head, now: Timestamp) -> Markup {
     }
 }
 
-/// How long recovery took: as it was measured, or from start to end.
-fn recovery(past: &Past) -> u64 {
-    past.rto_ms.unwrap_or(past.took_ms)
+/// How long recovery took: a drill says it only if the recovery was proved; of a live run it is the time from start to end.
+fn recovery(past: &Past) -> Option<u64> {
+    if past.drill { past.rto_ms } else { Some(past.took_ms) }
 }
 
 /// Whether it would work today, in a word, and why not.
@@ -182,7 +182,7 @@ fn verdict(card: &Card, now: Timestamp) -> (Tone, &'static str, &'static str) {
     }
     let over = |limit: Option<Duration>, ms: u64| limit.is_some_and(|limit| Duration::from_millis(ms) > limit);
     let lost = past.rpo_ms.map_or(0, |ms| u64::try_from(ms).unwrap_or(0));
-    if over(known.rto, recovery(past)) || over(known.rpo, lost) {
+    if recovery(past).is_some_and(|took| over(known.rto, took)) || over(known.rpo, lost) {
         return (Tone::Bad, "✗", "objective missed");
     }
     if past.drill && (past.rto_ms.is_none() || known.rpo.is_some() && past.rpo_ms.is_none()) {
@@ -249,11 +249,11 @@ fn drawn(card: &Card, now: Timestamp) -> Markup {
                         dl.pairs {
                             dt { @if past.drill { "Drilled" } @else { "Run" } }
                             dd { a href={ "/runs/" (head.run) } { (when::relative(head.started, now)) } " on " (head.version) @if !past.drill { " (live, no drill)" } }
-                            dt { "RTO" } dd { (objective(Some(recovery(past)), known.rto)) }
+                            dt { "RTO" } dd { (objective(recovery(past), known.rto)) }
                             @if past.rpo_ms.is_some() || known.rpo.is_some() { dt { "RPO" } dd { (objective(past.rpo_ms.map(|ms| u64::try_from(ms).unwrap_or(0)), known.rpo)) } }
                             @if head.bundle != known.digest { dt { "Changed" } dd { a href={ "/playbooks/" (name) "/diff?from=" (head.bundle) } { "what differs from " (head.version) } } }
                             dt { "Next" } dd { (next(card, now)) }
-                            @for missed in &past.missed { dt { "Missed" } dd.text-bad { (missed) } }
+                            @for missed in past.missed.iter().filter(|missed| !is_shown(missed)) { dt { "Missed" } dd.text-bad { (missed) } }
                             @if past.leaks > 0 { dt { "Left" } dd.text-bad { (past.leaks) " things" } }
                         }
                         (face::drawn(trend(card, known.rto)))
@@ -264,10 +264,15 @@ fn drawn(card: &Card, now: Timestamp) -> Markup {
     }
 }
 
+/// Whether it stands beside the measured time already.
+fn is_shown(missed: &str) -> bool {
+    missed.starts_with("RTO ") || missed.starts_with("RPO ")
+}
+
 /// When it is drilled next, and what came of that since the last time.
 fn next(card: &Card, now: Timestamp) -> Markup {
     html! {
-        @if card.due.is_empty() { span.soft { "not scheduled" } }
+        @if card.due.is_empty() { span.soft.num { "not scheduled" } }
         @for due in &card.due {
             div {
                 @match (&due.paused, due.next) {
@@ -293,7 +298,7 @@ fn objective(measured: Option<u64>, limit: Option<Duration>) -> Markup {
 
 /// How long recovery took the last times, oldest first, under its objective.
 fn trend(card: &Card, limit: Option<Duration>) -> String {
-    let times: Vec<u64> = card.drills.iter().rev().map(|(_, past)| recovery(past)).collect();
+    let times: Vec<u64> = card.drills.iter().rev().filter_map(|(_, past)| recovery(past)).collect();
     if times.len() < 2 {
         return String::new();
     }

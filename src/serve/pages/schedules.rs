@@ -67,7 +67,7 @@ fn one(call: &Call, row: &Row, now: Timestamp) -> Markup {
     };
     html! {
         section.panel {
-            div.card-head { h3 { (row.name) " " span.soft { (row.words) } } (badge) }
+            div.card-head { h3 { (row.name) " " span.soft { (row.words.trim_end_matches('.')) @if !row.words.is_empty() { " (" (row.standing.timing.timezone) ")" } } } (badge) }
             @if let Some(pause) = &row.pause { p.text-warn { "Paused by " (pause.by.name) " " (when::relative(pause.at, now)) @if !pause.reason.is_empty() { ": " (pause.reason) } } }
             @if let Some(playbook) = row.standing.of_playbook() { p.soft { @if row.standing.drill { "Drills " } @else { "Runs " } a href={ "/playbooks/" (playbook) } { (playbook) } } }
             @if row.standing.removed.is_none() {
