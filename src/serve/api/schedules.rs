@@ -190,7 +190,8 @@ pub fn endpoints() -> Vec<Endpoint> {
 }
 
 /// Whether they may know of a schedule: as of its playbook. One of which that is not known is told to those who see all.
-fn sees(call: &Call, standing: &Standing) -> bool {
+#[must_use]
+pub fn sees(call: &Call, standing: &Standing) -> bool {
     standing.of_playbook().map_or(call.who.playbooks.is_empty(), |playbook| call.who.sees(playbook))
 }
 

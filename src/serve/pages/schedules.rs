@@ -12,7 +12,7 @@ use crate::schedule::scheduler::Shelf;
 use crate::schedule::standing::{Pause, Standing};
 use crate::schedule::tick::{Fate, Tick};
 use crate::schedule::timing::Timing;
-use crate::serve::api::schedules::is_seen;
+use crate::serve::api::schedules::sees;
 use crate::serve::call::Call;
 use crate::serve::endpoint::Nothing;
 use crate::serve::problem::Problem;
@@ -40,7 +40,7 @@ pub fn show(call: &Call, _: Nothing) -> Result<Html, Problem> {
     let mut rows = Vec::new();
     for (name, standing) in shelf.history.standings {
         let ticks = people::ticks(store.as_ref(), &name, Some(TICKS))?;
-        if !is_seen(call, &standing) {
+        if !sees(call, &standing) {
             continue;
         }
         let timing = Timing::of(&standing.timing).ok();
