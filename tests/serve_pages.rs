@@ -452,6 +452,10 @@ fn a_drill_is_begun_on_the_page_of_its_playbook_and_its_report_is_read_in_the_br
     let api =
         |path: &str| browse(&format!("{}/api/v1{path}", site.server.url), "GET", "", &[("Authorization", &bearer)]);
     let json: serde_json::Value = serde_json::from_str(&api(&format!("/runs/{run}/report")).text).expect("JSON");
+    let note = ("Content-Type", "application/json");
+    let place = format!("{}/api/v1/runs/{run}/note", site.server.url);
+    let noted = browse(&place, "POST", r#"{"text":"too late"}"#, &[("Authorization", &bearer), note]);
+    assert_eq!(noted.status, 409, "the record of a run that has ended is closed: {}", noted.text);
     assert_eq!((&json["drill"]["green"], &json["drill"]["rpo_ms"]), (&true.into(), &60_000.into()), "{json:#}");
     let month = site.get("/report?since=1d", &viewer);
     assert!(month.status == 200 && month.text.contains("proved"), "{}", month.text);

@@ -117,7 +117,7 @@ pub fn fate(records: &[Record], command: &Command) -> Option<Result<(), String>>
 /// judge, from the run as it then is.
 fn check(view: &View, head: &Head, what: &Order) -> Result<(), Failure> {
     let short = head.run.short();
-    if head.status.is_terminal() && !matches!(what, Order::Note { .. }) {
+    if head.status.is_terminal() {
         return Err(Failure::user(format!("run {short} has ended ({})", head.status.as_str()))
             .hint(format!("`muster show {short}` says how")));
     }

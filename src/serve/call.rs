@@ -139,11 +139,11 @@ impl Call {
     /// When they may not, or the run has ended.
     pub fn order(&self, what: Order) -> Result<Command, Problem> {
         let head = self.head()?;
-        if head.status.is_terminal() && !matches!(what, Order::Note { .. }) {
+        if head.status.is_terminal() {
             self.asked.set(true);
             return Err(Problem::new(
                 Kind::Conflict,
-                format!("run {} has ended ({})", head.run.short(), head.status.as_str()),
+                format!("run {} has ended ({}): its record is closed", head.run.short(), head.status.as_str()),
             ));
         }
         self.asked.set(true);
