@@ -66,7 +66,7 @@ impl Inner {
                     if let Undone::Skipped(why) = &call.undone {
                         found = format!("{found}; undoing it failed: {why}");
                     }
-                    let remove = leftover::removal(&thing.touch.resource);
+                    let remove = leftover::removal(&thing.touch.resource, &request.args);
                     let (call, op) = (Some(call.id.clone()), call.op.clone());
                     swept.leaks.push(Leak { resource: thing.touch.resource, call, op, found, remove });
                 }
@@ -90,7 +90,7 @@ impl Inner {
                 Ok(answer) => {
                     for marked in question.marked(&answer, &request.run) {
                         if !swept.leaks.iter().any(|leak| leak.resource == marked.resource) {
-                            swept.leaks.push(foreign(cell, marked));
+                            swept.leaks.push(foreign(cell, marked, &question.args));
                         }
                     }
                     swept.asked.push(question.what);
@@ -149,6 +149,7 @@ impl Inner {
             }
         }
     }
+
     /// Whether something that a call made still stands: what is seen of it.
     fn stands(&self, request: &Request, resource: &str) -> Result<Option<String>, OpError> {
         const STANDS: &str = "it still stands";
@@ -178,7 +179,7 @@ impl Inner {
 }
 
 /// Something that carries the mark of the run, though no call of it answers for it.
-fn foreign(cell: &RunCell, marked: owned::Marked) -> Leak {
+fn foreign(cell: &RunCell, marked: owned::Marked, asked: &Value) -> Leak {
     let core = cell.core.lock();
     let call = core.state.calls.iter().find(|call| call.key().is_some_and(|key| marked.is_by(key)));
     let found = match call {
@@ -186,7 +187,7 @@ fn foreign(cell: &RunCell, marked: owned::Marked) -> Leak {
         None if marked.key.is_empty() => "it carries the mark of this drill, and no call of it has made it".to_owned(),
         None => format!("it carries the mark of this drill ({}), and no call of it has made it", marked.key),
     };
-    let remove = leftover::removal(&marked.resource);
+    let remove = leftover::removal(&marked.resource, asked);
     let op = call.map(|call| call.op.clone()).unwrap_or_default();
     Leak { resource: marked.resource, call: call.map(|call| call.id.clone()), op, found, remove }
 }

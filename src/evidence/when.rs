@@ -57,10 +57,12 @@ pub fn took(duration: Duration) -> String {
     }
 }
 
-/// As [`took`], of milliseconds; nothing is taken for less than nothing.
+/// As [`took`], of milliseconds, with their sign: data may be newer than the instant from which they are reckoned.
 #[must_use]
 pub fn millis(millis: i64) -> String {
-    took(Duration::from_millis(u64::try_from(millis).unwrap_or(0)))
+    // What is shown as nothing has none.
+    let sign = if millis <= -50 { "-" } else { "" };
+    format!("{sign}{}", took(Duration::from_millis(millis.unsigned_abs())))
 }
 
 /// An age or a time left, in one unit: `12s`, `3m`, `2h`, `4d`.
@@ -78,6 +80,14 @@ pub fn coarse(duration: Duration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn data_newer_than_the_declared_start_have_a_negative_age() {
+        assert_eq!(
+            (millis(-12_300), millis(-20), millis(0)),
+            ("-12.3s".to_owned(), "0.0s".to_owned(), "0.0s".to_owned())
+        );
+    }
 
     #[test]
     fn an_instant_is_told_in_utc_and_relative_to_now() {

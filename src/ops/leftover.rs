@@ -86,11 +86,25 @@ pub fn look(resource: &str, args: &Value) -> Option<Look> {
 
 /// The command that removes this thing by hand; `None` where none is known.
 #[must_use]
-pub fn removal(resource: &str) -> Option<String> {
+pub fn removal(resource: &str, args: &Value) -> Option<String> {
     let (family, rest) = resource.split_once('/')?;
     let quoted = |text: &str| {
         let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:@%+=,".contains(c);
         if text.chars().all(plain) { text.to_owned() } else { format!("'{}'", text.replace('\'', r"'\''")) }
+    };
+    // Whoever copies it at night may be logged in somewhere else.
+    let flags = |of: &str, names: &[(&str, &str)]| -> String {
+        let given = |(field, flag): &(&str, &str)| {
+            let value = args.get(of)?.get(field)?.as_str()?;
+            Some(format!(" {flag} {}", quoted(value)))
+        };
+        names.iter().filter_map(given).collect()
+    };
+    let aws = || {
+        let role = args.get("aws").and_then(|aws| aws.get("role")).and_then(Value::as_str);
+        let role = role.map(|role| format!(" (as role {role})")).unwrap_or_default();
+        let flags = flags("aws", &[("profile", "--profile"), ("region", "--region"), ("endpoint", "--endpoint-url")]);
+        format!("{flags}{role}")
     };
     let named = |kind: &str| {
         let at = rest.starts_with(kind).then_some(0).or_else(|| rest.find(&format!(":{kind}")).map(|at| at + 1))?;
@@ -105,7 +119,7 @@ pub fn removal(resource: &str) -> Option<String> {
             format!("psql -c 'drop database \"{database}\"' (on {server})")
         }
         "rds" => {
-            if let Some(id) = named("cluster-snapshot:") {
+            let told = if let Some(id) = named("cluster-snapshot:") {
                 format!("aws rds delete-db-cluster-snapshot --db-cluster-snapshot-identifier {id}")
             } else if let Some(id) = named("snapshot:") {
                 format!("aws rds delete-db-snapshot --db-snapshot-identifier {id}")
@@ -114,20 +128,23 @@ pub fn removal(resource: &str) -> Option<String> {
             } else {
                 let id = named("db:")?;
                 format!("aws rds delete-db-instance --skip-final-snapshot --db-instance-identifier {id}")
-            }
+            };
+            format!("{told}{}", aws())
         }
         "k8s" => {
             let parts: Vec<&str> = rest.splitn(4, '/').collect();
             let [_, namespace, kind, name] = parts.as_slice() else { return None };
             let place = if *namespace == "-" { String::new() } else { format!(" -n {namespace}") };
-            format!("kubectl{place} delete {kind} {name}")
+            let cluster = flags("cluster", &[("kubeconfig", "--kubeconfig"), ("context", "--context")]);
+            format!("kubectl{cluster}{place} delete {kind} {name}")
         }
         "helm" => {
             let (rest, name) = rest.rsplit_once('/')?;
-            format!("helm uninstall -n {} {name}", rest.rsplit('/').next()?)
+            let cluster = flags("cluster", &[("kubeconfig", "--kubeconfig"), ("context", "--kube-context")]);
+            format!("helm uninstall{cluster} -n {} {name}", rest.rsplit('/').next()?)
         }
-        "efs" => format!("aws efs delete-file-system --file-system-id {}", named("fs:")?),
-        "s3" => format!("aws s3 rm s3://{}", quoted(rest)),
+        "efs" => format!("aws efs delete-file-system --file-system-id {}{}", named("fs:")?, aws()),
+        "s3" => format!("aws s3 rm s3://{}{}", quoted(rest), aws()),
         _ => return None,
     })
 }
@@ -159,19 +176,36 @@ mod tests {
             let look = look(resource, &args).unwrap_or_else(|| panic!("{resource} cannot be looked for"));
             let op = crate::ops::find(look.op).unwrap_or_else(|| panic!("there is no {}", look.op));
             assert_eq!((op.check_args)(&look.args), Ok(()), "{resource}");
-            assert!(!op.effect.writes() && removal(resource).is_some(), "{resource}");
+            assert!(!op.effect.writes() && removal(resource, &args).is_some(), "{resource}");
         }
     }
 
     #[test]
     fn a_thing_is_named_in_the_command_that_removes_it() {
-        let told = |resource| removal(resource).unwrap();
+        let told = |resource| removal(resource, &json!({})).unwrap();
         assert_eq!(
             told("rds/eu-west-1:db:chat"),
             "aws rds delete-db-instance --skip-final-snapshot --db-instance-identifier chat"
         );
         assert_eq!(told("k8s/prod/shop/deployment/web"), "kubectl -n shop delete deployment web");
         assert_eq!(told("fs/srv/a b"), "rm -r -- '/srv/a b'");
-        assert_eq!(removal("exec/make"), None);
+        assert_eq!(removal("exec/make", &json!({})), None);
+        let there = json!({
+            "aws": { "profile": "dr", "region": "eu-west-1", "role": "arn:aws:iam::1:role/dr" },
+            "cluster": { "kubeconfig": "/root/kube config", "context": "prod" },
+        });
+        let told = |resource| removal(resource, &there).unwrap();
+        assert_eq!(
+            told("rds/dr eu-west-1:snapshot:x"),
+            "aws rds delete-db-snapshot --db-snapshot-identifier x --profile dr --region eu-west-1 (as role arn:aws:iam::1:role/dr)"
+        );
+        assert_eq!(
+            told("k8s/prod/shop/deployment/web"),
+            "kubectl --kubeconfig '/root/kube config' --context prod -n shop delete deployment web"
+        );
+        assert_eq!(
+            told("helm/prod/shop/web"),
+            "helm uninstall --kubeconfig '/root/kube config' --kube-context prod -n shop web"
+        );
     }
 }
