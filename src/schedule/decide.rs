@@ -51,16 +51,7 @@ pub fn decide(schedules: &Schedules, history: &History, now: Timestamp) -> Vec<D
     // Nobody knows such a schedule: where it stands is made up, so that what was asked for has an end.
     decisions.extend(strange.map(|order| {
         let timing = super::timing::Written { cron: String::new(), timezone: String::new() };
-        let standing = Standing {
-            timing,
-            playbook: String::new(),
-            drill: false,
-            since: now,
-            through: now,
-            current: None,
-            waiting: None,
-            removed: Some(now),
-        };
+        let standing = Standing { removed: Some(now), ..Standing::new(timing, now) };
         let changed = vec![of_order(order, Fate::Missed { why: Miss::Removed }, now)];
         Decision { schedule: order.schedule.clone(), due: Vec::new(), changed, orders: vec![order.at], standing }
     }));
@@ -103,16 +94,7 @@ struct Desk<'d> {
 impl<'d> Desk<'d> {
     fn of(schedule: &'d Schedule, history: &'d History, now: Timestamp) -> Self {
         let stored = history.standings.get(&schedule.name);
-        let mut standing = stored.cloned().unwrap_or_else(|| Standing {
-            timing: schedule.timing.written.clone(),
-            playbook: String::new(),
-            drill: false,
-            since: now,
-            through: now,
-            current: None,
-            waiting: None,
-            removed: None,
-        });
+        let mut standing = stored.cloned().unwrap_or_else(|| Standing::new(schedule.timing.written.clone(), now));
         (standing.playbook, standing.drill) = (schedule.playbook.value.clone(), schedule.drill);
         if standing.removed.take().is_some() {
             (standing.timing, standing.since) = (schedule.timing.written.clone(), now);

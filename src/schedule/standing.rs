@@ -45,6 +45,21 @@ pub struct Standing {
 }
 
 impl Standing {
+    /// Of a schedule that nobody has looked at before now.
+    #[must_use]
+    pub fn new(timing: Written, now: Timestamp) -> Self {
+        Self {
+            timing,
+            playbook: String::new(),
+            drill: false,
+            since: now,
+            through: now,
+            current: None,
+            waiting: None,
+            removed: None,
+        }
+    }
+
     /// The name of the playbook that it runs; nothing when a server of an earlier version looked at it last.
     #[must_use]
     pub fn of_playbook(&self) -> Option<&str> {
