@@ -254,6 +254,31 @@ fn a_disk_that_is_full_stops_a_run_before_its_next_effect_and_room_lets_it_go_on
 }
 
 #[test]
+fn evidence_is_taken_away_from_a_store_that_cannot_be_written_and_what_is_not_in_the_log_is_said() {
+    let desk = Desk::new();
+    let Some(disk) = Disk::mount(&desk) else {
+        eprintln!("skipped: a small disk can only be mounted by root");
+        return;
+    };
+    let desk = desk.env("MUSTER_STORE", "disk/muster.db");
+    desk.file("playbooks/recover/playbook.yaml", &TWO_WRITES.replace("2s", "1ms"));
+    assert_eq!(desk.muster(&["run", "recover"]).code, 0);
+    let key = desk.muster(&["audit", "key"]).stdout.trim().to_owned();
+    let taken = |name: &str| {
+        let said = desk.muster(&["audit", "export", "@latest", "--out", name]);
+        assert_eq!(said.code, 0, "{said:?}");
+        assert!(said.stderr.contains("is not in the audit log"), "{said:?}");
+        let verified = desk.muster(&["audit", "verify", name, "--key", &key]);
+        assert_eq!(verified.code, 0, "{verified:?}");
+    };
+    disk.fill();
+    taken("full.tar");
+    let remounted = Command::new("mount").args(["-o", "remount,ro"]).arg(&disk.0).status();
+    assert!(remounted.is_ok_and(|status| status.success()));
+    taken("read-only.tar");
+}
+
+#[test]
 fn a_program_that_is_not_there_is_named_with_what_to_install() {
     let steps = |uses: &str, with: &str| {
         format!(

@@ -195,10 +195,13 @@ impl SqliteStore {
     /// The seed of the key with which evidence from this store is signed: 32 random bytes, made at the first use.
     ///
     /// # Errors
-    /// As [`SqliteStore::key`].
+    /// When it cannot be read; or there is none yet, and the store is read-only or its disk full.
     pub fn signing_key(&self) -> Result<[u8; 32], StoreError> {
-        self.writer()?;
         let path = self.beside.join("signing.key");
+        // What has become of the store is often the reason why its evidence is wanted.
+        if !path.exists() {
+            self.writer()?;
+        }
         key::read_or_make(&path).map_err(|error| Fault::of_io("read the signing key of", &self.path, &error).into())
     }
 
