@@ -51,6 +51,8 @@ struct Due {
     paused: Option<String>,
     /// Ticks since its last drill of which nothing came although something should have, and why.
     unrun: Option<(u64, String)>,
+    /// There may be more of these than were looked at.
+    more: bool,
 }
 
 /// `GET /`
@@ -124,10 +126,12 @@ fn due(call: &Call, now: Timestamp) -> Result<BTreeMap<String, Vec<Due>>, Proble
                 *count += tick.count;
             }
         }
+        let more = ticks.len() == LOOKED_AT && ticks.iter().all(|tick| tick.at > since);
         all.entry(playbook.to_owned()).or_default().push(Due {
             next: timing.and_then(|timing| timing.next(now)),
             paused: paused.map(|pause| pause.by.name.clone()),
             unrun,
+            more,
             schedule,
         });
     }
@@ -281,7 +285,7 @@ fn next(card: &Card, now: Timestamp) -> Markup {
                     (None, None) => span.text-warn { "never again" },
                 }
                 " " a.soft href="/schedules" { (due.schedule) }
-                @if let Some((count, why)) = &due.unrun { " " span.text-bad { (count) " did not run: " (why) } }
+                @if let Some((count, why)) = &due.unrun { " " span.text-bad { @if due.more { "at least " } (count) " did not run: " (why) } }
             }
         }
     }
